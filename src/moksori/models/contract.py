@@ -1,0 +1,77 @@
+"""What a family is, and all that the training loop and the pipeline know of one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Generator, Tensor, nn
+
+from moksori.config import Config
+from moksori.types import SayControls, SpeechBatch, SpeechNeeds, Spoken, TextBatch
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimizer step: unweighted scalar terms by name, and the weights that make the total.
+
+    Terms without a weight are logged and not trained on.
+    """
+
+    optimizer: str
+    terms: Mapping[str, Tensor]
+    weights: Mapping[str, float]
+
+    def total(self) -> Tensor:
+        """The weighted sum that is minimised."""
+        weighted = [self.terms[name] * weight for name, weight in self.weights.items() if weight != 0.0]
+        return sum(weighted[1:], start=weighted[0])
+
+
+class Objective(nn.Module, ABC):
+    """All that the training loop knows of a family; a module, so that a resumed run restores it whole.
+
+    It owns what only training needs (discriminators, loss weights); inference checkpoints hold `model` alone.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """Optimizer name -> the parameters it steps."""
+        return {"model": self.model.parameters()}
+
+    @abstractmethod
+    def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        """The updates of one training step, in order; the loop takes an optimizer step between two of them."""
+
+    def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """Scalar measures of a held-out batch; lower is better for `total`, which picks the best checkpoint."""
+        update = list(self.updates(batch, step=0, generator=generator))[-1]
+        return {**update.terms, "total": update.total()}
+
+
+@runtime_checkable
+class CanSay(Protocol):
+    """A model that turns tokens into sound."""
+
+    def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken: ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of trained network, handed about as a value.
+
+    config: the model's settings (what `config.json` stores). objective_config: what only training needs.
+    model: built as `model(config)`; objective: built as `objective(model, objective_config)`.
+    needs: what training batches hold, given both configurations.
+    """
+
+    name: str
+    config: type[Config]
+    objective_config: type[Config]
+    model: Callable[[Any], nn.Module]
+    objective: Callable[[Any, Any], Objective]
+    needs: Callable[[Any, Any], SpeechNeeds]
+    summary: str

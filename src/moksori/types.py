@@ -1,0 +1,143 @@
+"""Small frozen dataclasses that cross layers.
+
+Units everywhere: waveforms float32 in [-1, 1], times in seconds where the name says so, otherwise in frames; F0 in Hz
+with 0 for unvoiced; lengths int64 `[batch]`.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """One channel of sound: float32 samples in [-1, 1] and their rate in Hz."""
+
+    samples: Float[np.ndarray, " samples"]
+    sample_rate: int
+
+    @property
+    def duration_seconds(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording of a corpus with its text.
+
+    audio: the file; the utterance is `duration_seconds` from `start_seconds` on.
+    """
+
+    name: str
+    text: str
+    speaker: str
+    language: str
+    audio: Path
+    start_seconds: float
+    duration_seconds: float
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class SpeechNeeds:
+    """What a family's training batches must hold, so that the corpus reader prepares that and nothing else.
+
+    hop_length: samples per frame; waveforms are cut to whole frames and `durations` and `f0` count these frames.
+    language: of the texts; `None` takes each utterance's own.
+    durations: frames of each token, from the aligner. f0: fundamental frequency per frame.
+    """
+
+    sample_rate: int
+    hop_length: int
+    tokens: bool = True
+    durations: bool = False
+    f0: bool = False
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance, prepared: what a batch is made of.
+
+    waveform: float32, a whole number of frames. tokens, stress: ids of the symbol table and stress 0, 1, 2 per token.
+    durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced.
+    """
+
+    utterance: Utterance
+    waveform: Float[np.ndarray, " samples"]
+    speaker: int = 0
+    tokens: Int[np.ndarray, " tokens"] | None = None
+    stress: Int[np.ndarray, " tokens"] | None = None
+    durations: Int[np.ndarray, " tokens"] | None = None
+    f0: Float[np.ndarray, " frames"] | None = None
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Padded token ids for synthesis; `speaker` is the table index per item."""
+
+    tokens: Int[Tensor, "batch tokens"]
+    stress: Int[Tensor, "batch tokens"]
+    token_lengths: Int[Tensor, " batch"]
+    speaker: Int[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class SpeechBatch:
+    """Padded utterances with their texts; the optional fields are there when SpeechNeeds asked for them.
+
+    waveform is zero beyond `waveform_lengths`; both are multiples of the hop.
+    """
+
+    names: tuple[str, ...]
+    waveform: Float[Tensor, "batch samples"]
+    waveform_lengths: Int[Tensor, " batch"]
+    speaker: Int[Tensor, " batch"]
+    tokens: Int[Tensor, "batch tokens"] | None = None
+    stress: Int[Tensor, "batch tokens"] | None = None
+    token_lengths: Int[Tensor, " batch"] | None = None
+    durations: Int[Tensor, "batch tokens"] | None = None
+    f0: Float[Tensor, "batch frames"] | None = None
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device."""
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a text-to-speech model returns for a TextBatch.
+
+    waveform: zero beyond `waveform_lengths`. durations: frames of each token, 0 for padding.
+    """
+
+    waveform: Float[Tensor, "batch samples"]
+    waveform_lengths: Int[Tensor, " batch"]
+    durations: Int[Tensor, "batch tokens"]
+
+
+@dataclass(frozen=True)
+class SayControls:
+    """How to speak. variation: standard deviation of the prior's noise, 0 = the same sound every time; None = the model's own.
+
+    speed: 2 = half as long. shift_semitones: raises or lowers the pitch, for models with an F0 input.
+    """
+
+    variation: float | None = None
+    speed: float = 1.0
+    shift_semitones: float = 0.0
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker of a family: a table index, or a vector; what a `.voice` file stores."""
+
+    family: str
+    speaker: int = 0
+    name: str = ""
+    vector: Tensor | None = field(default=None)
