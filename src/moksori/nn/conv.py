@@ -1,0 +1,116 @@
+"""One-dimensional convolution blocks and weight normalisation."""
+
+from typing import TypeVar
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+
+LayerT = TypeVar("LayerT", bound=nn.Module)
+
+
+def same_padding(kernel_size: int, dilation: int = 1) -> int:
+    """Zeros on each side that keep the length for stride 1. Raises ValueError for an even kernel, which cannot."""
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size {kernel_size} is even: a centred convolution needs an odd one")
+    return (kernel_size - 1) * dilation // 2
+
+
+def weight_normed(layer: LayerT, enabled: bool = True) -> LayerT:
+    """The layer with its weight as g · v / |v|, the norm over all axes but the first (Salimans & Kingma 2016).
+
+    The axis is the first for transposed convolutions too, where it counts input channels. `enabled=False` returns the
+    layer as it is.
+    """
+    return parametrizations.weight_norm(layer) if enabled else layer
+
+
+def zero_initialised(layer: LayerT) -> LayerT:
+    """The layer with all its parameters set to 0, so that a residual or flow around it starts as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def fold_weight_norm(module: nn.Module) -> nn.Module:
+    """Replaces every normalised weight inside `module` by the plain weight it stands for; returns `module`.
+
+    For export, compilation and speed. Layers without weight norm are left alone, so folding twice is harmless.
+    """
+    for layer in module.modules():
+        if parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    return module
+
+
+class ConditionProjection(nn.Module):
+    """The 1x1 projection of a condition (a speaker vector, say) that a stack adds to its hidden channels.
+
+    Returns None where it was built with 0 condition channels.
+    Raises ValueError where a condition is missing that the module was built for, or given to one built without.
+    """
+
+    def __init__(self, condition_channels: int, channels: int, weight_norm: bool = False) -> None:
+        super().__init__()
+        self.projection: nn.Module | None = None
+        if condition_channels > 0:
+            self.projection = weight_normed(nn.Conv1d(condition_channels, channels, 1), weight_norm)
+
+    def forward(self, condition: Float[Tensor, "batch condition _"] | None) -> Float[Tensor, "batch channels _"] | None:
+        if (self.projection is None) != (condition is None):
+            expected = "without a condition" if self.projection is None else "for a condition"
+            given = "none was given" if condition is None else "one was given"
+            raise ValueError(f"this module was built {expected}, but {given}: see its condition_channels")
+        return None if self.projection is None else self.projection(condition)
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of `[batch, channels, time]`, each time step by itself."""
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels, eps=eps)
+
+    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
+        return self.norm(x.transpose(1, 2)).transpose(1, 2)
+
+
+class DilatedSeparableStack(nn.Module):
+    """Residual depthwise-separable convolutions with dilations kernel_size^i (DDSConv of VITS).
+
+    Layer: depthwise conv, ChannelNorm, GELU, 1x1 conv, ChannelNorm, GELU, dropout, residual.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, num_layers: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.depthwise = nn.ModuleList()
+        self.pointwise = nn.ModuleList()
+        self.depthwise_norms = nn.ModuleList()
+        self.pointwise_norms = nn.ModuleList()
+        for index in range(num_layers):
+            dilation = kernel_size**index
+            padding = same_padding(kernel_size, dilation)
+            self.depthwise.append(
+                nn.Conv1d(channels, channels, kernel_size, groups=channels, dilation=dilation, padding=padding)
+            )
+            self.pointwise.append(nn.Conv1d(channels, channels, 1))
+            self.depthwise_norms.append(ChannelNorm(channels))
+            self.pointwise_norms.append(ChannelNorm(channels))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch channels _"] | None = None,
+    ) -> Float[Tensor, "batch channels time"]:
+        """condition: added to the input, per time step or (with one step) over all of them."""
+        if condition is not None:
+            x = x + condition
+        layers = zip(self.depthwise, self.depthwise_norms, self.pointwise, self.pointwise_norms, strict=True)
+        for depthwise, depthwise_norm, pointwise, pointwise_norm in layers:
+            y = F.gelu(depthwise_norm(depthwise(x * mask)))
+            y = F.gelu(pointwise_norm(pointwise(y)))
+            x = x + self.dropout(y)
+        return x * mask

@@ -1,0 +1,63 @@
+"""Diagonal Gaussians with log standard deviations, as the latents of all variational families here use them."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+
+def standard_normal(like: Float[Tensor, "*shape"], generator: Generator | None = None) -> Float[Tensor, "*shape"]:
+    """N(0, 1) noise of the shape, type and device of `like`.
+
+    It is drawn on the generator's own device, so a CPU generator gives the same noise wherever the model runs.
+    """
+    device = like.device if generator is None else generator.device
+    return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """N(mean, exp(log_std)²), each element by itself; usually `[batch, channels, time]`."""
+
+    mean: Float[Tensor, "*shape"]
+    log_std: Float[Tensor, "*shape"]
+
+    @classmethod
+    def from_stats(cls, stats: Float[Tensor, "batch stats time"]) -> "DiagonalGaussian":
+        """From a projection's output: the first half of the channels is the mean, the second log_std, in float32."""
+        mean, log_std = stats.chunk(2, dim=1)
+        if stats.dtype in (torch.bfloat16, torch.float16):
+            return cls(mean.float(), log_std.float())
+        return cls(mean, log_std)
+
+    def sample(self, generator: Generator | None = None, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
+        """mean + temperature · std · noise, with a gradient to both parameters; temperature 0 is the mean.
+
+        Noise fills padded positions too: multiply by the mask.
+        """
+        return self.mean + standard_normal(self.mean, generator) * torch.exp(self.log_std) * temperature
+
+    def log_prob(self, value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Log density of each element, in nats."""
+        square = ((value - self.mean) * torch.exp(-self.log_std)) ** 2
+        return -0.5 * math.log(2 * math.pi) - self.log_std - 0.5 * square
+
+    def kl(self, other: "DiagonalGaussian") -> Float[Tensor, "*shape"]:
+        """KL(self ‖ other) of each element in closed form, in nats."""
+        spread = torch.exp(2 * (self.log_std - other.log_std))
+        shift = ((self.mean - other.mean) * torch.exp(-other.log_std)) ** 2
+        return other.log_std - self.log_std - 0.5 + 0.5 * (spread + shift)
+
+    def kl_to_standard(self) -> Float[Tensor, "*shape"]:
+        """KL(self ‖ N(0, 1)) of each element in closed form, in nats."""
+        return 0.5 * (self.mean**2 + torch.exp(2 * self.log_std)) - self.log_std - 0.5
+
+    def clamp(self, minimum: float, maximum: float) -> "DiagonalGaussian":
+        """The same with log_std held between two values: a guard against runaway variances."""
+        return DiagonalGaussian(self.mean, self.log_std.clamp(minimum, maximum))
+
+    def masked(self, mask: Bool[Tensor, "batch 1 time"]) -> "DiagonalGaussian":
+        """Both parameters zero, so N(0, 1), at padded positions."""
+        return DiagonalGaussian(self.mean * mask, self.log_std * mask)

@@ -1,0 +1,209 @@
+"""Normalizing flows over `[batch, channels, time]`: couplings, elementwise affine, splines.
+
+Forward goes from data to noise, `inverse` from noise to data. Parts that change volume return the log-determinant per
+item, summed over valid positions; the mean-only couplings of VITS preserve it and return the sequence alone.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from moksori.nn.conv import DilatedSeparableStack, zero_initialised
+from moksori.nn.precision import at_least_float32, full_precision
+from moksori.nn.splines import rational_quadratic_spline
+from moksori.nn.wavenet import WaveNetStack
+
+
+class ChannelFlip(nn.Module):
+    """Reverses the order of all channels; its own inverse."""
+
+    order: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # A constant permutation rather than torch.flip, which runtimes of exported graphs have got wrong.
+        self.register_buffer("order", torch.arange(channels - 1, -1, -1), persistent=False)
+
+    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
+        return x.index_select(1, self.order)
+
+
+class ResidualCoupling(nn.Module):
+    """Shifts the second half of the channels by a WaveNet's view of the first half; volume-preserving.
+
+    The last projection starts at zero, so a fresh coupling is the identity.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden_channels: int,
+        kernel_size: int,
+        num_wavenet_layers: int,
+        condition_channels: int = 0,
+        weight_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        if channels % 2 != 0:
+            raise ValueError(f"channels {channels} is odd: a coupling splits them into two halves")
+        half = channels // 2
+        self.input = nn.Conv1d(half, hidden_channels, 1)
+        self.wavenet = WaveNetStack(
+            hidden_channels,
+            kernel_size,
+            num_wavenet_layers,
+            condition_channels=condition_channels,
+            weight_norm=weight_norm,
+        )
+        self.shift = zero_initialised(nn.Conv1d(hidden_channels, half, 1))
+
+    def _shift(self, first: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
+        return self.shift(self.wavenet(self.input(first), mask, condition)) * mask
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch condition _"] | None = None,
+    ) -> Float[Tensor, "batch channels time"]:
+        first, second = x.chunk(2, dim=1)
+        return torch.cat([first, second * mask + self._shift(first, mask, condition)], dim=1)
+
+    def inverse(
+        self,
+        x: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch condition _"] | None = None,
+    ) -> Float[Tensor, "batch channels time"]:
+        first, second = x.chunk(2, dim=1)
+        return torch.cat([first, (second - self._shift(first, mask, condition)) * mask], dim=1)
+
+
+class CouplingFlow(nn.Module):
+    """The prior's flow of VITS: residual couplings, each followed by a reversal of the channel order.
+
+    Mean-only, so its log-determinant is 0 and the KL needs no correction. Input should be zero at padded positions.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden_channels: int,
+        kernel_size: int,
+        num_wavenet_layers: int,
+        num_couplings: int,
+        condition_channels: int = 0,
+        weight_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.couplings = nn.ModuleList(
+            ResidualCoupling(
+                channels, hidden_channels, kernel_size, num_wavenet_layers, condition_channels, weight_norm
+            )
+            for _ in range(num_couplings)
+        )
+        self.flip = ChannelFlip(channels)
+
+    def forward(
+        self,
+        z: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch condition _"] | None = None,
+    ) -> Float[Tensor, "batch channels time"]:
+        """z of the posterior -> z_p, which the prior scores."""
+        for coupling in self.couplings:
+            z = self.flip(coupling(z, mask, condition))
+        return z
+
+    def inverse(
+        self,
+        z_p: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch condition _"] | None = None,
+    ) -> Float[Tensor, "batch channels time"]:
+        """z_p drawn from the prior -> z for the decoder."""
+        for coupling in reversed(self.couplings):
+            z_p = coupling.inverse(self.flip(z_p), mask, condition)
+        return z_p
+
+
+class ElementwiseAffine(nn.Module):
+    """y = translation + exp(log_scale) · x per channel; starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.translation = nn.Parameter(torch.zeros(channels, 1))
+        self.log_scale = nn.Parameter(torch.zeros(channels, 1))
+
+    def forward(
+        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+    ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
+        y = (self.translation + torch.exp(self.log_scale) * x) * mask
+        return y, (self.log_scale * mask).sum(dim=(1, 2))
+
+    def inverse(
+        self, y: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+    ) -> Float[Tensor, "batch channels time"]:
+        return (y - self.translation) * torch.exp(-self.log_scale) * mask
+
+
+class SplineFlow(nn.Module):
+    """Coupling that bends the second half of the channels by splines of the first half (Durkan et al. 2019; ConvFlow).
+
+    hidden_channels: of the DilatedSeparableStack, and of the condition, which is added to its input. Runs in float32
+    even under autocast. The spline's projection starts at zero, which is close to the identity.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden_channels: int,
+        kernel_size: int,
+        num_layers: int,
+        num_bins: int = 10,
+        bound: float = 5.0,
+    ) -> None:
+        super().__init__()
+        if channels % 2 != 0:
+            raise ValueError(f"channels {channels} is odd: a coupling splits them into two halves")
+        self.half = channels // 2
+        self.num_bins = num_bins
+        self.bound = bound
+        self.hidden_channels = hidden_channels
+        self.input = nn.Conv1d(self.half, hidden_channels, 1)
+        self.stack = DilatedSeparableStack(hidden_channels, kernel_size, num_layers)
+        self.projection = zero_initialised(nn.Conv1d(hidden_channels, self.half * (3 * num_bins - 1), 1))
+
+    def _bend(
+        self, x: Tensor, mask: Tensor, condition: Tensor | None, inverse: bool
+    ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
+        with full_precision(x.device.type):
+            x = at_least_float32(x)
+            condition = None if condition is None else at_least_float32(condition)
+            first, second = x[:, : self.half], x[:, self.half :]
+            hidden = self.stack(self.input(first), mask, condition)
+            parameters = (self.projection(hidden) * mask).unflatten(1, (self.half, -1)).transpose(2, 3)
+            widths, heights, slopes = parameters.split([self.num_bins, self.num_bins, self.num_bins - 1], dim=-1)
+            scale = 1 / math.sqrt(self.hidden_channels)
+            bent, log_det = rational_quadratic_spline(
+                second, widths * scale, heights * scale, slopes, inverse=inverse, bound=self.bound
+            )
+            return torch.cat([first, bent], dim=1) * mask, (log_det * mask).sum(dim=(1, 2))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch hidden _"] | None = None,
+    ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
+        return self._bend(x, mask, condition, inverse=False)
+
+    def inverse(
+        self,
+        y: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch hidden _"] | None = None,
+    ) -> Float[Tensor, "batch channels time"]:
+        return self._bend(y, mask, condition, inverse=True)[0]

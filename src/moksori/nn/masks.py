@@ -1,0 +1,17 @@
+"""Masks: bool `[batch, 1, time]`, True where a position is real and False where it is padding."""
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+def sequence_mask(lengths: Int[Tensor, " batch"], max_length: int | None = None) -> Bool[Tensor, "batch 1 time"]:
+    """True at the first `lengths[b]` positions of item b.
+
+    max_length: size of the time axis; None takes the longest item, which waits for the device, so pass the padded
+    size where it is known (always inside an exported graph).
+    """
+    if max_length is None:
+        max_length = int(lengths.max())
+    positions = torch.arange(max_length, device=lengths.device)
+    return positions[None, None, :] < lengths[:, None, None]

@@ -1,0 +1,67 @@
+"""The non-causal WaveNet stack of the VITS posterior encoder and flow (Prenger et al. 2019; Kim et al. 2021)."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from moksori.nn.conv import ConditionProjection, same_padding, weight_normed
+
+
+class WaveNetStack(nn.Module):
+    """Gated convolutions with residual and skip connections; returns the sum of the skips, `[batch, channels, time]`.
+
+    channels: of input, output and residual path. dilation_base: layer i has dilation dilation_base^i; VITS uses 1.
+    condition_channels: of the vector that steers every gate (a speaker, say); 0 for none.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        num_layers: int,
+        dilation_base: int = 1,
+        condition_channels: int = 0,
+        dropout: float = 0.0,
+        weight_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.num_layers = num_layers
+        self.gates = nn.ModuleList()
+        self.residual_skips = nn.ModuleList()
+        for index in range(num_layers):
+            dilation = dilation_base**index
+            padding = same_padding(kernel_size, dilation)
+            gate = nn.Conv1d(channels, 2 * channels, kernel_size, dilation=dilation, padding=padding)
+            self.gates.append(weight_normed(gate, weight_norm))
+            # The last layer feeds nothing after it: all its output is skip.
+            out_channels = 2 * channels if index < num_layers - 1 else channels
+            self.residual_skips.append(weight_normed(nn.Conv1d(channels, out_channels, 1), weight_norm))
+        # One projection for all layers, cut into their shares: cheaper than a small convolution in each.
+        self.condition = ConditionProjection(condition_channels, 2 * channels * num_layers, weight_norm)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"],
+        condition: Float[Tensor, "batch condition _"] | None = None,
+    ) -> Float[Tensor, "batch channels time"]:
+        """condition: one step for the whole sequence, or one per time step. Padding may hold anything in `x`."""
+        x = x * mask
+        bias = self.condition(condition)
+        biases = None if bias is None else bias.split(2 * self.channels, dim=1)
+        skip_sum = torch.zeros_like(x)
+        for index, (gate, residual_skip) in enumerate(zip(self.gates, self.residual_skips, strict=True)):
+            hidden = gate(x)
+            if biases is not None:
+                hidden = hidden + biases[index]
+            filtered, gated = hidden.chunk(2, dim=1)
+            out = residual_skip(self.dropout(torch.tanh(filtered) * torch.sigmoid(gated)))
+            if index < self.num_layers - 1:
+                residual, skip = out.chunk(2, dim=1)
+                x = (x + residual) * mask
+            else:
+                skip = out
+            skip_sum = skip_sum + skip
+        return skip_sum * mask
