@@ -1,0 +1,68 @@
+"""The one symbol table of all text models: ids are positions, so entries are appended and never re-ordered.
+
+0-177 are the 178 symbols of the official English VITS models, in their order. Their IPA list holds the ASCII apostrophe
+twice (ids 174 and 176); a dict filled in order keeps the last, so `'` is 176, as in the released checkpoints.
+After them: further characters that espeak prints, the phones of several characters that its phone separator yields
+(collected over the project's corpora and word lists of each language, sorted by code points), the ends of an utterance,
+and one token a language. A new language appends its characters, phones and token behind everything else.
+"""
+
+PAD = "_"
+PUNCTUATION = ';:,.!?¡¿—…"«»“”'
+GAP = " "
+START = "^"
+END = "$"
+STRESS_MARKS = {"ˈ": 1, "ˌ": 2}
+"""IPA mark -> entry of the stress array: 1 primary, 2 secondary; 0 is none."""
+
+LANGUAGES = ("en-us", "de", "nl", "ko")
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_IPA = (
+    "ɑɐɒæɓʙβɔɕçɗɖðʤəɘɚɛɜɝɞɟʄɡɠɢʛɦɧħɥʜɨɪʝɭɬɫɮʟɱɯɰŋɳɲɴøɵɸθœɶʘɹɺɾɻʀʁɽʂʃʈʧʉʊʋⱱʌɣɤʍχʎʏʑʐʒʔʡʕʢǀǁǂǃ"
+    "ˈˌːˑʼʴʰʱʲʷˠˤ˞↓↑→↗↘'\u0329'ᵻ"
+)
+_CHARACTERS = (
+    "\u0303",  # combining tilde: nasal vowels of borrowed words
+    "-",  # espeak's mark of Korean tense consonants
+)
+# fmt: off
+_PHONES = (
+    "aɪ", "aɪə", "aɪɚ", "aʊ", "aː", "dʑ", "dʒ", "eə", "eɪ", "eʊ", "eː", "iə", "iː", "k-", "kh", "l\u0329", "mh", "nh",
+    "n\u0329", "oʊ", "oː", "p-", "pf", "ph", "q-", "s-", "t-", "ts", "tɕ", "tʃ", "tʲ", "uː", "yʊ", "yː", "øː", "œy",
+    "œ\u0303", "ɑː", "ɑːɹ", "ɑ\u0303", "ɔø", "ɔɪ", "ɔː", "ɔːɹ", "ɔ\u0303", "əl", "əʊ", "ɛɪ", "ɛɹ", "ɛː", "ɛ\u0303",
+    "ɜː", "ɪɹ", "ɪː", "ʊɐ", "ʊɹ", "ʌʊ",
+)
+# fmt: on
+
+OFFICIAL_SYMBOLS: tuple[str, ...] = (PAD, *PUNCTUATION, GAP, *_LETTERS, *_IPA)
+"""The 178 of the official English VITS models."""
+
+SYMBOLS: tuple[str, ...] = (
+    *OFFICIAL_SYMBOLS,
+    *_CHARACTERS,
+    *_PHONES,
+    START,
+    END,
+    *(f"<{language}>" for language in LANGUAGES),
+)
+
+
+def symbol_ids(symbols: tuple[str, ...]) -> dict[str, int]:
+    """Symbol -> id; of a symbol that is there twice the last id, as the reference code has it."""
+    return {symbol: index for index, symbol in enumerate(symbols)}
+
+
+SYMBOL_IDS: dict[str, int] = symbol_ids(SYMBOLS)
+PAD_ID = SYMBOL_IDS[PAD]
+GAP_ID = SYMBOL_IDS[GAP]
+START_ID = SYMBOL_IDS[START]
+END_ID = SYMBOL_IDS[END]
+
+VOWELS = frozenset("aeiouyæɐɑɒɔəɘɚɛɜɝɞɤɨɪɯɵøœɶʉʊʌʏᵻ")
+"""First characters of phones that are vowels."""
+
+
+def is_vowel(phone: str) -> bool:
+    """Whether a phone can carry a syllable: a vowel, a diphthong or a syllabic consonant."""
+    return phone[:1] in VOWELS or "\u0329" in phone

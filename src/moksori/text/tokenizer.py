@@ -1,0 +1,181 @@
+"""Text -> token ids, stress and word spans: what every text model is given.
+
+Mode "phones" (house default): a token a phone of espeak's, so affricates, diphthongs and long vowels are one token; stress is
+an array beside the tokens; exactly one token between two words: the gap, or the strongest mark of the punctuation there.
+Mode "characters" (official VITS and Piper): every character of the IPA text, stress and length marks included, is a token.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from moksori.config import Config
+from moksori.errors import ConfigError
+from moksori.text.normalize import normalize
+from moksori.text.phonemes import Pause, Phonemizer, SpokenWord, split_phones
+from moksori.text.symbols import END, GAP, PAD, START, SYMBOLS, symbol_ids
+
+_STRENGTH = '?!.…;:—,¡¿"“”«»'
+"""Of several punctuation marks between two words the first in this order stands for all."""
+
+
+class TextConfig(Config):
+    """How text becomes tokens; saved with each model, so that its ids never change."""
+
+    language: str = "en-us"
+    """An espeak voice; `encode` can be told another one."""
+    mode: Literal["phones", "characters"] = "phones"
+    """A token a phone with stress beside it, or a token a character of the IPA text."""
+    blanks: bool = False
+    """The pad token between all tokens and at both ends: 2N + 1 tokens."""
+    ends: bool = True
+    """`^` and `$` around the text: they take the silence before and after speech."""
+    language_token: bool = False
+    """A token such as `<de>` after the start, for models of several languages."""
+    symbols: tuple[str, ...] = SYMBOLS
+    """Position is id; appended only."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A written word and its tokens `[start_token, end_token)`; empty where espeak says nothing for it."""
+
+    text: str
+    start_token: int
+    end_token: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokens of one text.
+
+    stress: 0 none, 1 primary, 2 secondary, on the vowels that carry it (all 0 in mode "characters").
+    unknown: symbols that the table lacks, each once; they were left out. phonemes: the IPA text, with punctuation.
+    """
+
+    tokens: Int[np.ndarray, " tokens"]
+    stress: Int[np.ndarray, " tokens"]
+    words: tuple[Word, ...]
+    unknown: tuple[str, ...]
+    phonemes: str
+
+
+class Tokenizer:
+    """Token ids of texts under a TextConfig.
+
+    lexicon: word -> IPA, used instead of espeak; case is ignored. `[[həlˈoʊ]]` in a text holds raw phonemes.
+    Raises ConfigError for a symbol table that lacks what the other settings need.
+    """
+
+    def __init__(self, config: TextConfig | None = None, lexicon: Mapping[str, str] | None = None) -> None:
+        self.config = config or TextConfig()
+        self.ids = symbol_ids(self.config.symbols)
+        self.lexicon = dict(lexicon or {})
+        self._phonemizers: dict[str, Phonemizer] = {}
+        needed = [(PAD, "padding"), (GAP, "the gap between words")]
+        if self.config.ends:
+            needed += [(START, "ends=true"), (END, "ends=true")]
+        for symbol, purpose in needed:
+            if symbol not in self.ids:
+                raise ConfigError(f"setting symbols lacks {symbol!r}, which {purpose} needs: append it or change the setting")
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Rows that an embedding of these tokens needs."""
+        return len(self.config.symbols)
+
+    def encode(self, text: str, language: str | None = None) -> Encoded:
+        """Tokens of a text, normalised first; never fails on odd symbols, which are reported in `unknown`.
+
+        language: of this text, the configuration's by default. Text with nothing to speak gives the ends alone.
+        Raises UnknownName for a language that espeak lacks and MissingExtra without the espeak extra.
+        """
+        language = language or self.config.language
+        if language not in self._phonemizers:
+            self._phonemizers[language] = Phonemizer(language, self.lexicon)
+        phonemizer = self._phonemizers[language]
+        items = phonemizer.phonemize(normalize(text, language))
+        draft = _Draft(self.ids)
+        if self.config.ends:
+            draft.add(START)
+        if self.config.language_token:
+            draft.add(f"<{phonemizer.language}>")
+        for item in items:
+            if isinstance(item, Pause):
+                self._add_pause(draft, item)
+            else:
+                self._add_word(draft, item)
+        if self.config.ends:
+            draft.add(END)
+        return draft.finished("".join(i.text if isinstance(i, Pause) else i.ipa for i in items).strip(), self.config.blanks)
+
+    def _add_pause(self, draft: "_Draft", pause: Pause) -> None:
+        if self.config.mode == "characters":
+            for character in pause.text:
+                draft.add(character)
+        else:
+            marks = sorted(pause.marks, key=_STRENGTH.index)
+            draft.add("…" if "..." in pause.marks else marks[0] if marks else GAP)
+
+    def _add_word(self, draft: "_Draft", word: SpokenWord) -> None:
+        start = len(draft.tokens)
+        if self.config.mode == "characters":
+            for character in word.ipa:
+                draft.add(character)
+        else:
+            for phone, stress in zip(word.phones, word.stress, strict=True):
+                draft.add_phone(phone, stress)
+        draft.words.append(Word(word.text, start, len(draft.tokens)))
+
+
+class _Draft:
+    """Tokens being collected."""
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        self.ids = ids
+        self.tokens: list[int] = []
+        self.stress: list[int] = []
+        self.words: list[Word] = []
+        self.unknown: dict[str, None] = {}
+
+    def add(self, symbol: str, stress: int = 0) -> None:
+        if symbol in self.ids:
+            self.tokens.append(self.ids[symbol])
+            self.stress.append(stress)
+        else:
+            self.unknown[symbol] = None
+
+    def add_phone(self, phone: str, stress: int) -> None:
+        """A phone as one token, or cut into known symbols; the first that is known carries the stress."""
+        if phone in self.ids:
+            self.add(phone, stress)
+            return
+        for part in split_phones(phone, self.ids):
+            before = len(self.tokens)
+            self.add(part, stress)
+            stress = 0 if len(self.tokens) > before else stress
+
+    def finished(self, phonemes: str, blanks: bool) -> Encoded:
+        tokens = np.array(self.tokens, dtype=np.int64)
+        stress = np.array(self.stress, dtype=np.int64)
+        words = tuple(self.words)
+        if blanks:
+            tokens, stress = _interspersed(tokens, self.ids[PAD]), _interspersed(stress, 0)
+            words = tuple(_between_blanks(word) for word in words)
+        return Encoded(tokens, stress, words, tuple(self.unknown), phonemes)
+
+
+def _interspersed(values: Int[np.ndarray, " tokens"], filler: int) -> Int[np.ndarray, " spaced"]:
+    """N values with a filler between all and at both ends: 2N + 1."""
+    result = np.full(2 * len(values) + 1, filler, dtype=np.int64)
+    result[1::2] = values
+    return result
+
+
+def _between_blanks(word: Word) -> Word:
+    if word.end_token == word.start_token:
+        return Word(word.text, 2 * word.start_token, 2 * word.start_token)
+    return Word(word.text, 2 * word.start_token + 1, 2 * word.end_token)
