@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from moksori.nn.precision import at_least_float32
+
 
 def standard_normal(like: Float[Tensor, "*shape"], generator: Generator | None = None) -> Float[Tensor, "*shape"]:
     """N(0, 1) noise of the shape, type and device of `like`.
@@ -28,9 +30,7 @@ class DiagonalGaussian:
     def from_stats(cls, stats: Float[Tensor, "batch stats time"]) -> "DiagonalGaussian":
         """From a projection's output: the first half of the channels is the mean, the second log_std, in float32."""
         mean, log_std = stats.chunk(2, dim=1)
-        if stats.dtype in (torch.bfloat16, torch.float16):
-            return cls(mean.float(), log_std.float())
-        return cls(mean, log_std)
+        return cls(at_least_float32(mean), at_least_float32(log_std))
 
     def sample(self, generator: Generator | None = None, temperature: float = 1.0) -> Float[Tensor, "*shape"]:
         """mean + temperature · std · noise, with a gradient to both parameters; temperature 0 is the mean.

@@ -125,6 +125,7 @@ class CouplingFlow(nn.Module):
     ) -> Float[Tensor, "batch channels time"]:
         """z_p drawn from the prior -> z for the decoder."""
         for coupling in reversed(self.couplings):
+            assert isinstance(coupling, ResidualCoupling)
             z_p = coupling.inverse(self.flip(z_p), mask, condition)
         return z_p
 
@@ -168,13 +169,13 @@ class SplineFlow(nn.Module):
         super().__init__()
         if channels % 2 != 0:
             raise ValueError(f"channels {channels} is odd: a coupling splits them into two halves")
-        self.half = channels // 2
+        self.half_channels = channels // 2
         self.num_bins = num_bins
         self.bound = bound
         self.hidden_channels = hidden_channels
-        self.input = nn.Conv1d(self.half, hidden_channels, 1)
+        self.input = nn.Conv1d(self.half_channels, hidden_channels, 1)
         self.stack = DilatedSeparableStack(hidden_channels, kernel_size, num_layers)
-        self.projection = zero_initialised(nn.Conv1d(hidden_channels, self.half * (3 * num_bins - 1), 1))
+        self.projection = zero_initialised(nn.Conv1d(hidden_channels, self.half_channels * (3 * num_bins - 1), 1))
 
     def _bend(
         self, x: Tensor, mask: Tensor, condition: Tensor | None, inverse: bool
@@ -182,9 +183,9 @@ class SplineFlow(nn.Module):
         with full_precision(x.device.type):
             x = at_least_float32(x)
             condition = None if condition is None else at_least_float32(condition)
-            first, second = x[:, : self.half], x[:, self.half :]
+            first, second = x[:, : self.half_channels], x[:, self.half_channels :]
             hidden = self.stack(self.input(first), mask, condition)
-            parameters = (self.projection(hidden) * mask).unflatten(1, (self.half, -1)).transpose(2, 3)
+            parameters = (self.projection(hidden) * mask).unflatten(1, (self.half_channels, -1)).transpose(2, 3)
             widths, heights, slopes = parameters.split([self.num_bins, self.num_bins, self.num_bins - 1], dim=-1)
             scale = 1 / math.sqrt(self.hidden_channels)
             bent, log_det = rational_quadratic_spline(
