@@ -42,6 +42,9 @@ class Objective(nn.Module, ABC):
         """Optimizer name -> the parameters it steps."""
         return {"model": self.model.parameters()}
 
+    def initialise(self, batches: Iterable[SpeechBatch]) -> None:  # noqa: B027 - most families need nothing
+        """Data-dependent initialisation before the first step, such as feature statistics; not called on resume."""
+
     @abstractmethod
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         """The updates of one training step, in order; the loop takes an optimizer step between two of them."""

@@ -141,9 +141,9 @@ class SpectrogramDiscriminator(nn.Module):
     """2-D convolutions over a standardised log-magnitude spectrogram, strided along frequency (as in Vocos, UnivNet).
 
     channels: width of all five layers. The transform is scaled so that white noise of unit variance has unit power,
-    then (ln magnitude - mean) / std enters the network. The defaults bring recorded speech at -23 LUFS to zero mean and unit
-    variance at every usual n_fft, which is why there is no input_scale. floor: magnitude of silence, which also bounds
-    the gradient there.
+    then (ln magnitude - mean) / std enters the network. The defaults bring recorded speech at -23 LUFS to zero mean and
+    unit variance at every usual n_fft, which is why there is no input_scale. floor: magnitude of silence, which also
+    bounds the gradient there.
     """
 
     window: Tensor

@@ -36,12 +36,18 @@ class _DurationFlow(nn.Module):
             log_det = log_det + spline_log_det
         return x, log_det
 
-    def inverse(self, x: Tensor, mask: Tensor, condition: Tensor, skip: int = 0) -> Tensor:
-        """skip: how many of the first splines are left out, with their flips."""
-        for spline in reversed(self.splines[skip:]):
-            assert isinstance(spline, SplineFlow)
-            x = spline.inverse(self.flip(x), mask, condition)
-        return self.affine.inverse(x, mask)
+    def inverse_first_channel(self, z: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
+        """Channel 0 of the inverse, the log duration.
+
+        The first spline, last in the inverse, bends only channel 1, which is thrown away: it is left out.
+        """
+        for index in reversed(range(len(self.splines))):
+            z = self.flip(z)
+            if index > 0:
+                spline = self.splines[index]
+                assert isinstance(spline, SplineFlow)
+                z = spline.inverse(z, mask, condition)
+        return self.affine.inverse(z, mask)[:, 0]
 
 
 class StochasticDurationPredictor(nn.Module):
@@ -151,9 +157,7 @@ class StochasticDurationPredictor(nn.Module):
         """The durations' logs that belong to given noise: `sample` with the noise as an input."""
         with full_precision(x.device.type):
             text = self._text(x, mask, condition)
-            # The first spline bends only the extra channel, which is thrown away: published models leave it out.
-            z = self.flow.inverse(at_least_float32(noise), mask, text, skip=1)
-            return z[:, 0]
+            return self.flow.inverse_first_channel(at_least_float32(noise), mask, text)
 
 
 class DeterministicDurationPredictor(nn.Module):

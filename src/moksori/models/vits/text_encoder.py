@@ -15,10 +15,13 @@ NUM_STRESSES = 3  # none, secondary, primary
 
 @dataclass(frozen=True)
 class EncodedText:
-    """hidden: what the duration predictor reads. prior: of the latent frames of each token. Both 0 at padding."""
+    """hidden: what the duration predictor reads. prior: of the latent frames of each token. Both 0 at padding.
+
+    prior is None in an encoder without projection, whose model has a prior per frame instead.
+    """
 
     hidden: Float[Tensor, "batch hidden tokens"]
-    prior: DiagonalGaussian
+    prior: DiagonalGaussian | None
 
 
 class TextEncoder(nn.Module):
@@ -26,7 +29,7 @@ class TextEncoder(nn.Module):
 
     num_symbols: size of the symbol table. ffn_channels: width of the feed-forward parts.
     Beyond the paper: pre_norm (see TransformerEncoder); stress adds an embedding of the stress 0, 1, 2 of each token to
-    that of its symbol; condition_channels is the size of a speaker or language vector added, projected, to each token.
+    that of its symbol; token_prior False leaves the projection out (the prior is then per frame); condition_channels is the size of a speaker or language vector added, projected, to each token.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class TextEncoder(nn.Module):
         pre_norm: bool = False,
         stress: bool = False,
         condition_channels: int = 0,
+        token_prior: bool = True,
     ) -> None:
         super().__init__()
         self.scale = math.sqrt(hidden_channels)
@@ -56,7 +60,7 @@ class TextEncoder(nn.Module):
         self.transformer = TransformerEncoder(
             hidden_channels, ffn_channels, num_heads, num_layers, kernel_size, dropout, window, pre_norm
         )
-        self.projection = nn.Conv1d(hidden_channels, 2 * latent_channels, 1)
+        self.projection = nn.Conv1d(hidden_channels, 2 * latent_channels, 1) if token_prior else None
 
     def forward(
         self,
@@ -79,4 +83,6 @@ class TextEncoder(nn.Module):
         if condition is not None:
             x = x + condition
         hidden = self.transformer(x, mask)
+        if self.projection is None:
+            return EncodedText(hidden, None)
         return EncodedText(hidden, DiagonalGaussian.from_stats(self.projection(hidden) * mask))

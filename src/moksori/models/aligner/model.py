@@ -1,0 +1,109 @@
+"""A monotonic aligner on mel frames.
+
+Every phone is a sequence of two states (attack and release), gaps, punctuation and flaps are one. A small
+convolutional network over the tokens says which standardised mel frame each state stands for; the monotonic search
+finds the path of least squared error; the network is fitted to the frames of its own path, and so on. It is the
+k-means-like core of Glow-TTS's search with a unit-variance Gaussian per state, trained alone.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from moksori.audio.mel import MelSpectrogram
+from moksori.models.aligner.config import AlignerConfig
+from moksori.nn.alignment import durations_to_path, expand_by_path, monotonic_durations
+from moksori.nn.masks import sequence_mask
+from moksori.nn.standardize import Standardize
+from moksori.text.symbols import END, GAP, PAD, PUNCTUATION, START, SYMBOLS
+from moksori.types import SpeechBatch
+
+_SINGLE = frozenset((PAD, GAP, START, END, *PUNCTUATION, "ɾ"))
+"""Symbols of one state: silences have no attack and release, and a flap is over within a frame or two."""
+
+
+@dataclass(frozen=True)
+class States:
+    """The states of a batch of texts. mel: what each sounds like; token: which token each belongs to."""
+
+    mel: Float[Tensor, "batch mels states"]
+    token: Int[Tensor, "batch states"]
+    lengths: Int[Tensor, " batch"]
+
+
+class Aligner(nn.Module):
+    """Text states against mel frames; `align` gives the frames of each token."""
+
+    states_per_token: Tensor
+
+    def __init__(self, config: AlignerConfig) -> None:
+        super().__init__()
+        self.config, channels, mels = config, config.channels, config.mel.n_mels
+        self.front_end = MelSpectrogram(config.mel)
+        self.standardize = Standardize(mels)
+        self.embedding = nn.Embedding(len(SYMBOLS), channels)
+        self.stress_embedding = nn.Embedding(3, channels)
+        self.speaker_offset = nn.Embedding(config.num_speakers, mels) if config.num_speakers > 1 else None
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(channels, channels, config.kernel_size, padding=config.kernel_size // 2) for _ in range(config.num_layers)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(config.num_layers))
+        self.to_mel = nn.Linear(channels, 2 * mels)
+        counts = torch.tensor([1 if symbol in _SINGLE or symbol.startswith("<") else 2 for symbol in SYMBOLS])
+        self.register_buffer("states_per_token", counts, persistent=False)
+
+    def mel(self, batch: SpeechBatch) -> Float[Tensor, "batch mels frames"]:
+        """Standardised log-mel of the recordings."""
+        return self.standardize(self.front_end(batch.waveform))
+
+    def frame_lengths(self, batch: SpeechBatch) -> Int[Tensor, " batch"]:
+        return batch.waveform_lengths // self.config.mel.hop_length
+
+    def states(self, batch: SpeechBatch) -> States:
+        """The state sequence of every text."""
+        assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None
+        mask = sequence_mask(batch.token_lengths, batch.tokens.shape[1])
+        hidden = (self.embedding(batch.tokens) + self.stress_embedding(batch.stress)).transpose(1, 2) * mask
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            update = nn.functional.gelu(convolution(hidden))
+            hidden = norm((hidden + update).transpose(1, 2)).transpose(1, 2) * mask
+        both = self.to_mel(hidden.transpose(1, 2)).float()
+        if self.speaker_offset is not None:
+            both = both + self.speaker_offset(batch.speaker).repeat(1, 2).unsqueeze(1)
+        pairs = both.reshape(both.shape[0], -1, self.config.mel.n_mels).transpose(1, 2)  # [batch, mels, 2 * tokens]
+        counts = self.states_per_token[batch.tokens] * mask[:, 0]
+        lengths = counts.sum(dim=1)
+        token = durations_to_path(counts, int(lengths.max()))
+        first = (counts.cumsum(dim=1) - counts).gather(1, token)
+        part = (torch.arange(token.shape[1], device=token.device) - first).clamp(0, 1)
+        return States(expand_by_path(pairs, 2 * token + part), token, lengths)
+
+    def scores(self, states: States, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch frames states"]:
+        """Log-likelihood of each frame under each state, up to a constant: half the squared distance, negated."""
+        cross = torch.matmul(mel.transpose(1, 2).float(), states.mel)
+        return cross - 0.5 * states.mel.square().sum(dim=1, keepdim=True)
+
+    def search(self, batch: SpeechBatch, states: States, mel: Tensor) -> Int[Tensor, "batch states"]:
+        """Frames of each state on the best path; AlignmentError where a recording is too short for its text."""
+        with torch.autocast(mel.device.type, enabled=False):
+            return monotonic_durations(self.scores(states, mel), self.frame_lengths(batch), states.lengths)
+
+    @torch.inference_mode()
+    def align(self, batch: SpeechBatch) -> Int[Tensor, "batch tokens"]:
+        """Frames of each token; the sum over an item is its number of frames."""
+        assert batch.tokens is not None
+        states, mel = self.states(batch), self.mel(batch)
+        durations = self.search(batch, states, mel)
+        per_token = torch.zeros(batch.tokens.shape, dtype=torch.int64, device=durations.device)
+        return per_token.scatter_add_(1, states.token, durations)
+
+    @torch.inference_mode()
+    def mean_distance(self, batch: SpeechBatch) -> Float[Tensor, " batch"]:
+        """Mean squared error per mel value along the best path: how badly each recording fits its text."""
+        states, mel = self.states(batch), self.mel(batch)
+        path = durations_to_path(self.search(batch, states, mel), mel.shape[2])
+        mask = sequence_mask(self.frame_lengths(batch), mel.shape[2])
+        error = (expand_by_path(states.mel, path) - mel).square().mean(dim=1) * mask[:, 0]
+        return error.sum(dim=1) / mask.sum(dim=(1, 2))

@@ -1,0 +1,59 @@
+"""Training of the aligner: squared error along its own best path."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Generator, Tensor
+
+from moksori.models.aligner.config import AlignerObjectiveConfig
+from moksori.models.aligner.model import Aligner, States
+from moksori.models.contract import Objective, Update
+from moksori.nn.alignment import durations_to_path, expand_by_path
+from moksori.nn.masks import sequence_mask
+from moksori.types import SpeechBatch
+
+
+class AlignerObjective(Objective):
+    """Alternates, within a step, the search for the path and a gradient step on the states that lie on it."""
+
+    model: Aligner
+
+    def __init__(self, model: Aligner, config: AlignerObjectiveConfig) -> None:
+        super().__init__(model)
+        self.config = config
+
+    def initialise(self, batches: Iterable[SpeechBatch]) -> None:
+        """Takes the mean and spread of each mel band."""
+        mels, masks = [], []
+        for batch in batches:
+            mel = self.model.front_end(batch.waveform)
+            masks.append(sequence_mask(self.model.frame_lengths(batch), mel.shape[2])[:, 0].flatten())
+            mels.append(mel.transpose(1, 2).flatten(0, 1))
+        self.model.standardize.fit(torch.cat(mels).T.unsqueeze(0), torch.cat(masks)[None, None])
+
+    def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        uniform = self.training and step < self.config.uniform_steps
+        yield Update("model", {"path_error": self._path_error(batch, uniform)}, {"path_error": 1.0})
+
+    def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        error = self._path_error(batch, uniform=False)
+        return {"path_error": error, "total": error}
+
+    def _path_error(self, batch: SpeechBatch, uniform: bool) -> Tensor:
+        mel = self.model.mel(batch)
+        states = self.model.states(batch)
+        frame_lengths = self.model.frame_lengths(batch)
+        if uniform:
+            durations = _uniform_durations(states, frame_lengths)
+        else:
+            durations = self.model.search(batch, states, mel)
+        mask = sequence_mask(frame_lengths, mel.shape[2])
+        expected = expand_by_path(states.mel, durations_to_path(durations, mel.shape[2]))
+        return ((expected - mel).square() * mask).sum() / (mask.sum() * mel.shape[1])
+
+
+def _uniform_durations(states: States, frame_lengths: Tensor) -> Tensor:
+    """Frames shared out evenly: state s of S takes the frames from floor(s T / S) to floor((s + 1) T / S)."""
+    index = torch.arange(states.token.shape[1] + 1, device=frame_lengths.device)
+    ends = torch.minimum(index, states.lengths.unsqueeze(1)) * frame_lengths.unsqueeze(1) // states.lengths.unsqueeze(1)
+    return ends.diff(dim=1)

@@ -1,0 +1,228 @@
+"""VITS: conditional VAE with adversarial learning for end-to-end text-to-speech (Kim, Kong, Son 2021, arXiv:2106.06103).
+
+text ──► text encoder ──┬─► duration predictors ──► durations d ─┐
+                        └─► prior N(m_p, s_p) per token ──────────┴─► per frame ──► f^-1 ─┐
+waveform ─► linear spectrogram ─► posterior encoder ─► q(z|x) ─► z ─► f ─► z_p            z ─► decoder ─► waveform
+Letters: x = waveform, c = text, z = latents, f = flow, m_p and s_p = the prior's mean and standard deviation.
+Training compares z_p with the prior along the best alignment (`objective.py`); speaking runs the upper line.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor, nn
+
+from moksori.audio.mel import MelSpectrogram
+from moksori.audio.stft import linear_spectrogram
+from moksori.models.vits.config import FramePriorConfig, VitsConfig
+from moksori.models.vits.decoders import Decoder, build_decoder
+from moksori.models.vits.duration_predictors import DeterministicDurationPredictor, StochasticDurationPredictor
+from moksori.models.vits.pitch import Pitch
+from moksori.models.vits.posterior_encoder import PosteriorEncoder
+from moksori.models.vits.prior import FramePrior
+from moksori.models.vits.text_encoder import EncodedText, TextEncoder
+from moksori.nn.alignment import durations_to_path, expand_by_path
+from moksori.nn.distributions import DiagonalGaussian
+from moksori.nn.flows import CouplingFlow
+from moksori.nn.masks import sequence_mask
+from moksori.nn.standardize import Standardize
+from moksori.types import SayControls, Spoken, TextBatch
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A stretch of frames of a batch: which token each belongs to, and its place there.
+
+    token: index per frame. place: frames since the token's first. duration: of the frame's token, in frames.
+    """
+
+    token: Int[Tensor, "batch frames"]
+    place: Int[Tensor, "batch frames"]
+    duration: Int[Tensor, "batch frames"]
+    mask: Bool[Tensor, "batch 1 frames"]
+
+    @classmethod
+    def from_durations(cls, durations: Int[Tensor, "batch tokens"], frames: int | None = None) -> "Frames":
+        """All frames of given durations; `frames` is the padded size of the time axis, where it is known."""
+        lengths = durations.sum(dim=1)
+        mask = sequence_mask(lengths, frames)
+        token = durations_to_path(durations, mask.shape[2])
+        starts = (durations.cumsum(dim=1) - durations).gather(1, token)
+        place = torch.arange(mask.shape[2], device=durations.device) - starts
+        return cls(token, place, durations.gather(1, token), mask)
+
+    def window(self, start: Int[Tensor, " batch"], frames: int) -> "Frames":
+        """The stretch of `frames` frames that begins at `start` in each item; past the end the mask is False."""
+        index = start.unsqueeze(1) + torch.arange(frames, device=start.device)
+        inside = index < self.mask.sum(dim=(1, 2)).unsqueeze(1)
+        index = index.clamp(max=self.token.shape[1] - 1)
+        token, place, duration = (t.gather(1, index) for t in (self.token, self.place, self.duration))
+        return Frames(token, place, duration, inside.unsqueeze(1))
+
+
+class Vits(nn.Module):
+    """The generator: everything that speaking and converting need, and the posterior."""
+
+    duration_scale: Tensor
+
+    def __init__(self, config: VitsConfig) -> None:
+        super().__init__()
+        self.config, latent, condition = config, config.latent_channels, config.condition_channels
+        text, posterior, flow, duration = config.text_encoder, config.posterior, config.flow, config.duration
+        self.mel = MelSpectrogram(config.mel)
+        self.speaker_embedding = nn.Embedding(config.num_speakers, config.speaker_channels) if condition else None
+        self.text_encoder = TextEncoder(
+            config.num_symbols or len(config.text.symbols),
+            latent,
+            text.channels,
+            text.hidden_channels,
+            text.num_heads,
+            text.num_layers,
+            text.kernel_size,
+            text.dropout,
+            text.window,
+            text.pre_norm,
+            text.stress_embedding,
+            token_prior=not isinstance(config.prior, FramePriorConfig),
+        )
+        self.frame_prior: FramePrior | None = None
+        if isinstance(config.prior, FramePriorConfig):
+            self.frame_prior = FramePrior(text.channels, latent, config.prior.inner_channels, config.prior.num_layers)
+        bins = config.mel.n_fft // 2 + 1
+        self.standardize = Standardize(bins) if posterior.log_magnitude else None
+        self.posterior_encoder = PosteriorEncoder(
+            bins, latent, posterior.channels, posterior.kernel_size, posterior.num_layers, condition, config.weight_norm
+        )
+        self.flow = CouplingFlow(
+            latent, flow.channels, flow.kernel_size, flow.num_layers, flow.num_couplings, condition, config.weight_norm
+        )
+        self.stochastic_duration: StochasticDurationPredictor | None = None
+        if duration.stochastic:
+            self.stochastic_duration = StochasticDurationPredictor(
+                text.channels, duration.channels, dropout=duration.dropout, condition_channels=condition
+            )
+        self.deterministic_duration: DeterministicDurationPredictor | None = None
+        if duration.deterministic:
+            self.deterministic_duration = DeterministicDurationPredictor(
+                text.channels, duration.deterministic_channels, dropout=duration.dropout, condition_channels=condition
+            )
+        self.decoder: Decoder = build_decoder(config)
+        # Mean of the recordings' token durations over the deterministic predictor's, which is a median and so too short.
+        self.register_buffer("duration_scale", torch.ones(()))
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return self.config.mel.hop_length
+
+    def condition(self, speaker: Int[Tensor, " batch"]) -> Float[Tensor, "batch condition 1"] | None:
+        """The speaker vector g; None for a model of one speaker."""
+        return None if self.speaker_embedding is None else self.speaker_embedding(speaker).unsqueeze(2)
+
+    def spectrogram(self, waveform: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch bins frames"]:
+        """The posterior's input: linear magnitudes, or their standardised logarithm."""
+        mel = self.config.mel
+        return self.scaled(linear_spectrogram(waveform, mel.n_fft, mel.hop_length, mel.window_length, mel.epsilon))
+
+    def scaled(self, magnitude: Float[Tensor, "batch bins frames"]) -> Float[Tensor, "batch bins frames"]:
+        """Linear magnitudes as the posterior takes them."""
+        return magnitude if self.standardize is None else self.standardize(magnitude.log())
+
+    def encode_text(self, text: TextBatch) -> tuple[EncodedText, Bool[Tensor, "batch 1 tokens"]]:
+        """Hidden states and token prior of a text, and its mask."""
+        mask = sequence_mask(text.token_lengths, text.tokens.shape[1])
+        return self.text_encoder(text.tokens, mask, text.stress), mask
+
+    def prior(self, encoded: EncodedText, frames: Frames) -> DiagonalGaussian:
+        """p(z_p | text) of each frame: the token's own Gaussian, or one that knows the place in the token."""
+        if self.frame_prior is not None:
+            hidden = expand_by_path(encoded.hidden, frames.token)
+            prior = self.frame_prior(hidden, frames.place, frames.duration, frames.mask)
+        else:
+            assert encoded.prior is not None
+            prior = DiagonalGaussian(
+                expand_by_path(encoded.prior.mean, frames.token), expand_by_path(encoded.prior.log_std, frames.token)
+            )
+        return self.bounded(prior)
+
+    def posterior(
+        self, spectrogram: Float[Tensor, "batch bins frames"], mask: Bool[Tensor, "batch 1 frames"], condition: Tensor | None
+    ) -> DiagonalGaussian:
+        """q(z | x) of each frame."""
+        return self.bounded(self.posterior_encoder(spectrogram, mask, condition))
+
+    def bounded(self, gaussian: DiagonalGaussian) -> DiagonalGaussian:
+        return gaussian.clamp(-9.0, 4.0) if self.config.clamp_log_std else gaussian
+
+    def log_durations(
+        self,
+        encoded: EncodedText,
+        mask: Bool[Tensor, "batch 1 tokens"],
+        condition: Tensor | None,
+        temperature: float,
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "batch tokens"]:
+        """Natural log of the frames of each token: stochastic, deterministic, or the mixture of both."""
+        predictions = []
+        if self.stochastic_duration is not None:
+            weight = self.config.duration.mix if self.deterministic_duration is not None else 1.0
+            sampled = self.stochastic_duration.sample(encoded.hidden, mask, condition, temperature, generator)
+            if self.config.duration.rounding == "nearest":  # it models d - u, whose mean lies half a frame lower
+                sampled = (sampled.exp() + 0.5).log()
+            predictions.append(weight * sampled)
+        if self.deterministic_duration is not None:
+            weight = 1.0 - self.config.duration.mix if self.stochastic_duration is not None else 1.0
+            log_duration = self.deterministic_duration(encoded.hidden, mask, condition) + self.duration_scale.log()
+            predictions.append(weight * log_duration)
+        return sum(predictions[1:], start=predictions[0])
+
+    def whole_frames(
+        self, log_durations: Float[Tensor, "batch tokens"], mask: Bool[Tensor, "batch 1 tokens"], speed: float
+    ) -> Int[Tensor, "batch tokens"]:
+        """Durations in whole frames, at least 1 for each token and at most `maximum_token_seconds`."""
+        limit = self.config.maximum_token_seconds * self.config.mel.sample_rate / self.hop_length
+        exact = (log_durations.double().exp() / speed).clamp(max=limit) * mask[:, 0]
+        if self.config.duration.rounding == "ceil":
+            durations = exact.ceil()
+        else:
+            durations = exact.cumsum(dim=1).round().diff(dim=1, prepend=exact.new_zeros(exact.shape[0], 1))
+        return durations.long().clamp(min=1) * mask[:, 0]
+
+    @torch.inference_mode()
+    def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
+        """Tokens to sound. One generator: first the duration noise is drawn, then the prior's, then the decoder's."""
+        variation = self.config.variation if controls.variation is None else controls.variation
+        condition = self.condition(text.speaker)
+        encoded, mask = self.encode_text(text)
+        log_durations = self.log_durations(encoded, mask, condition, 1.2 * variation, generator)
+        durations = self.whole_frames(log_durations, mask, controls.speed)
+        frames = Frames.from_durations(durations)
+        z_p = self.prior(encoded, frames).sample(generator, variation) * frames.mask
+        z = self.flow.inverse(z_p, frames.mask, condition) * frames.mask
+        pitch = self._shifted_pitch(z, frames.mask, condition, controls.shift_semitones)
+        waveform = self.decoder(z, frames.mask, condition, pitch, generator=generator)[0]
+        lengths = frames.mask.sum(dim=(1, 2)) * self.hop_length
+        return Spoken(waveform * sequence_mask(lengths, waveform.shape[1])[:, 0], lengths, durations)
+
+    @torch.inference_mode()
+    def reconstruct(
+        self,
+        waveform: Float[Tensor, "batch samples"],
+        speaker: Int[Tensor, " batch"],
+        generator: Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Float[Tensor, "batch samples"]:
+        """Copy-synthesis: posterior to decoder, what the decoder can do at best. Whole frames of `waveform` come back."""
+        spectrogram = self.spectrogram(waveform)
+        mask = torch.ones(waveform.shape[0], 1, spectrogram.shape[2], dtype=torch.bool, device=waveform.device)
+        condition = self.condition(speaker)
+        z = self.posterior(spectrogram, mask, condition).sample(generator, temperature)
+        return self.decoder(z, mask, condition, generator=generator)[0]
+
+    def _shifted_pitch(self, z: Tensor, mask: Tensor, condition: Tensor | None, semitones: float) -> Pitch | None:
+        if not self.decoder.takes_pitch or semitones == 0.0:
+            return None
+        predictor = self.decoder.pitch_predictor
+        assert isinstance(predictor, nn.Module)
+        return predictor.predict(z, mask, condition).shifted(semitones)  # type: ignore[operator, no-any-return]

@@ -1,0 +1,331 @@
+"""What VITS minimises: reconstruction, KL, durations, and the adversarial game (specification sections 5 and 6).
+
+With the defaults of `VitsObjectiveConfig` this is the paper: alignment by search within the step, whole utterances
+through posterior and flow, 32-frame slices through the decoder. The compact preset takes durations from the aligner
+and windows for everything, which is several times cheaper per step.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from moksori.audio.stft import linear_spectrogram
+from moksori.errors import ConfigError, unknown_name
+from moksori.losses.adversarial import least_squares_discriminator, least_squares_generator
+from moksori.losses.feature_matching import feature_matching
+from moksori.losses.kl import flow_kl
+from moksori.losses.stft import SpectralDistance, energy_distance
+from moksori.models.contract import Objective, Update
+from moksori.models.vits.config import DiscriminatorConfig, VitsObjectiveConfig
+from moksori.models.vits.model import Frames, Vits
+from moksori.models.vits.pitch import Pitch, pitch_from_f0
+from moksori.models.vits.text_encoder import EncodedText
+from moksori.nn.alignment import gaussian_scores, monotonic_durations
+from moksori.nn.discriminators import (
+    DiscriminatorEnsemble,
+    PeriodDiscriminator,
+    ScaleDiscriminator,
+    SpectrogramDiscriminator,
+)
+from moksori.nn.distributions import DiagonalGaussian
+from moksori.nn.masks import sequence_mask
+from moksori.types import SpeechBatch, TextBatch
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The frames of each item that a step looks at: a random window, or all.
+
+    start: first frame. counted: frames that losses count, all but those whose context a cut took away.
+    """
+
+    start: Int[Tensor, " batch"]
+    waveform: Float[Tensor, "batch samples"]
+    spectrogram: Float[Tensor, "batch bins frames"]
+    mask: Tensor
+    counted: Tensor
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What the decoder rendered, and the truth: `generated` holds one or two renderings."""
+
+    generated: Float[Tensor, "renderings batch samples"]
+    real: Float[Tensor, "batch samples"]
+
+
+class VitsObjective(Objective):
+    """VITS's losses and discriminators."""
+
+    model: Vits
+
+    def __init__(self, model: Vits, config: VitsObjectiveConfig) -> None:
+        super().__init__(model)
+        self.config = config
+        self.discriminators = build_discriminators(config.discriminators) if config.adversarial_start is not None else None
+        self.spectral = SpectralDistance()
+        parts = dict(model.named_children())
+        for name in config.trained_parts:
+            if name not in parts:
+                raise unknown_name("part of the model", name, parts)
+        if config.window_frames is not None and config.alignment != "given":
+            raise ConfigError("objective.window_frames needs objective.alignment=given: the search needs whole utterances")
+        self.trained = config.trained_parts or tuple(parts)
+        for name, part in parts.items():
+            part.requires_grad_(name in self.trained)
+
+    @property
+    def decoder_only(self) -> bool:
+        """Whether text, prior and flow are frozen, so that their losses need not be computed."""
+        return not {"text_encoder", "frame_prior", "flow", "posterior_encoder", "stochastic_duration",
+                    "deterministic_duration"} & set(self.trained)
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        groups: dict[str, Iterable[nn.Parameter]] = {"model": [p for p in self.model.parameters() if p.requires_grad]}
+        if self.discriminators is not None:
+            groups["discriminator"] = self.discriminators.parameters()
+        return groups
+
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[SpeechBatch]) -> None:
+        """Statistics of the posterior's input, where it is standardised."""
+        if self.model.standardize is None:
+            return
+        values, masks = [], []
+        for batch in batches:
+            spectrogram = self.model.spectrogram(batch.waveform)  # the identity standardises until now
+            masks.append(sequence_mask(self._frame_lengths(batch), spectrogram.shape[2])[:, 0].flatten())
+            values.append(spectrogram.transpose(1, 2).flatten(0, 1))
+        self.model.standardize.fit(torch.cat(values).T.unsqueeze(0), torch.cat(masks)[None, None])
+
+    def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        stretch = self._stretch(batch, generator)
+        condition = self.model.condition(batch.speaker)
+        posterior = self.model.posterior(stretch.spectrogram, stretch.mask, condition)
+        z = posterior.sample(generator) * stretch.mask
+        terms = {} if self.decoder_only else self._text_terms(batch, stretch, posterior, z, condition, step, generator)
+        pitch = self._pitch(batch, stretch)
+        if pitch is not None:
+            terms |= self._pitch_terms(z, stretch, pitch, condition)
+        cut = self._slice(stretch, z, pitch, condition, generator)
+        terms |= self._spectral_terms(cut)
+        start = self.config.adversarial_start
+        if self.discriminators is not None and start is not None and step >= start:
+            yield self._discriminator_update(cut)
+            if step >= start + self.config.head_start_steps:
+                self.discriminators.requires_grad_(False)  # their weights need no gradient of the generator's loss
+                terms |= self._adversarial_terms(cut)
+                self.discriminators.requires_grad_(True)
+        yield Update("model", terms, self.config.loss_weights_for(terms))
+
+    @torch.no_grad()
+    def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """The same terms without the discriminators' (they move while the model does); `total` picks the best model."""
+        stretch = self._stretch(batch, generator)
+        condition = self.model.condition(batch.speaker)
+        posterior = self.model.posterior(stretch.spectrogram, stretch.mask, condition)
+        z = posterior.sample(generator) * stretch.mask
+        terms = self._text_terms(batch, stretch, posterior, z, condition, 0, generator)
+        pitch = self._pitch(batch, stretch)
+        if pitch is not None:
+            terms |= self._pitch_terms(z, stretch, pitch, condition)
+        terms |= self._spectral_terms(self._slice(stretch, z, pitch, condition, generator))
+        return {**terms, "total": Update("model", terms, self.config.loss_weights_for(terms)).total()}
+
+    # ---- text: alignment, KL, durations ----
+
+    def _text_terms(
+        self,
+        batch: SpeechBatch,
+        stretch: Stretch,
+        posterior: DiagonalGaussian,
+        z: Tensor,
+        condition: Tensor | None,
+        step: int,
+        generator: Generator | None,
+    ) -> dict[str, Tensor]:
+        assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None
+        text = TextBatch(batch.tokens, batch.stress, batch.token_lengths, batch.speaker)
+        encoded, text_mask = self.model.encode_text(text)
+        z_p = self.model.flow(z, stretch.mask, condition)
+        if self.config.alignment == "given":
+            if batch.durations is None:
+                raise ConfigError("objective.alignment=given needs durations in the batch: align the corpus first")
+            durations = batch.durations
+        else:
+            durations = self._search(encoded, z_p, batch, step, generator)
+        frames = Frames.from_durations(durations, batch.waveform.shape[1] // self.model.hop_length)
+        if self.config.window_frames is not None:
+            frames = frames.window(stretch.start, stretch.mask.shape[2])
+        prior = self.model.prior(encoded, frames)
+        terms = {"kl": flow_kl(z_p, posterior.log_std, prior.mean, prior.log_std, stretch.counted)}
+        return terms | self._duration_terms(encoded, text_mask, durations, condition, generator)
+
+    @torch.no_grad()
+    def _search(
+        self, encoded: EncodedText, z_p: Tensor, batch: SpeechBatch, step: int, generator: Generator | None
+    ) -> Int[Tensor, "batch tokens"]:
+        assert encoded.prior is not None and batch.token_lengths is not None
+        with torch.autocast(z_p.device.type, enabled=False):
+            prior = self.model.bounded(encoded.prior)
+            scores = gaussian_scores(z_p, prior.mean, prior.log_std)
+            noise = max(0.0, self.config.search_noise - 2e-6 * step) if self.training else 0.0
+            if noise:
+                random = torch.randn(scores.shape, generator=generator, device=scores.device)
+                scores = scores + noise * scores.std() * random
+            return monotonic_durations(scores, self._frame_lengths(batch), batch.token_lengths)
+
+    def _duration_terms(
+        self, encoded: EncodedText, mask: Tensor, durations: Tensor, condition: Tensor | None, generator: Generator | None
+    ) -> dict[str, Tensor]:
+        """Both predictors' losses, added as in MeloTTS where there are two; keeps `duration_scale` up to date."""
+        losses = []
+        model = self.model
+        if model.stochastic_duration is not None:
+            losses.append(model.stochastic_duration.loss(encoded.hidden, mask, durations, condition, generator))
+        if model.deterministic_duration is not None:
+            losses.append(model.deterministic_duration.loss(encoded.hidden, mask, durations, condition))
+            if self.training:
+                with torch.no_grad():
+                    model.deterministic_duration.eval()  # dropout would widen the ratio
+                    predicted = model.deterministic_duration(encoded.hidden, mask, condition).exp() * mask[:, 0]
+                    model.deterministic_duration.train()
+                    ratio = durations.sum() / predicted.sum()
+                    model.duration_scale.lerp_(ratio.clamp(0.5, 2.0), 0.01)
+        return {"duration": sum(losses[1:], start=losses[0])}
+
+    # ---- sound: windows, slices, spectra ----
+
+    def _frame_lengths(self, batch: SpeechBatch) -> Int[Tensor, " batch"]:
+        return batch.waveform_lengths // self.model.hop_length
+
+    def _stretch(self, batch: SpeechBatch, generator: Generator | None) -> Stretch:
+        """Whole utterances, or one window of each at a random place, with the spectrogram of just these frames."""
+        lengths, hop, window = self._frame_lengths(batch), self.model.hop_length, self.config.window_frames
+        frames = batch.waveform.shape[1] // hop
+        if window is None or window >= frames:
+            mask = sequence_mask(lengths, frames)
+            start = torch.zeros_like(lengths)
+            return Stretch(start, batch.waveform, self.model.spectrogram(batch.waveform), mask, mask)
+        room = (lengths - window).clamp(min=0)
+        start = (torch.rand(len(lengths), generator=generator, device=lengths.device) * (room + 1)).long()
+        pad = (self.model.config.mel.n_fft - hop) // 2
+        padded = nn.functional.pad(batch.waveform, (pad, pad + window * hop))
+        # The left edge of an utterance is reflected as in `linear_spectrogram`; beyond its right end there is silence.
+        padded[:, :pad] = batch.waveform[:, 1 : pad + 1].flip(1)
+        index = (start * hop).unsqueeze(1) + torch.arange(window * hop + 2 * pad, device=start.device)
+        wider = padded.gather(1, index)
+        mask = sequence_mask((lengths - start).clamp(max=window), window)
+        frame = start.unsqueeze(1) + torch.arange(window, device=start.device)
+        edge = self.config.window_edge_frames
+        inner = (frame >= torch.where(start > 0, start + edge, start).unsqueeze(1)) & (
+            frame < torch.where(start + window < lengths, start + window - edge, start + window).unsqueeze(1)
+        )
+        mel = self.model.config.mel
+        magnitude = linear_spectrogram(wider, mel.n_fft, hop, mel.window_length, mel.epsilon, padded=True)
+        spectrogram = self.model.scaled(magnitude)
+        return Stretch(start, wider[:, pad : pad + window * hop], spectrogram, mask, mask & inner.unsqueeze(1))
+
+    def _pitch(self, batch: SpeechBatch, stretch: Stretch) -> Pitch | None:
+        """The recordings' own pitch over the stretch, for a decoder with a source."""
+        if not self.model.decoder.takes_pitch:
+            return None
+        if batch.f0 is None:
+            raise ConfigError("a source-filter decoder needs F0 in the batch")
+        pitch = pitch_from_f0(batch.f0)
+        index = stretch.start.unsqueeze(1) + torch.arange(stretch.mask.shape[2], device=stretch.start.device)
+        index = index.clamp(max=batch.f0.shape[1] - 1)
+        return Pitch(pitch.log_f0.gather(1, index), pitch.voicing.gather(1, index) * stretch.mask[:, 0])
+
+    def _pitch_terms(self, z: Tensor, stretch: Stretch, pitch: Pitch, condition: Tensor | None) -> dict[str, Tensor]:
+        predictor = self.model.decoder.pitch_predictor
+        assert isinstance(predictor, nn.Module)
+        log_f0, logit = predictor(z, stretch.mask, condition)
+        counted = stretch.counted[:, 0]
+        voiced = counted * pitch.voicing
+        cross_entropy = nn.functional.binary_cross_entropy_with_logits(logit, pitch.voicing, reduction="none")
+        return {
+            "pitch": ((log_f0 - pitch.log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1.0),
+            "voicing": (cross_entropy * counted).sum() / counted.sum().clamp(min=1.0),
+        }
+
+    def _slice(
+        self, stretch: Stretch, z: Tensor, pitch: Pitch | None, condition: Tensor | None, generator: Generator | None
+    ) -> Slice:
+        """Renders a random slice of each item that lies within its counted frames, with a margin that is cut away."""
+        margin, hop, frames = self.config.slice_margin_frames, self.model.hop_length, z.shape[2]
+        length = min(self.config.slice_frames, frames)
+        positions = torch.arange(frames, device=z.device)
+        counted = stretch.counted[:, 0]
+        first = torch.where(counted, positions, frames).amin(dim=1)
+        last = torch.where(counted, positions, -1).amax(dim=1) + 1
+        room = (last - first - length).clamp(min=0)
+        draw = torch.rand(len(room), generator=generator, device=z.device)
+        start = (first + (draw * (room + 1)).long()).clamp(max=frames - length)
+        index = start.unsqueeze(1) - margin + torch.arange(length + 2 * margin, device=z.device)
+        inside = (index >= 0) & (index < frames)
+        index = index.clamp(0, frames - 1)
+        mask = inside.unsqueeze(1) & stretch.mask.gather(2, index.unsqueeze(1))
+        part = z.gather(2, index.unsqueeze(1).expand(-1, z.shape[1], -1)) * mask
+        part_pitch = None if pitch is None else Pitch(pitch.log_f0.gather(1, index), pitch.voicing.gather(1, index))
+        renderings = 2 if self.config.energy_repulsion > 0 and self.model.decoder.has_noise else 1
+        generated = self.model.decoder(part, mask, condition, part_pitch, renderings, generator)
+        generated = generated[:, :, margin * hop : (margin + length) * hop]
+        sample = (start * hop).unsqueeze(1) + torch.arange(length * hop, device=z.device)
+        return Slice(generated, stretch.waveform.gather(1, sample))
+
+    def _spectral_terms(self, cut: Slice) -> dict[str, Tensor]:
+        """Log-mel L1 and multi-resolution STFT distance; for two renderings, their energy distances."""
+        with torch.autocast(cut.real.device.type, enabled=False):
+            real, generated = cut.real.float(), cut.generated.float()
+            mels = [self.model.mel(g) for g in generated]
+            real_mel = self.model.mel(real)
+            terms = {"mel": self._distance([(m - real_mel).abs().mean() for m in mels], lambda: (mels[0] - mels[1]).abs().mean())}
+            if self.config.loss_weights.get("stft", 0.0):
+                target = self.spectral.features(real)
+                own = [self.spectral.features(g) for g in generated]
+                distances = [self.spectral.between(o, target, target) for o in own]
+                terms["stft"] = self._distance(distances, lambda: self.spectral.between(own[0], own[1], target))
+            return terms
+
+    def _distance(self, to_real: list[Tensor], between: Callable[[], Tensor]) -> Tensor:
+        if len(to_real) == 1:
+            return to_real[0]
+        return energy_distance(to_real[0], to_real[1], between(), self.config.energy_repulsion)
+
+    # ---- the adversarial game ----
+
+    def _discriminator_update(self, cut: Slice) -> Update:
+        assert self.discriminators is not None
+        real, fake = self.discriminators(cut.real), self.discriminators(cut.generated[0].detach())
+        loss = least_squares_discriminator(real.scores, fake.scores)
+        return Update("discriminator", {"discriminator": loss}, {"discriminator": 1.0})
+
+    def _adversarial_terms(self, cut: Slice) -> dict[str, Tensor]:
+        assert self.discriminators is not None
+        with torch.no_grad():
+            real = self.discriminators(cut.real)
+        fake = self.discriminators(cut.generated[0])
+        return {
+            "adversarial": least_squares_generator(fake.scores),
+            "feature_matching": feature_matching(real.features, fake.features),
+        }
+
+
+def build_discriminators(config: DiscriminatorConfig) -> DiscriminatorEnsemble:
+    """The discriminators that the configuration asks for."""
+    parts: list[nn.Module] = [ScaleDiscriminator(input_scale=config.input_scale)] if config.scale else []
+    parts += [
+        PeriodDiscriminator(
+            period, config.period_channels, input_scale=config.input_scale, period_in_batch=config.period_conv1d
+        )
+        for period in config.periods
+    ]
+    parts += [
+        SpectrogramDiscriminator(n_fft, hop, config.spectrogram_channels)
+        for n_fft, hop in config.spectrogram_resolutions
+    ]
+    return DiscriminatorEnsemble(parts)

@@ -1,0 +1,71 @@
+"""The source of source-filter synthesis: a band-limited pulse train that follows F0, and white noise.
+
+The pulse train is the Dirichlet kernel sum_{k=1}^{K} cos(k phi) in closed form, with as many harmonics K as fit below
+the Nyquist frequency at each sample; the topmost one fades in and out, so that a gliding F0 makes no clicks.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from moksori.nn.istft import ComplexStft
+
+
+def pulse_train(
+    f0: Float[Tensor, "batch frames"],
+    voicing: Float[Tensor, "batch frames"],
+    sample_rate: int,
+    hop_length: int,
+    start_phase: Float[Tensor, " batch"] | None = None,
+) -> Float[Tensor, "batch samples"]:
+    """Harmonics of equal amplitude 1 at all multiples of F0 below sample_rate / 2, times the voicing.
+
+    f0: Hz, positive in every frame (interpolate through unvoiced ones); between frame centres it is interpolated.
+    voicing: 0 to 1. start_phase: of the fundamental, in periods. No gradient flows through a source.
+    """
+    with torch.no_grad(), torch.autocast(f0.device.type, enabled=False):
+        samples = nn.functional.interpolate(
+            torch.stack([f0.float(), voicing.float()], dim=1), scale_factor=hop_length, mode="linear", align_corners=False
+        )
+        frequency, gate = samples[:, 0].clamp(min=1.0), samples[:, 1]
+        # In float32 the phase of a long utterance would lose the upper harmonics.
+        period = frequency.double().div(sample_rate).cumsum(dim=1)
+        if start_phase is not None:
+            period = period + start_phase.double().unsqueeze(1)
+        phi = (2.0 * math.pi) * (period - period.floor()).float()
+        count = 0.5 * sample_rate / frequency - 0.5
+        whole = count.floor()
+        sine = torch.sin(0.5 * phi)
+        safe = torch.where(sine.abs() < 1e-3, torch.full_like(sine, 1e-3).copysign(sine), sine)
+        kernel = torch.sin((whole + 0.5) * phi) / (2.0 * safe) - 0.5
+        kernel = torch.where(sine.abs() < 1e-3, whole, kernel)  # the limit at phi = 0
+        return gate * (kernel + (count - whole) * torch.cos((whole + 1.0) * phi))
+
+
+class Excitation(nn.Module):
+    """Spectra of both sources, scaled so that a harmonic's peak and the noise's root mean square are near 1."""
+
+    def __init__(self, sample_rate: int, n_fft: int, hop_length: int) -> None:
+        super().__init__()
+        self.sample_rate, self.hop_length = sample_rate, hop_length
+        self.stft = ComplexStft(n_fft, hop_length)
+        self.pulse_scale = 4.0 / n_fft  # a cosine of amplitude 1 under a Hann window peaks at n_fft / 4
+        self.noise_scale = 1.0 / math.sqrt(0.375 * n_fft)  # the sum of the squared Hann window is 3/8 n_fft
+
+    def pulses(
+        self,
+        f0: Float[Tensor, "batch frames"],
+        voicing: Float[Tensor, "batch frames"],
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Complex `[batch, bins, frames]` spectrum of the pulse train; the generator draws its start phase."""
+        start = torch.rand(f0.shape[0], generator=generator, device=f0.device)
+        train = pulse_train(f0, voicing, self.sample_rate, self.hop_length, start)
+        return self.stft(train) * self.pulse_scale
+
+    def noise(self, batch: int, frames: int, device: torch.device, generator: Generator | None = None) -> Tensor:
+        """Complex `[batch, bins, frames]` spectrum of white Gaussian noise."""
+        samples = torch.randn(batch, frames * self.hop_length, generator=generator, device=device)
+        return self.stft(samples) * self.noise_scale

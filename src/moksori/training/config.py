@@ -1,0 +1,57 @@
+"""Settings of a training run that do not depend on the family."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from moksori.config import Config
+
+
+class OptimizerConfig(Config):
+    """One AdamW and its learning-rate schedule."""
+
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.8, 0.99)
+    epsilon: float = 1e-9
+    weight_decay: float = 0.01
+    warmup_steps: int = 0
+    """Steps of linear rise from 0."""
+    schedule: Literal["constant", "exponential", "cosine"] = "cosine"
+    """`cosine` falls over the whole planned run (by time under max_minutes); `exponential` by `decay` a step."""
+    decay: float = 0.999999359
+    """Factor per step of the exponential schedule; VITS's 0.999875 an epoch of 195 steps is 0.99999936 a step."""
+    final_fraction: float = 0.03
+    """What the cosine ends at, as a fraction of the learning rate."""
+    clip_norm: float | None = None
+    """Gradients of a larger norm are scaled to it; None only measures the norm."""
+
+
+class TrainingConfig(Config):
+    """The loop's settings."""
+
+    seed: int = 1234
+    batch_size: int = Field(16, ge=1)
+    max_steps: int | None = Field(None, ge=1)
+    """Steps after which the run ends; with max_minutes, whichever comes first."""
+    max_minutes: float | None = Field(None, gt=0)
+    """Wall-clock minutes of training after which the run ends; the cosine schedule is fitted to them."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` takes bf16 autocast where the processor or GPU computes it natively, else fp32."""
+    device: str = "auto"
+    optimizers: Mapping[str, OptimizerConfig] = {"model": OptimizerConfig()}
+    ema_decay: float = 0.999
+    """Decay of the averaged weights that are validated, spoken with and exported."""
+    log_every: int = 20
+    save_every: int = 500
+    validate_every: int = 500
+    speak_every: int = 1000
+    """Steps between renderings of the fixed sentences; 0 = never."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept, besides the best."""
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> "TrainingConfig":
+        if self.max_steps is None and self.max_minutes is None:
+            raise ValueError("set max_steps or max_minutes, so that the run has an end")
+        return self
