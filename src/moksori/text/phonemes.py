@@ -1,9 +1,9 @@
 """Normalised text -> phones with stress, word by word, through espeak-ng.
 
 espeak phonemises a clause at a time and runs some words together ("of the" -> `ʌvðə`). Words of the text and groups of
-espeak are therefore matched by their phones: each word is also phonemised alone (cached), and where the counts differ an
-edit-distance alignment of the clause with the words said alone puts the borders inside the merged groups. A word that
-the merger left no phone of takes one from its longer neighbour.
+espeak are therefore matched by their phones: each word is also phonemised alone (cached), and where the two do not go
+one to one, an edit-distance alignment of the clause with the words said alone puts borders inside the merged groups.
+A word that the merger left no phone of takes one from its longer neighbour.
 
 espeak-ng is GPL-3 and an optional extra; text made only of raw phonemes (`[[həlˈoʊ]]`) needs no espeak at all.
 """
@@ -13,17 +13,18 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from moksori.errors import MissingExtra, unknown_name
+from moksori.text.normalize import RAW_PHONEMES
 from moksori.text.symbols import GAP, PUNCTUATION, STRESS_MARKS, SYMBOLS, is_vowel
 
 _PUNCTUATION_RUN = re.compile(f"([{re.escape(PUNCTUATION)}][{re.escape(PUNCTUATION)}\\s]*)")
-RAW_PHONEMES = re.compile(r"\[\[([^\[\]]*)\]\]")
 _LANGUAGE_FLAG = re.compile(r"\([a-z][a-z0-9-]*\)")
 _UNSPOKEN = re.compile(r"[_\[\](){}<>|\\^~`*=+]")
 _ALIASES = {"en": "en-us"}
+_LETTER_A = "ˈeɪ"
 _PLACEHOLDERS = {"ko": "말", "de": "Ding", "nl": "ding", "en-us": "thing"}
 _CLAUSE_WORDS = 60
 _WORD_CHARACTERS = 80
@@ -109,6 +110,8 @@ class Phonemizer:
 
     def _clause(self, written: Sequence[tuple[str, str | None]]) -> list[SpokenWord]:
         """The words of one clause; those with an IPA of their own are spoken as a neutral word while espeak listens."""
+        if self.language.startswith("en"):
+            written = _letters_named(written)
         if all(ipa is not None for _, ipa in written):
             return [_from_ipa(text, ipa or "") for text, ipa in written]
         placeholder = _PLACEHOLDERS.get(self.language, "la")
@@ -121,7 +124,7 @@ class Phonemizer:
 
 
 def split_phones(ipa: str, known: Mapping[str, int] | frozenset[str]) -> list[str]:
-    """IPA without separators cut into known symbols, the longest first; what is unknown comes out character by character."""
+    """IPA without separators cut into known symbols, longest first; the unknown comes out character by character."""
     phones = []
     longest = max(map(len, known), default=1)
     position = 0
@@ -132,6 +135,16 @@ def split_phones(ipa: str, known: Mapping[str, int] | frozenset[str]) -> list[st
                 position += length
                 break
     return phones
+
+
+def _letters_named(written: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    """English initials: the letter A beside another single capital ("U S A", "3 A M") is not the article."""
+    single = [len(text) == 1 and text.isupper() and text != "I" for text, _ in written]
+    named = list(written)
+    for k, (text, ipa) in enumerate(written):
+        if text == "A" and ipa is None and (any(single[max(0, k - 1) : k]) or any(single[k + 1 : k + 2])):
+            named[k] = (text, _LETTER_A)
+    return named
 
 
 def _from_ipa(text: str, ipa: str, joined: bool = False) -> SpokenWord:
@@ -200,7 +213,7 @@ def _espeak_library() -> Any:
     return EspeakWrapper
 
 
-@lru_cache(maxsize=None)
+@cache
 def _engine(language: str) -> Any:
     """One espeak instance a language: switching voices costs more than a second copy of the library."""
     engine = _espeak_library()()
@@ -235,9 +248,7 @@ def _groups(language: str, text: str) -> tuple[_Group, ...]:
 def _spoken(language: str, words: tuple[str, ...]) -> tuple[SpokenWord, ...]:
     groups = _groups(language, " ".join(words))
     alone = [[phone for group in _groups(language, word) for phone in group.phones] for word in words]
-    if len(groups) == len(words) and all(
-        abs(len(g.phones) - len(a)) <= 2 for g, a in zip(groups, alone, strict=True)
-    ):
+    if len(groups) == len(words) and all(abs(len(g.phones) - len(a)) <= 2 for g, a in zip(groups, alone, strict=True)):
         return tuple(SpokenWord(w, g.phones, g.stress) for w, g in zip(words, groups, strict=True))
     phones = [phone for group in groups for phone in group.phones]
     stress = [mark for group in groups for mark in group.stress]

@@ -1,8 +1,9 @@
 """Text -> token ids, stress and word spans: what every text model is given.
 
-Mode "phones" (house default): a token a phone of espeak's, so affricates, diphthongs and long vowels are one token; stress is
-an array beside the tokens; exactly one token between two words: the gap, or the strongest mark of the punctuation there.
-Mode "characters" (official VITS and Piper): every character of the IPA text, stress and length marks included, is a token.
+Mode "phones" (house default): a token is a phone of espeak's, so affricates, diphthongs and long vowels are one token;
+stress is an array beside the tokens; exactly one token stands between two words, the gap or the strongest mark of the
+punctuation there; none where espeak runs two words together. Mode "characters" (official VITS and Piper): a token is a
+character of the IPA text, stress and length marks included.
 """
 
 from collections.abc import Mapping
@@ -80,7 +81,9 @@ class Tokenizer:
             needed += [(START, "ends=true"), (END, "ends=true")]
         for symbol, purpose in needed:
             if symbol not in self.ids:
-                raise ConfigError(f"setting symbols lacks {symbol!r}, which {purpose} needs: append it or change the setting")
+                raise ConfigError(
+                    f"setting symbols lacks {symbol!r}, which {purpose} needs: append it or change the setting"
+                )
 
     @property
     def vocabulary_size(self) -> int:
@@ -110,7 +113,9 @@ class Tokenizer:
                 self._add_word(draft, item)
         if self.config.ends:
             draft.add(END)
-        return draft.finished("".join(i.text if isinstance(i, Pause) else i.ipa for i in items).strip(), self.config.blanks)
+        return draft.finished(
+            "".join(i.text if isinstance(i, Pause) else i.ipa for i in items).strip(), self.config.blanks
+        )
 
     def _add_pause(self, draft: "_Draft", pause: Pause) -> None:
         if self.config.mode == "characters":
