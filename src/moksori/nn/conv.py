@@ -38,9 +38,16 @@ def fold_weight_norm(module: nn.Module) -> nn.Module:
 
     For export, compilation and speed. Layers without weight norm are left alone, so folding twice is harmless.
     """
-    for layer in module.modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    for layer in list(module.modules()):
+        if not parametrize.is_parametrized(layer, "weight"):
+            continue
+        # torch's remove_parametrizations deletes the weight from the layer's generated class, which deep copies share:
+        # folding a copy of a model would break the model. Here only this layer goes back to its plain class.
+        assert isinstance(layer.weight, Tensor)
+        weight, plain_class = layer.weight.detach().clone(), parametrize.type_before_parametrizations(layer)
+        del layer.parametrizations
+        layer.__class__ = plain_class
+        layer.register_parameter("weight", nn.Parameter(weight))
     return module
 
 
