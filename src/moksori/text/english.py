@@ -424,7 +424,8 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"(?<![\w./-])(\d{1,2})/(\d{1,2})/(\d{4})(?![\w/-])", _say_slash_date),
     _rule(rf"\b({_MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?(?![\w:]|[.,]\d)(?:,? (\d{{4}})(?!\w|[.,]\d))?", _say_month_day),
     _rule(
-        rf"(?<![\w.,/:-])(?:[Tt]he )?(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({_MONTH})(?![a-z])(?:,? (\d{{4}})(?!\w|[.,]\d))?",
+        rf"(?<![\w.,/:-])(?:[Tt]he )?(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({_MONTH})(?![a-z])"
+        r"(?:,? (\d{4})(?!\w|[.,]\d))?",
         _say_day_month,
     ),
     # amounts
