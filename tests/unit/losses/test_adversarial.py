@@ -13,7 +13,7 @@ from moksori.losses.feature_matching import feature_matching
 
 
 def scores(*values: float) -> list[torch.Tensor]:
-    return [torch.full((2, 3 + i), value) for i, value in enumerate(values)]
+    return [torch.full((2, 3 + i), float(value)) for i, value in enumerate(values)]
 
 
 def test_a_perfect_discriminator_has_no_loss() -> None:

@@ -102,5 +102,5 @@ def test_extreme_parameters_stay_finite_in_float32() -> None:
 
 
 def test_too_many_bins_are_refused() -> None:
-    with pytest.raises(ValueError, match="10 bins of at least 0.1 each do not fit"):
+    with pytest.raises(ValueError, match=r"10 bins of at least 0\.1 each do not fit"):
         rational_quadratic_spline(torch.zeros(1), *[p.float() for p in parameters(1)], minimum=0.1)

@@ -29,7 +29,8 @@ class TextEncoder(nn.Module):
 
     num_symbols: size of the symbol table. ffn_channels: width of the feed-forward parts.
     Beyond the paper: pre_norm (see TransformerEncoder); stress adds an embedding of the stress 0, 1, 2 of each token to
-    that of its symbol; token_prior False leaves the projection out (the prior is then per frame); condition_channels is the size of a speaker or language vector added, projected, to each token.
+    that of its symbol; condition_channels is the size of a speaker or language vector added, projected, to each token;
+    token_prior False leaves the projection out, for models whose prior is per frame.
     """
 
     def __init__(
