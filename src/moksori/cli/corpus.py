@@ -1,0 +1,208 @@
+"""`moksori corpus`: import, check, stats, split, pack."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from moksori.corpus.check import CheckReport
+    from moksori.corpus.manifest import CorpusInfo, Dropped
+
+_CORPUS = Annotated[Path, typer.Argument(help="A corpus made by 'moksori corpus import'.", show_default=False)]
+FORMATS = ("csv", "folder", "ljspeech", "vctk", "libritts")
+
+
+def register(app: typer.Typer) -> None:
+    corpus = typer.Typer(no_args_is_help=True, help="Bring recordings and texts into the form that training reads.")
+    corpus.command("import")(import_)
+    corpus.command("check")(check)
+    corpus.command("stats")(stats)
+    corpus.command("split")(split)
+    corpus.command("pack")(pack)
+    app.add_typer(corpus, name="corpus")
+
+
+def import_(
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[FORMAT] SRC... DST",
+            help=f"FORMAT: {', '.join(FORMATS)}; detected when not named. Several SRC are merged into DST.",
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the corpus; DST's by default.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", "--license", help="Where SRC does not state it.")] = None,
+    language: Annotated[str | None, typer.Option(help="espeak's name, such as en-us, de, nl, ko.")] = None,
+    lufs: Annotated[float, typer.Option(help="Loudness that every recording is brought to.")] = -23.0,
+    keep_level: Annotated[bool, typer.Option("--keep-level", help="Leave the loudness as it is.")] = False,
+    keep_silence: Annotated[bool, typer.Option("--keep-silence", help="Leave the silence at both ends.")] = False,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Replace what DST holds from an import with other settings.")
+    ] = False,
+) -> None:
+    """Import recordings with their texts; run again to go on after an interruption."""
+    from moksori.corpus.ingest import ImportSettings
+    from moksori.pipeline.corpora import import_corpus
+
+    format_name = places[0] if places[0] in FORMATS and len(places) > 2 else None
+    folders = places[1:] if format_name else places
+    if len(folders) < 2:
+        raise typer.BadParameter("expected [FORMAT] SRC... DST, for example: csv recordings corpora/mine")
+    settings = ImportSettings(
+        target_lufs=None if keep_level else lufs, trim_db=None if keep_silence else ImportSettings().trim_db
+    )
+    with _bar("importing") as progress:
+        report = import_corpus(
+            folders[:-1], folders[-1], format_name, settings,
+            name=name, licence=licence, language=language, redo=redo, progress=progress,
+        )  # fmt: skip
+    if report.imported == 0:
+        typer.echo(f"{folders[-1]}: imported before, nothing to do")
+    _print_counts(report.info)
+    before = f", {report.done_before} by an earlier run" if report.done_before and report.imported else ""
+    typer.echo(f"imported {report.imported} recordings{before}; dropped {len(report.dropped)}")
+    _print_dropped(report.dropped, Path(folders[-1]))
+    typer.echo(f"splits: {report.info.split_rule}; licence: {report.info.licence}; language: {report.info.language}")
+
+
+def check(
+    corpus: _CORPUS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report only; leave dropped.tsv alone.")] = False,
+) -> None:
+    """Report hours, speakers and defects; write what is left out to dropped.tsv. Exits with 2 on unknown symbols."""
+    from moksori.corpus.check import require_known_symbols
+    from moksori.pipeline.corpora import check as look
+
+    with _bar("checking") as progress:
+        report = look(corpus, write=not dry_run, progress=progress)
+    _print_check(report)
+    _print_dropped(report.dropped, corpus)
+    require_known_symbols(report)
+
+
+def stats(
+    corpus: _CORPUS,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for stats.json and stats.png.")] = None,
+) -> None:
+    """Draw durations and F0 per speaker."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from moksori.pipeline.corpora import stats as measure
+
+    with _bar("measuring") as progress:
+        found = measure(corpus, out, progress=progress)
+    table = Table(box=None, pad_edge=False)
+    for title in ("speaker", "utterances", "hours", "median s", "longest s", "F0 5 %", "median", "95 % Hz", "voiced"):
+        table.add_column(title, justify="left" if title == "speaker" else "right")
+    shown = sorted(found.items(), key=lambda item: -item[1].hours)[:20]
+    for name, s in shown:
+        low, middle, high = s.f0_hz
+        table.add_row(
+            name, str(s.utterances), f"{s.hours:.2f}", f"{s.median_seconds:.2f}", f"{s.longest_seconds:.2f}",
+            f"{low:.0f}", f"{middle:.0f}", f"{high:.0f}", f"{s.voiced:.0%}",
+        )  # fmt: skip
+    Console(soft_wrap=True).print(table)
+    if len(shown) < len(found):
+        typer.echo(f"and {len(found) - len(shown)} more speakers")
+    typer.echo(f"wrote {(out or corpus) / 'stats.json'} and {(out or corpus) / 'stats.png'}")
+
+
+def split(
+    corpus: _CORPUS,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="JSON {name: [[word, start, end], ...]} in seconds; an aligner is trained without it."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Clips longer than this are cut.")] = 10.0,
+    pause: Annotated[float, typer.Option(help="Shortest pause to cut at, in seconds.")] = 0.2,
+) -> None:
+    """Cut long clips at pauses; the recordings stay as they are."""
+    from moksori.corpus.segment import read_word_times
+    from moksori.pipeline.corpora import split as cut
+
+    times = None if words is None else read_word_times(words)
+    with _bar("aligning") as progress:
+        report = cut(corpus, times, seconds, pause, progress=progress)
+    typer.echo(
+        f"{report.cut} of {report.clips} clips cut: {report.pieces} utterances, the longest {report.longest_seconds:.1f} s"
+    )
+    if report.without_times:
+        typer.echo(f"{len(report.without_times)} long clips have no word times: {', '.join(report.without_times[:5])}")
+    if report.too_long:
+        typer.echo(f"{len(report.too_long)} have no pause to cut at and are left out: {', '.join(report.too_long[:5])}")
+    _print_counts(report.info)
+
+
+def pack(
+    corpus: _CORPUS,
+    target: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for the shards.", show_default=False)],
+    audio: Annotated[str, typer.Option("--audio", help="flac (exact) or opus (small).")] = "flac",
+    shard: Annotated[int, typer.Option(help="Utterances a shard.")] = 1000,
+) -> None:
+    """Write Lhotse Shar shards, for moving a corpus to another machine; training reads them."""
+    from moksori.pipeline.corpora import pack as write
+
+    with _bar("packing") as progress:
+        info = write(corpus, target, audio, shard, progress=progress)
+    _print_counts(info)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 2**20
+    typer.echo(f"wrote {target}: {size:.1f} MiB of {audio} shards")
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left on stderr, gone at the end; none where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def _print_counts(info: "CorpusInfo") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("split", "utterances", "hours"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for split_name, numbers in info.counts.items():
+        table.add_row(split_name, f"{numbers['utterances']:g}", f"{numbers['hours']:.3f}")
+    Console(soft_wrap=True).print(table)
+
+
+def _print_check(report: "CheckReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    speakers = sorted(report.speakers.items(), key=lambda item: -item[1][1])
+    listed = ", ".join(f"{name} ({hours:.2f} h)" for name, (_, hours) in speakers[:6])
+    more = f" and {len(speakers) - 6} more" if len(speakers) > 6 else ""
+    typer.echo(
+        f"{report.kept} of {report.utterances} utterances kept, {report.kept_hours:.2f} of {report.hours:.2f} hours"
+    )
+    typer.echo(f"{len(speakers)} speakers: {listed}{more}")
+    typer.echo(f"{report.repeated} sentences with several takes; median {report.seconds_per_token:.3f} s a token")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("finding")
+    table.add_column("utterances", justify="right")
+    table.add_column("for example")
+    for reason, names in report.found.items():
+        kept = " (kept)" if reason == "clipped" else ""
+        table.add_row(f"{reason}{kept}", str(len(names)), ", ".join(names[:3]))
+    Console(soft_wrap=True).print(table)
+
+
+def _print_dropped(rows: "tuple[Dropped, ...]", corpus: Path) -> None:
+    for row in rows[:5]:
+        typer.echo(f"  {row.name}: {row.reason}")
+    if len(rows) > 5:
+        typer.echo(f"  and {len(rows) - 5} more: {corpus / 'dropped.tsv'}")

@@ -1,0 +1,307 @@
+"""From a corpus split to examples in memory: decoded, resampled, tokenised, with F0 and durations.
+
+What is slow is cached once in `CORPUS/features/KIND-SETTINGS/SPLIT.safetensors`, one file for each of waveforms, tokens
+and F0. The folder's name is a hash of the settings; inside, a hash of the content (each recording's file, size and time,
+each text) and a checksum of the arrays decide whether the file is read: stale or broken ones are made again.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from jaxtyping import Float, Int
+from safetensors.numpy import save
+
+from moksori.audio.f0 import extract_f0
+from moksori.corpus.manifest import Corpus, read_utterance
+from moksori.errors import AudioError, CorpusError
+from moksori.text.symbols import SYMBOLS
+from moksori.text.tokenizer import TextConfig, Tokenizer
+from moksori.types import Example, SpeechNeeds, Utterance, Waveform
+
+_LOGGER = logging.getLogger(__name__)
+CACHE_VERSION = 1
+"""Part of every key: raise it when audio, text or F0 come out differently for the same settings."""
+WORKERS = 2
+
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    corpus: Corpus,
+    split: str,
+    needs: SpeechNeeds,
+    text: TextConfig | None = None,
+    durations: Mapping[str, Int[np.ndarray, " tokens"]] | None = None,
+    progress: Progress | None = None,
+) -> list[Example]:
+    """The examples of one split, in the manifest's order, all in memory (float32: 4 bytes a sample).
+
+    needs: sample rate in Hz, hop in samples, and which of tokens, durations and F0 to give. Waveforms are cut to whole
+    frames. text: the front end; tokens follow each utterance's own language. durations: frames of each token by utterance
+    name, needed where `needs.durations`; each must fit the tokens and sum to the frames.
+    progress: called with (done, total) while something is computed, once more at the end.
+    Raises CorpusError for an empty split, an unreadable recording, durations that are missing or do not fit.
+    """
+    text = text or TextConfig()
+    utterances = corpus.split(split)
+    if not utterances:
+        raise CorpusError(
+            f"{corpus.folder}: split {split!r} holds no utterances; see dropped.tsv, or take another split"
+        )
+    if needs.durations and not needs.tokens:
+        raise CorpusError("durations are frames of tokens: ask for tokens too")
+    cache = _Cache(corpus, split, utterances)
+    kinds = 1 + needs.tokens + needs.f0
+    report = _Report(progress, kinds * len(utterances))
+    sound = _waveforms(cache, utterances, needs, report)
+    tokens = _tokens(cache, utterances, text, report) if needs.tokens else None
+    f0 = _pitch(cache, utterances, sound, needs, report) if needs.f0 else None
+    report.finish()
+    speakers = corpus.speakers
+    examples = []
+    for index, utterance in enumerate(utterances):
+        waveform = sound[index].astype(np.float32) / 32768.0
+        ids = None if tokens is None else tokens[0][index].astype(np.int64)
+        frames = len(waveform) // needs.hop_length
+        example = Example(
+            utterance=utterance,
+            waveform=waveform,
+            speaker=speakers[utterance.speaker],
+            tokens=ids,
+            stress=None if tokens is None else tokens[1][index].astype(np.int64),
+            durations=_durations(utterance, ids, frames, durations) if needs.durations and ids is not None else None,
+            f0=None if f0 is None else f0[index],
+        )
+        examples.append(example)
+    return examples
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Arrays of different lengths stored as one: item i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: np.ndarray
+    offsets: Int[np.ndarray, " items_and_one"]
+
+    @classmethod
+    def of(cls, arrays: Sequence[np.ndarray], dtype: Any) -> "Ragged":
+        offsets = np.concatenate([[0], np.cumsum([len(a) for a in arrays])]).astype(np.int64)
+        values = np.concatenate(arrays).astype(dtype) if len(arrays) else np.zeros(0, dtype)
+        return cls(values, offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+
+class _Report:
+    """Adds up the progress of the steps; nothing is reported when all came out of the cache but the end."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def step(self, count: int = 1) -> None:
+        self.done += count
+        if self.progress is not None and self.done < self.total:
+            self.progress(self.done, self.total)
+
+    def finish(self) -> None:
+        if self.progress is not None:
+            self.progress(self.total, self.total)
+
+
+class _Cache:
+    """The cached arrays of one split of one corpus; a corpus on a read-only disk is used without a cache."""
+
+    def __init__(self, corpus: Corpus, split: str, utterances: Sequence[Utterance]) -> None:
+        self.folder, self.split = corpus.folder / "features", split
+        self.items = [_identity(corpus.folder, utterance) for utterance in utterances]
+        self.count = len(utterances)
+
+    def get(
+        self, kind: str, settings: Mapping[str, Any], content: Sequence[Any], make: Callable[[], Mapping[str, Ragged]]
+    ) -> tuple[Mapping[str, Ragged], bool]:
+        """The arrays, and whether they came from the cache; `content` lists whatever they depend on per utterance."""
+        path = self.folder / f"{kind}-{_hash([CACHE_VERSION, settings])}" / f"{self.split}.safetensors"
+        key = _hash([CACHE_VERSION, settings, content])
+        stored = _load(path, key, self.count)
+        if stored is not None:
+            return stored, True
+        made = make()
+        _store(path, key, made)
+        return made, False
+
+
+def _waveforms(cache: _Cache, utterances: Sequence[Utterance], needs: SpeechNeeds, report: _Report) -> Ragged:
+    """int16 samples at `needs.sample_rate`, whole frames of `needs.hop_length`."""
+
+    def one(utterance: Utterance) -> np.ndarray:
+        try:
+            waveform = read_utterance(utterance, needs.sample_rate)
+        except AudioError as error:
+            raise CorpusError(f"utterance {utterance.name!r}: {error}; run 'moksori corpus check'") from error
+        samples = waveform.samples[: len(waveform.samples) // needs.hop_length * needs.hop_length]
+        if len(samples) == 0:
+            raise CorpusError(
+                f"utterance {utterance.name!r}: {waveform.duration_seconds:.3f} s is less than one frame of "
+                f"{needs.hop_length} samples; run 'moksori corpus check'"
+            )
+        # The corpus is 16 bit: keeping more would store rounding of the resampler.
+        return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+    settings = {"sample_rate": needs.sample_rate, "hop_length": needs.hop_length}
+    found, cached = cache.get(
+        "waveform", settings, cache.items, lambda: {"waveform": Ragged.of(_parallel(one, utterances, report), np.int16)}
+    )
+    if cached:
+        report.step(len(utterances))
+    return found["waveform"]
+
+
+def _tokens(cache: _Cache, utterances: Sequence[Utterance], text: TextConfig, report: _Report) -> tuple[Ragged, Ragged]:
+    tokenizer = Tokenizer(text)
+
+    def make() -> Mapping[str, Ragged]:
+        encoded = []
+        for utterance in utterances:
+            encoded.append(tokenizer.encode(utterance.text, utterance.language))
+            if encoded[-1].unknown:
+                _LOGGER.warning("%s: unknown symbols %s left out", utterance.name, " ".join(encoded[-1].unknown))
+            report.step()
+        return {
+            "tokens": Ragged.of([e.tokens for e in encoded], np.int32),
+            "stress": Ragged.of([e.stress for e in encoded], np.int8),
+        }
+
+    settings = {"text": text.model_dump(mode="json"), "table": _hash(SYMBOLS)}
+    content = [(u.name, u.text, u.language) for u in utterances]
+    found, cached = cache.get("tokens", settings, content, make)
+    if cached:
+        report.step(len(utterances))
+    return found["tokens"], found["stress"]
+
+
+def _pitch(
+    cache: _Cache, utterances: Sequence[Utterance], sound: Ragged, needs: SpeechNeeds, report: _Report
+) -> Ragged:
+    def one(index: int) -> Float[np.ndarray, " frames"]:
+        samples = sound[index].astype(np.float32) / 32768.0
+        f0 = extract_f0(Waveform(samples, needs.sample_rate), needs.hop_length)
+        frames = len(samples) // needs.hop_length
+        return np.pad(f0[:frames], (0, max(frames - len(f0), 0))).astype(np.float32)
+
+    settings = {"sample_rate": needs.sample_rate, "hop_length": needs.hop_length}
+    found, cached = cache.get(
+        "f0",
+        settings,
+        cache.items,
+        lambda: {"f0": Ragged.of(_parallel(one, range(len(utterances)), report), np.float32)},
+    )
+    if cached:
+        report.step(len(utterances))
+    return found["f0"]
+
+
+def _durations(
+    utterance: Utterance,
+    tokens: Int[np.ndarray, " tokens"],
+    frames: int,
+    durations: Mapping[str, Int[np.ndarray, " tokens"]] | None,
+) -> Int[np.ndarray, " tokens"]:
+    if durations is None or utterance.name not in durations:
+        raise CorpusError(f"utterance {utterance.name!r}: no durations given; align the corpus first")
+    found = np.asarray(durations[utterance.name])
+    if found.shape != tokens.shape:
+        raise CorpusError(
+            f"utterance {utterance.name!r}: {found.size} durations for {tokens.size} tokens; align with the same text settings"
+        )
+    if (found < 0).any() or int(found.sum()) != frames:
+        raise CorpusError(
+            f"utterance {utterance.name!r}: durations sum to {int(found.sum())} frames, the recording has {frames}; "
+            "align with the same hop and sample rate"
+        )
+    return found.astype(np.int64)
+
+
+def _parallel(one: Callable[[Any], np.ndarray], items: Sequence[Any], report: _Report) -> list[np.ndarray]:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        try:
+            results = []
+            for result in pool.map(one, items):
+                results.append(result)
+                report.step()
+            return results
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _identity(folder: Path, utterance: Utterance) -> tuple[Any, ...]:
+    """What the sound of an utterance depends on: the file by name, size and time, and the stretch of it."""
+    packed = utterance.audio.parent.suffix == ".tar"
+    file = utterance.audio.parent if packed else utterance.audio
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise CorpusError(f"{file}: the recording of {utterance.name!r} is missing; import the corpus again") from error
+    start, length = round(utterance.start_seconds, 6), round(utterance.duration_seconds, 6)
+    place = os.path.relpath(utterance.audio, folder)
+    return (utterance.name, place, status.st_size, status.st_mtime_ns, start, length)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode("utf-8")).hexdigest()[:16]
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    total = 0
+    for name in sorted(arrays):
+        total = zlib.crc32(np.ascontiguousarray(arrays[name]).view(np.uint8), total)
+    return f"{total:08x}"
+
+
+def _load(path: Path, key: str, count: int) -> dict[str, Ragged] | None:
+    """The cached arrays; None if there are none, they are of other content, or they are broken."""
+    if not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("content") != key:
+                return None
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        _LOGGER.warning("%s: broken cache, made again (%s)", path, error)
+        return None
+    if metadata.get("checksum") != _checksum(arrays):
+        _LOGGER.warning("%s: the cache's checksum is wrong, made again", path)
+        return None
+    found = {name: Ragged(arrays[name], arrays[f"{name}.offsets"]) for name in arrays if f"{name}.offsets" in arrays}
+    return found if all(len(item) == count for item in found.values()) else None
+
+
+def _store(path: Path, key: str, made: Mapping[str, Ragged]) -> None:
+    arrays = {name: item.values for name, item in made.items()}
+    arrays |= {f"{name}.offsets": item.offsets for name, item in made.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(save(arrays, {"content": key, "checksum": _checksum(arrays)}))
+        temporary.replace(path)
+    except OSError as error:
+        # The cache saves time and nothing else: a full or read-only disk must not stop a training.
+        _LOGGER.warning("%s: not cached (%s)", path, error.strerror or error)
+    finally:
+        if temporary.exists():
+            temporary.unlink(missing_ok=True)

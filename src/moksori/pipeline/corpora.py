@@ -1,0 +1,109 @@
+"""What one can do with a corpus: import, check, stats, split, pack. Prints nothing; progress goes to a callback."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from moksori.corpus import ingest
+from moksori.corpus.check import CheckReport, check_corpus
+from moksori.corpus.features import prepare
+from moksori.corpus.ingest import ImportReport, ImportSettings
+from moksori.corpus.manifest import Corpus, CorpusInfo
+from moksori.corpus.pack import pack_corpus
+from moksori.corpus.segment import SplitReport, Timing, split_corpus
+from moksori.corpus.stats import SpeakerStats, corpus_stats
+from moksori.pipeline.align import align, word_times
+from moksori.pipeline.progress import Progress, no_progress
+from moksori.text.tokenizer import TextConfig
+from moksori.types import SpeechNeeds
+
+ALIGNED_RATE, ALIGNED_HOP = 16000, 200
+"""Word times for cutting need no more than 16 kHz, and 12.5 ms a frame."""
+
+
+def import_corpus(
+    sources: Sequence[Path | str],
+    target: Path | str,
+    format_name: str | None = None,
+    settings: ImportSettings | None = None,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+    language: str | None = None,
+    redo: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Makes the corpus `target` of the folders `sources`; continues an interrupted import, leaves a finished one alone.
+
+    format_name: ljspeech, vctk, libritts, csv or folder; detected where None. Raises CorpusError or UnknownName.
+    """
+    return ingest.import_sources(
+        format_name,
+        [Path(source) for source in sources],
+        Path(target),
+        settings,
+        name=name,
+        licence=licence,
+        language=language,
+        redo=redo,
+        progress=progress,
+    )
+
+
+def check(
+    corpus: Path | str, text: TextConfig | None = None, *, write: bool = True, progress: Progress | None = None
+) -> CheckReport:
+    """Looks for what is wrong with a corpus; `dropped.tsv` then says what is left out of it and why."""
+    return check_corpus(ingest.open_imported(Path(corpus)), text, write=write, progress=progress)
+
+
+def stats(
+    corpus: Path | str, folder: Path | str | None = None, *, progress: Progress | None = None
+) -> dict[str, SpeakerStats]:
+    """Durations and F0 per speaker, also as `stats.json` and `stats.png` in `folder` (the corpus's own by default)."""
+    return corpus_stats(ingest.open_imported(Path(corpus)), None if folder is None else Path(folder), progress=progress)
+
+
+def split(
+    corpus: Path | str,
+    words: Mapping[str, Sequence[Timing]] | None = None,
+    maximum_seconds: float = 10.0,
+    minimum_pause: float = 0.2,
+    *,
+    progress: Progress = no_progress,
+) -> SplitReport:
+    """Cuts clips over `maximum_seconds` at pauses of at least `minimum_pause` seconds.
+
+    words: utterance name -> (word, start, end) in seconds, for the long clips; where None, an aligner is trained on the
+    corpus and tells them.
+    """
+    opened = ingest.open_imported(Path(corpus))
+    if words is None:
+        words = _aligned_words(opened, maximum_seconds, progress)
+    return split_corpus(opened, words, maximum_seconds, minimum_pause)
+
+
+def _aligned_words(corpus: Corpus, maximum_seconds: float, progress: Progress) -> dict[str, list[Timing]]:
+    needs, text = SpeechNeeds(ALIGNED_RATE, ALIGNED_HOP), TextConfig(language=corpus.info.language)
+    splits = [name for name in corpus.splits if corpus.utterances[name]]
+    if all(u.duration_seconds <= maximum_seconds for name in splits for u in corpus.split(name)):
+        return {}
+    durations = align(corpus, needs, text, splits, progress=progress).durations
+    times = {}
+    for name in splits:
+        for example in prepare(corpus, name, needs, text):
+            utterance = example.utterance
+            if utterance.duration_seconds > maximum_seconds and utterance.name in durations:
+                times[utterance.name] = word_times(example, durations[utterance.name], text, needs)
+    return times
+
+
+def pack(
+    corpus: Path | str,
+    target: Path | str,
+    audio: str = "flac",
+    shard_size: int = 1000,
+    *,
+    progress: Progress | None = None,
+) -> CorpusInfo:
+    """Writes a corpus as Lhotse Shar shards of FLAC or Opus; every reader takes that form too."""
+    return pack_corpus(ingest.open_imported(Path(corpus)), Path(target), audio, shard_size, progress)
