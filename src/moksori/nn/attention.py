@@ -39,24 +39,26 @@ class RelativeSelfAttention(nn.Module):
     def _heads(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch heads time head_channels"]:
         return x.unflatten(1, (self.num_heads, self.head_channels)).transpose(2, 3)
 
-    def _band(self, length: int, device: torch.device) -> tuple[Int[Tensor, "time band"], Bool[Tensor, "time band"]]:
+    def _band(
+        self, x: Float[Tensor, "batch channels time"]
+    ) -> tuple[Int[Tensor, "time band"], Bool[Tensor, "time band"]]:
         """For each i the positions j = i - window ... i + window, clamped to real ones, and which were not clamped."""
-        offsets = torch.arange(-self.window, self.window + 1, device=device)
-        positions = torch.arange(length, device=device)[:, None] + offsets[None, :]
+        length = x.shape[-1]
+        offsets = torch.arange(-self.window, self.window + 1, device=x.device)
+        positions = torch.arange(length, device=x.device)[:, None] + offsets[None, :]
         return positions.clamp(0, length - 1), (positions >= 0) & (positions < length)
 
     def forward(
         self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
     ) -> Float[Tensor, "batch channels time"]:
         """Padding is not attended to; what comes back at padded positions means nothing and is finite."""
-        length = x.shape[-1]
         query = self._heads(self.query(x)) / math.sqrt(self.head_channels)
         key, value = self._heads(self.key(x)), self._heads(self.value(x))
         logits = query @ key.transpose(2, 3)
         if self.window > 0:
             # Only 2 · window + 1 diagonals carry relative terms: they are added to, and read from, the full matrix by
             # index. Clamped positions add an exact 0, so sequences shorter than the window need no special case.
-            positions, inside = self._band(length, x.device)
+            positions, inside = self._band(x)
             positions = positions.expand(*logits.shape[:2], -1, -1)
             relative = (query @ self.relative_key.T) * inside
             logits = logits.scatter_add(-1, positions, relative.to(logits.dtype))

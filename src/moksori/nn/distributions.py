@@ -15,8 +15,9 @@ def standard_normal(like: Float[Tensor, "*shape"], generator: Generator | None =
 
     It is drawn on the generator's own device, so a CPU generator gives the same noise wherever the model runs.
     """
-    device = like.device if generator is None else generator.device
-    return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
+    if generator is None:
+        return torch.randn_like(like)  # exported graphs know this operator for any length, the one below they do not
+    return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
 
 
 @dataclass(frozen=True)

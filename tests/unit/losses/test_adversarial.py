@@ -28,7 +28,7 @@ def test_values_by_hand() -> None:
     assert least_squares_generator(scores(0.5, 3)).item() == pytest.approx(0.25 + 4)
     assert hinge_discriminator(scores(0.5, 0), scores(2, -3)).item() == pytest.approx(0.5 + 1 + 3 + 0)
     assert hinge_generator(scores(0.5, -2)).item() == pytest.approx(1.5)
-    assert least_squares_generator(scores(0.5, 3), weights=[1, 0.1]).item() == pytest.approx(0.25 + 0.4)
+    assert least_squares_generator(scores(0.5, 3), weights=[1.0, 0.1]).item() == pytest.approx(0.25 + 0.4)
 
 
 def test_feature_matching_by_hand() -> None:
@@ -36,7 +36,7 @@ def test_feature_matching_by_hand() -> None:
     fake = [[torch.full((2, 3), 0.5), torch.ones(1, 4)], [torch.full((5,), -2.0)]]
     assert feature_matching(real, real) == 0
     assert feature_matching(real, fake).item() == pytest.approx(2 * (0.5 + 0 + 2))
-    assert feature_matching(real, fake, weights=[1, 0.1]).item() == pytest.approx(2 * (0.5 + 0.2))
+    assert feature_matching(real, fake, weights=[1.0, 0.1]).item() == pytest.approx(2 * (0.5 + 0.2))
 
 
 def test_real_features_are_targets() -> None:

@@ -101,3 +101,15 @@ def test_all_parameters_learn_and_bfloat16_agrees() -> None:
     assert encoder.layers[0].attention.relative_key.grad.abs().sum() > 0
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(encoder(x, mask).float(), out, atol=0.1, rtol=0)
+
+
+def test_one_exported_graph_serves_any_length() -> None:
+    """Shorter than the window included: nothing in the forward pass may depend on the example's length."""
+    encoder = TransformerEncoder(8, 16, 2, 1, 3, 0.0, 4).eval()
+    length = torch.export.Dim("length", min=1, max=1000)
+    example = torch.randn(1, 8, 9), torch.ones(1, 1, 9, dtype=torch.bool)
+    with torch.no_grad():
+        graph = torch.export.export(encoder, example, dynamic_shapes=({2: length}, {2: length})).module()
+        for tokens in (2, 31):
+            inputs = torch.randn(1, 8, tokens), torch.ones(1, 1, tokens, dtype=torch.bool)
+            torch.testing.assert_close(graph(*inputs), encoder(*inputs))

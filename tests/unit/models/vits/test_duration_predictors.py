@@ -90,7 +90,7 @@ def test_learns_poisson_durations() -> None:
     torch.manual_seed(3)
     generator = torch.Generator().manual_seed(4)
     predictor = StochasticDurationPredictor(2, hidden_channels=16, dropout=0.0, num_flows=2)
-    steps = 100
+    steps = 80
     optimizer = torch.optim.Adam(predictor.parameters(), lr=1e-2, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=5e-4)
     mask = ones_mask(64, 4)
@@ -141,6 +141,30 @@ def test_transform_ignores_padding_and_batch() -> None:
     torch.testing.assert_close(changed, out, atol=1e-9, rtol=0)
     alone = predictor.transform(noise[1:, :, :4], x[1:, :, :4], mask[1:, :, :4])
     torch.testing.assert_close(out[1:, :4], alone, atol=1e-9, rtol=0)
+
+
+def test_one_exported_graph_serves_any_length() -> None:
+    """Splines, flows and noise without branches on data: what ONNX export needs."""
+    predictor = small_stochastic(num_flows=2).eval()
+    shake(predictor)
+
+    class Sampler(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.predictor = predictor
+
+        def forward(self, noise: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+            return self.predictor.transform(noise, x, mask), self.predictor.sample(x, mask)
+
+    length = torch.export.Dim("length", min=2, max=1000)
+    example = torch.randn(1, 2, 9), torch.randn(1, 6, 9), ones_mask(9)
+    with torch.no_grad():
+        graph = torch.export.export(Sampler(), example, dynamic_shapes=tuple({2: length} for _ in example)).module()
+        for tokens in (2, 31):
+            inputs = torch.randn(1, 2, tokens), torch.randn(1, 6, tokens), ones_mask(tokens)
+            exported, drawn = graph(*inputs)
+            torch.testing.assert_close(exported, predictor.transform(*inputs))
+            assert drawn.shape == (1, tokens)
 
 
 @pytest.mark.parametrize("build", [small_stochastic, small_deterministic])
