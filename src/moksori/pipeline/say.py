@@ -1,0 +1,265 @@
+"""Speaking: `load` a voice, `Speaker.say` a text, `speak_to_file` a book, `play` what is spoken."""
+
+import errno
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from moksori.audio.stream import check_suffix, write_blocks
+from moksori.errors import BadInput, MissingExtra, MoksoriError, TextError
+from moksori.models.checkpoint import fingerprint, load_model
+from moksori.pipeline.models import find_model
+from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.speaker import (
+    EDGE_FACTOR,
+    SayOptions,
+    Sentence,
+    Speaker,
+    Speech,
+    Word,
+    chosen_seed,
+    nothing_to_say,
+    sentences,
+    synthetic_metadata,
+    write_timings,
+)
+from moksori.pipeline.speech_job import SpeechJob
+
+__all__ = [
+    "SayOptions",
+    "Sentence",
+    "Speaker",
+    "Speech",
+    "Word",
+    "Written",
+    "load",
+    "play",
+    "read_lexicon",
+    "sentences",
+    "speak_to_file",
+]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `speak_to_file` did.
+
+    compute_seconds: work for the `spoken_seconds` of new sound, so that a resumed job's rate is right.
+    resumed: sentences taken over from an interrupted job.
+    """
+
+    path: Path
+    seed: int
+    sentences: int
+    duration_seconds: float
+    spoken_seconds: float
+    compute_seconds: float
+    resumed: int
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work per second of sound."""
+        return self.compute_seconds / self.spoken_seconds if self.spoken_seconds > 0 else 0.0
+
+
+def load(name: str | Path | None = None, device: str = "cpu") -> Speaker:
+    """The voice called `name` (a model's name, a family, or a model folder), ready to speak; None is the default voice.
+
+    Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
+    cannot speak.
+    """
+    return Speaker(load_model(find_model(name), device=device))
+
+
+def speak_to_file(
+    speaker: Speaker,
+    texts: Iterable[Sentence],
+    path: str | Path,
+    *,
+    options: SayOptions | None = None,
+    seed: int | None = None,
+    timings: str | Path | None = None,
+    job: str | Path | None = None,
+    progress: Progress = no_progress,
+    total: int = 0,
+) -> Written:
+    """Speaks sentences into a wav, flac, ogg, opus or mp3 file, in bounded memory; interrupted, the same call goes on.
+
+    texts: from `sentences`. seed: None takes the interrupted job's, or draws one. timings: word times as JSON go there.
+    job: the job file, `PATH.job` by default; it is there while the job runs, and afterwards only if the job was
+    interrupted. Sentences whose text or order changed since are spoken anew. total: sentences in all, for `progress`.
+    The output appears when it is whole, with the bytes that an uninterrupted job would have written (ogg and opus: but
+    for the stream number that libsndfile draws for each file).
+    Raises TextError if there is nothing to speak, AudioError or BadInput for a path that cannot be written, and
+    MoksoriError when the disk is full.
+    """
+    path = Path(path)
+    options = options or SayOptions()
+    timings_path = None if timings is None else Path(timings)
+    check_output(path)
+    if timings_path is not None:
+        check_folder(timings_path)
+    job_path = path.with_name(path.name + ".job") if job is None else Path(job)
+    if job is not None:
+        check_folder(job_path)
+    fresh = chosen_seed(seed)
+    settings = _settings(speaker, options)
+    started = time.perf_counter()
+    try:
+        with SpeechJob(job_path, settings, seed, fresh) as state:
+            resumed = _speak(state, speaker, texts, options, progress, total)
+            spoken = (state.samples - resumed.samples) / speaker.sample_rate
+            compute = time.perf_counter() - started
+            tail = speaker.silence(options.pause * EDGE_FACTOR)
+            frames = state.samples + len(tail)
+            metadata = synthetic_metadata(speaker.name, state.seed)
+            write_blocks(path, _chained(state.blocks(), tail), speaker.sample_rate, frames, metadata)
+            if timings_path is not None:
+                write_timings(timings_path, state.words(), speaker.sample_rate, speaker.name, state.seed)
+            state.remove()
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    return Written(path, state.seed, len(state.done), frames / speaker.sample_rate, spoken, compute, resumed.count)
+
+
+@dataclass(frozen=True)
+class _Resumed:
+    count: int
+    samples: int
+
+
+def _speak(
+    state: SpeechJob, speaker: Speaker, texts: Iterable[Sentence], options: SayOptions, progress: Progress, total: int
+) -> _Resumed:
+    """Speaks what the job lacks; returns what it had."""
+    remaining = iter(texts)
+    first_new: list[Sentence] = []
+    count = 0
+    seen = ""
+    for sentence in remaining:
+        seen = seen or sentence.text
+        if count >= len(state.done) or state.done[count].key != state.key(sentence):
+            first_new = [sentence]
+            break
+        count += 1
+    state.keep(count)
+    had = _Resumed(count, state.samples)
+    progress(count, total)
+    for piece in speaker.pieces(_joined(first_new, remaining), options, state.seed, first=count, gap=state.gap):
+        state.add(piece, speaker.sample_rate)
+        progress(len(state.done), max(total, len(state.done)) if total else 0)
+    if state.samples == 0:
+        raise nothing_to_say(seen)
+    return had
+
+
+def play(speaker: Speaker, texts: Iterable[Sentence], options: SayOptions, seed: int) -> float:
+    """Speaks through the sound device, each sentence while the one before is heard; returns the seconds of sound.
+
+    Raises MissingExtra without the package sounddevice, MoksoriError without a sound device.
+    """
+    stream = _output_stream(speaker.sample_rate)
+    seen = ""
+
+    def noted() -> Iterator[Sentence]:
+        nonlocal seen
+        for sentence in texts:
+            seen = seen or sentence.text
+            yield sentence
+
+    samples = 0
+    with stream:
+        for piece in speaker.pieces(noted(), options, seed):
+            if piece.spoken:
+                stream.write(piece.samples[:, None])
+                samples += len(piece.samples)
+        if samples == 0:
+            raise nothing_to_say(seen)
+        stream.write(speaker.silence(max(options.pause * EDGE_FACTOR, 0.1))[:, None])
+    return samples / speaker.sample_rate
+
+
+def _output_stream(sample_rate: int) -> Any:
+    """An open sound device; every way in which there is none ends in one line that names `-o`."""
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise MissingExtra("sounddevice", "play", "no output file is named (-o hello.wav), and playing") from error
+    except OSError as error:
+        raise MoksoriError("no sound system here (PortAudio is missing): name an output file: -o hello.wav") from error
+    try:
+        return sounddevice.OutputStream(samplerate=sample_rate, channels=1, dtype="float32")
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise MoksoriError(f"no sound device to play on ({error}): name an output file: -o hello.wav") from error
+
+
+def read_lexicon(path: str | Path) -> dict[str, str]:
+    """A user's lexicon: lines `word<TAB>IPA` or `word=IPA`, `#` starts a comment. Raises TextError naming the line."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise TextError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}: check the name") from error
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path}: no UTF-8 text at byte {error.start}: save it as UTF-8") from error
+    lexicon: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        word, separator, phonemes = line.partition("\t" if "\t" in line else "=")
+        if not separator or not word.strip() or not phonemes.strip():
+            raise TextError(f"{path}:{number}: {line.strip()[:40]!r}: expected a word, a tab and its phonemes in IPA")
+        lexicon[word.strip()] = phonemes.strip()
+    return lexicon
+
+
+def check_output(path: Path) -> None:
+    """Raises AudioError or BadInput unless an audio file can be written to `path`; tried before any work is done."""
+    check_suffix(path)
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raises BadInput unless a file can be made at `path`."""
+    folder = path.parent
+    if path.is_dir():
+        raise BadInput(f"{path}: is a folder: name a file in it")
+    if not folder.is_dir():
+        raise BadInput(f"{path}: its folder {folder} does not exist: create it first (mkdir -p {folder})")
+    trial = folder / f".{path.name[:100]}.trial"
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise _disk_error(path, error) from error
+
+
+def _settings(speaker: Speaker, options: SayOptions) -> dict[str, Any]:
+    kept = {**asdict(options), "lexicon": dict(sorted(options.lexicon.items())), "pause_seconds": options.pause}
+    return {
+        "model": speaker.name,
+        "fingerprint": fingerprint(speaker.loaded.folder),
+        "sample_rate": speaker.sample_rate,
+        "options": kept,
+    }
+
+
+def _disk_error(path: Path, error: OSError) -> MoksoriError:
+    reason = (error.strerror or str(error)).lower()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MoksoriError(
+            f"{path}: {reason}: free some space and run the same command again, it goes on where it stopped"
+        )
+    return BadInput(f"{path}: cannot be written: {reason}: choose another folder")
+
+
+def _joined(first: Iterable[Sentence], rest: Iterator[Sentence]) -> Iterator[Sentence]:
+    yield from first
+    yield from rest
+
+
+def _chained(blocks: Iterator[Any], tail: Any) -> Iterator[Any]:
+    yield from blocks
+    yield tail

@@ -1,0 +1,45 @@
+"""The toy voice for all unit tests: a family that is registered for one test, and a folder that holds its model."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def toy_family(monkeypatch):
+    """The families `toy` and `mute`, known to the registry during one test."""
+    import toy_voice
+
+    from moksori.models import registry
+
+    monkeypatch.setattr(registry, "_MODULES", dict(registry._MODULES))
+    toy_voice.register()
+    return toy_voice
+
+
+@pytest.fixture
+def toy_folder(toy_family, tmp_path) -> Path:
+    """A model folder with a toy voice of two speakers."""
+    return toy_family.save_toy(tmp_path / "toy", speakers=("ann", "bob"))
+
+
+@pytest.fixture
+def toy_home(toy_folder, tmp_path, monkeypatch) -> Path:
+    """$MOKSORI_HOME with the toy voice installed as `toy`, and an index that makes it the default."""
+    import json
+    import shutil
+
+    from moksori.pipeline import models
+
+    home = tmp_path / "home"
+    shutil.copytree(toy_folder, home / "models" / "toy")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    index = {"default": "toy", "models": {"toy": {"family": "toy", "default": True}}}
+    (weights / "index.json").write_text(json.dumps(index))
+    monkeypatch.setenv("MOKSORI_HOME", str(home))
+    monkeypatch.setattr(models, "bundled_folder", lambda: weights)
+    return home
