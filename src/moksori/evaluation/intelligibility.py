@@ -1,0 +1,181 @@
+"""Can one understand it? Word and character error rate of an offline recogniser that knows the sentences in question.
+
+pocketsphinx with its open language model mishears clean human speech every third word; with a trigram of the very
+sentences (language_model.py) it mishears one in a hundred, and still fails on speech that is unclear. The number is
+therefore relative: it compares voices over the same sentences and the same language model, and says nothing of a
+stranger who does not know the sentences. Controls: recordings against other sentences' texts, and noise.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from moksori.audio.loudness import normalize_loudness
+from moksori.audio.resample import resample
+from moksori.errors import MissingExtra, TextError
+from moksori.evaluation.language_model import perplexity, witten_bell_trigram
+from moksori.text.normalize import normalize
+from moksori.types import Waveform
+
+if TYPE_CHECKING:
+    from pocketsphinx import Decoder
+
+SAMPLE_RATE = 16000
+LEVEL_LUFS = -23.0
+EDGE_SECONDS = 0.2
+LANGUAGE_WEIGHT = 4.0
+_NOT_SPOKEN = re.compile(r"[^a-z' ]+")
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """Edits that turn what was heard into what should have been said, in words and in characters."""
+
+    word_errors: int
+    words: int
+    character_errors: int
+    characters: int
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Sentences as the recogniser's words. kept: those whose words are all in its dictionary.
+
+    left_out: written sentence -> its words that are not.
+    """
+
+    kept: tuple[tuple[str, ...], ...]
+    left_out: dict[str, tuple[str, ...]]
+
+
+def spoken_words(text: str) -> list[str]:
+    """English text as the words that both sides of the comparison use: numbers read out, lower case, letters and '."""
+    lowered = normalize(text, "en-us").lower().replace("’", "'")
+    words = _NOT_SPOKEN.sub(" ", lowered.replace("-", " ")).split()
+    return [bare for word in words if (bare := word.strip("'"))]
+
+
+def split_by_dictionary(texts: Iterable[str]) -> Sentences:
+    """Which sentences the bundled dictionary covers; needs pocketsphinx."""
+    known = _dictionary()
+    kept: dict[tuple[str, ...], None] = {}
+    left_out = {}
+    for text in texts:
+        words = tuple(spoken_words(text))
+        unknown = tuple(word for word in words if word not in known)
+        if unknown or not words:
+            left_out[text] = unknown
+        else:
+            kept[words] = None
+    return Sentences(tuple(kept), left_out)
+
+
+def count_errors(text: str, heard: str) -> WordErrors:
+    """Errors of `heard` against `text` (jiwer); both go through `spoken_words`. Raises TextError for a text without words."""
+    try:
+        import jiwer
+    except ImportError as error:
+        raise MissingExtra("jiwer", "evaluate", "counting word errors") from error
+    reference, hypothesis = " ".join(spoken_words(text)), " ".join(spoken_words(heard))
+    if not reference:
+        raise TextError(f"{text!r}: has no words to compare with; leave it out of the test sentences")
+    words = jiwer.process_words(reference, hypothesis)
+    characters = jiwer.process_characters(reference, hypothesis)
+    return WordErrors(
+        words.substitutions + words.deletions + words.insertions,
+        words.hits + words.substitutions + words.deletions,
+        characters.substitutions + characters.deletions + characters.insertions,
+        characters.hits + characters.substitutions + characters.deletions,
+    )
+
+
+class Recogniser:
+    """pocketsphinx 5 with its U.S. English acoustic model and a closed trigram of `texts`.
+
+    Build one and use it for every system that is compared. Sentences with words outside the bundled dictionary are
+    left out of the language model; `covers` tells them. Raises MissingExtra without pocketsphinx, TextError if no
+    sentence is left.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        sentences = split_by_dictionary(texts)
+        if not sentences.kept:
+            raise TextError("recogniser: no test sentence has all its words in the dictionary; is the corpus English?")
+        self.texts = tuple(texts)
+        self.left_out = sentences.left_out
+        model = witten_bell_trigram(sentences.kept)
+        self.description = (
+            f"Witten-Bell trigram of {len(sentences.kept)} test sentences, {len(model.vocabulary) - 1} words, "
+            f"perplexity {perplexity(model, sentences.kept):.1f} on them, language weight {LANGUAGE_WEIGHT:g}; "
+            f"{len(self.left_out)} sentences left out for words outside the dictionary"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "sentences.arpa"
+            path.write_text(model.to_arpa(), encoding="utf-8")
+            self._decoder = _decoder(path)
+
+    def covers(self, text: str) -> bool:
+        """True where all words of the sentence are in the dictionary, so that it can be recognised at all."""
+        known = _dictionary()
+        words = spoken_words(text)
+        return bool(words) and all(word in known for word in words)
+
+    def transcribe(self, waveform: Waveform) -> str:
+        """What is heard, in lower case, empty for nothing; the level is normalised (-23 LUFS) and 0.2 s of silence added."""
+        levelled = normalize_loudness(resample(waveform, SAMPLE_RATE), LEVEL_LUFS)
+        edge = np.zeros(round(EDGE_SECONDS * SAMPLE_RATE), np.float32)
+        samples = np.concatenate([edge, levelled.samples, edge])
+        pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2").tobytes()
+        # Without this the running cepstral mean of one recording would reach the next, and the order would matter.
+        self._decoder.reinit_feat()
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, no_search=False, full_utt=True)
+        self._decoder.end_utt()
+        heard = self._decoder.hyp()
+        return "" if heard is None else _without_variants(heard.hypstr)
+
+    def errors(self, text: str, waveform: Waveform) -> WordErrors:
+        """Errors of what is heard against `text`."""
+        return count_errors(text, self.transcribe(waveform))
+
+
+def _without_variants(hypothesis: str) -> str:
+    """'the(2) dog' -> 'the dog': the recogniser may name which pronunciation it heard."""
+    return re.sub(r"\(\d+\)", "", hypothesis)
+
+
+def _decoder(language_model: Path) -> "Decoder":
+    pocketsphinx = _pocketsphinx()
+    folder = _model_folder()
+    return pocketsphinx.Decoder(  # type: ignore[no-any-return]
+        hmm=str(folder / "en-us"),
+        dict=str(folder / "cmudict-en-us.dict"),
+        lm=str(language_model),
+        lw=LANGUAGE_WEIGHT,
+        loglevel="FATAL",
+    )
+
+
+def _pocketsphinx() -> Any:
+    try:
+        import pocketsphinx
+    except ImportError as error:
+        raise MissingExtra("pocketsphinx", "evaluate", "measuring the word error rate") from error
+    return pocketsphinx
+
+
+def _model_folder() -> Path:
+    return Path(str(_pocketsphinx().get_model_path())) / "en-us"
+
+
+@lru_cache(maxsize=1)
+def _dictionary() -> frozenset[str]:
+    """The words of the bundled dictionary, other pronunciations of a word under the word itself."""
+    lines = (_model_folder() / "cmudict-en-us.dict").read_text(encoding="utf-8").splitlines()
+    return frozenset(re.sub(r"\(\d+\)$", "", line.split(maxsplit=1)[0]) for line in lines if line.strip())
