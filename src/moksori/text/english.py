@@ -43,9 +43,15 @@ _ENDINGS = {
     "corp": "Corporation", "esq": "Esquire", "ave": "Avenue", "blvd": "Boulevard", "rd": "Road", "hwy": "Highway",
     "dept": "Department", "univ": "University",
 }  # fmt: skip
+_OPENERS = {
+    "A", "An", "And", "As", "At", "But", "For", "He", "Her", "His", "How", "I", "If", "In", "Is", "It", "My", "No",
+    "Not", "On", "Our", "She", "So", "That", "The", "Then", "There", "They", "This", "To", "We", "What", "When",
+    "Where", "Who", "Why", "You",
+}  # fmt: skip
+"""Capitalised words after which nobody is named: they open sentences."""
 _INSIDE = {
     "e.g.": "for example", "i.e.": "that is", "vs.": "versus", "approx.": "approximately", "cf.": "compare",
-    "viz.": "namely", "al.": "alii", "p.s.": "P S", "misc.": "miscellaneous", "govt.": "government",
+    "viz.": "namely", "al.": "alii", "p.s.": "P S", "ph.d.": "P H D", "misc.": "miscellaneous", "govt.": "government",
 }  # fmt: skip
 _UNITS = {
     "km/h": ("kilometer per hour", "kilometers per hour"), "kmh": ("kilometer per hour", "kilometers per hour"),
@@ -90,7 +96,7 @@ _SIGNS = {
 # a number starts neither inside a word nor inside another number
 _START = r"(?<![\w.,])"
 _INTEGER = r"(?:\d{1,3}(?:,\d{3}){1,5}(?![\d])|\d{1,15}(?!\d))"
-_NUMBER = rf"(?:{_INTEGER}(?:\.\d{{1,15}}(?![\d.]\d?))?|\.\d{{1,15}}(?!\d))"
+_NUMBER = rf"(?:{_INTEGER}(?:\.\d{{1,15}}(?!\d|\.\d))?|\.\d{{1,15}}(?!\d))"
 _UNIT = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
 _MAGNITUDE = r"(?:\s?(thousand|million|billion|trillion)\b|(bn|[kKmMB])\b)"
 
@@ -162,7 +168,7 @@ def year(digits: str, language: str) -> str:
 
 
 def _is_year(digits: str) -> bool:
-    return len(digits) == 4 and digits.isdigit() and 1100 <= int(digits) <= 2099
+    return len(digits) == 4 and digits.isdigit() and 1010 <= int(digits) <= 2099
 
 
 def _year_or_number(digits: str, language: str) -> str:
@@ -178,11 +184,12 @@ def _say_inside(match: re.Match[str], language: str) -> str:
 
 
 def _say_title(match: re.Match[str], language: str) -> str:
-    return _TITLES[match[1].lower()]
+    return _TITLES[match[1].lower()] + ("" if match.string[match.end()] == " " else " ")
 
 
 def _say_street(match: re.Match[str], language: str) -> str:
-    return match[1] + ("Street" if match[2] == "St" else "Drive")
+    stop = "." if match[0].endswith(".") and _ends_sentence(match) else ""
+    return match[1] + ("Street" if match[2] == "St" else "Drive") + stop
 
 
 def _ends_sentence(match: re.Match[str]) -> bool:
@@ -191,8 +198,17 @@ def _ends_sentence(match: re.Match[str]) -> bool:
     return not rest.strip("\"')") or bool(re.match(r"[\"')]? [\"'(]?[A-Z]", rest))
 
 
+def _opens_sentence(text: str, position: int) -> bool:
+    following = re.match(r"[\"')]* ([A-Z][a-z]*)\b", text[position : position + 24])
+    return bool(following and following[1] in _OPENERS)
+
+
 def _say_ending(match: re.Match[str], language: str) -> str:
+    """What names end with is often followed by another capital, which is no new sentence."""
     name = match[1].lower()
+    end = match.end()
+    if name != "etc" and match.string[end : end + 3].strip() and not _opens_sentence(match.string, end):
+        return _ENDINGS[name]
     return _ENDINGS[name] + ("." if _ends_sentence(match) else "")
 
 
@@ -244,7 +260,7 @@ def _say_slash_date(match: re.Match[str], language: str) -> str:
 
 
 def _say_time(match: re.Match[str], language: str) -> str:
-    hour, minute, half = match.groups()
+    hour, minute, second, half = match.groups()
     if int(hour) > 24 or int(minute) > 59:
         return match[0]
     spoken = numbers.cardinal(str(int(hour)), language)
@@ -254,6 +270,8 @@ def _say_time(match: re.Match[str], language: str) -> str:
         spoken += " oh " + numbers.cardinal(minute[1], language)
     else:
         spoken += " " + numbers.cardinal(minute, language)
+    if second and int(second):
+        spoken += f" and {numbers.cardinal(str(int(second)), language)} second{'' if second == '01' else 's'}"
     return spoken + (_half(match, half) if half else "")
 
 
@@ -267,11 +285,16 @@ def _half(match: re.Match[str], half: str) -> str:
 
 
 def _say_money(match: re.Match[str], language: str) -> str:
-    minus, sign, amount, magnitude, short = match.groups()
+    minus, sign, amount, up_to, magnitude, short = match.groups()
     one, many, cent, cents = _CURRENCIES[sign]
     start = "minus " if minus else ""
     magnitude = magnitude or _MAGNITUDES.get(short or "")
+    if amount[-3:-2] == ",":  # cents behind a comma, as in Europe
+        amount = f"{amount[:-3]}.{amount[-2:]}"
     whole, _, fraction = _plain(amount).partition(".")
+    if up_to:
+        both = f"{_number(amount, language)} to {_number(up_to, language)}"
+        return f"{start}{both} {magnitude + ' ' if magnitude else ''}{many}"
     if magnitude or (fraction and len(fraction) != 2):
         return f"{start}{_number(amount, language)} {magnitude + ' ' if magnitude else ''}{many}"
     parts = []
@@ -303,8 +326,8 @@ def _say_mixed_fraction(match: re.Match[str], language: str) -> str:
 
 def _say_fraction(match: re.Match[str], language: str) -> str:
     over, under = match[1], match[2]
-    if (over, under) == ("24", "7"):
-        return "twenty-four seven"
+    if (over, under) in (("24", "7"), ("9", "11")):
+        return f"{numbers.cardinal(over, language)} {numbers.cardinal(under, language)}"
     top = numbers.cardinal(over, language)
     if under in ("2", "4"):
         name = {"2": ("half", "halves"), "4": ("quarter", "quarters")}[under]
@@ -342,6 +365,26 @@ def _say_numbered(match: re.Match[str], language: str) -> str:
     return "number "
 
 
+def _say_page(match: re.Match[str], language: str) -> str:
+    return "page " if match[1] == "p" else "pages "
+
+
+def _say_and(match: re.Match[str], language: str) -> str:
+    return "and"
+
+
+def _say_to(match: re.Match[str], language: str) -> str:
+    return " to "
+
+
+def _say_sharp(match: re.Match[str], language: str) -> str:
+    return f"{match[1]} sharp"
+
+
+def _say_height(match: re.Match[str], language: str) -> str:
+    return f"{numbers.cardinal(match[1], language)} foot {numbers.cardinal(match[2], language)}"
+
+
 def _say_hashtag(match: re.Match[str], language: str) -> str:
     return "hashtag "
 
@@ -362,7 +405,7 @@ def _say_digits(match: re.Match[str], language: str) -> str:
 
 def _apart(match: re.Match[str], spoken: str) -> str:
     """A space where the number touches a letter: MP3 -> MP three."""
-    before, after = match.string[: match.start()][-1:], match.string[match.end() : match.end() + 1]
+    before, after = match.string[max(0, match.start() - 1) : match.start()], match.string[match.end() : match.end() + 1]
     return (" " if before.isalnum() else "") + spoken + (" " if after.isalnum() else "")
 
 
@@ -375,6 +418,10 @@ def _say_roman_ruler(match: re.Match[str], language: str) -> str:
 
 
 def _say_initial(match: re.Match[str], language: str) -> str:
+    """An initial of a name; after a word without a capital, or before a word that opens sentences, it is none."""
+    before = match.string[max(0, match.start() - 30) : match.start()].split()
+    if (before and not before[-1][:1].isupper()) or _opens_sentence(match.string, match.end()):
+        return match[0]
     return match[1]
 
 
@@ -407,20 +454,22 @@ _RULES: tuple[Rule, ...] = (
     _rule(rf"(?<![\w.])(?:{_one_of(_INSIDE)})(?!\w)", _say_inside, re.IGNORECASE),
     _rule(r"(?<!\w)(\d{1,5} [A-Z][a-z]{1,20} )(St|Dr)\b\.?(?! [A-Z][a-z]+ [A-Z])", _say_street),
     _rule(r"(?<![\w.'])(Mr|Mrs|Ms|Dr|Prof|St)(?:\.(?=\s?[A-Z\[])|(?= [A-Z]))", _say_title),
-    _rule(rf"(?<![\w.'])({_one_of(_TITLES).title()})\.(?= [A-Z])", _say_title, re.IGNORECASE),
+    _rule(rf"(?<![\w.'])({_one_of(_TITLES).title()})\.(?= [A-Z])", _say_title),
+    _rule(r"\b([A-Z][\w']{0,30} )(St|Dr)\.(?= [a-z]|[,;]|$)", _say_street),
     _rule(rf"(?<![\w.'])({_one_of(_ENDINGS)})\.(?![\w.])", _say_ending, re.IGNORECASE),
     _rule(r"(?<![\w.'])[Nn]o\. ?(?=\d)", _say_numbered),
+    _rule(r"(?<![\w.'])(pp?)\. ?(?=\d)", _say_page),
+    _rule(r"(?<=\w )'n'(?= \w)", _say_and),
     _rule(rf"(?<![\w.'])({_one_of(_MONTH_ABBREVIATIONS)})\.(?= ?\d)", _say_month),
     # times before initialisms, whose dots they share
-    _rule(r"(?<![\w.,:])(\d{1,2}):(\d{2})(?![\d:])(?:\s?([AaPp]\.[Mm]\.|[AaPp][Mm]\b))?", _say_time),
+    _rule(r"(?<![\w.,:])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\d:])(?:\s?([AaPp]\.[Mm]\.|[AaPp][Mm]\b))?", _say_time),
     _rule(r"(?<![\w.,:])(\d{1,2})\s?([AaPp]\.[Mm]\.|[AaPp][Mm]\b)", _say_hour),
     _rule(r"(?<![\w.])(?:[A-Za-z]\.){2,8}(?!\w)", _say_initials),
-    _rule(r"(?:(?<=^)|(?<=[A-Z]\. )|(?<=[A-Z] )|(?<=[a-z] ))(?<![a-z.][a-z] )([A-HJ-Z])\.(?= [A-Z])", _say_initial),
-    _rule(r"(?<![\w.])([A-HJ-Z])\.(?= (?:[A-Z]\. ){0,3}[A-Z][a-z])(?<![a-z] .\.)", _say_initial),
-    _rule(rf"\b({_PARTS}) ({_ROMAN_NUMERAL})\b(?!['.]\w)", _say_roman_part),
-    _rule(rf"\b({_RULERS}) (?!I\b)({_ROMAN_NUMERAL})\b(?!['.]\w)", _say_roman_ruler),
+    _rule(r"(?<![\w.'])([A-HJ-Z])\.(?= (?:[A-Z]\. ?){0,3}[A-Z][a-z])", _say_initial),
+    _rule(rf"\b({_PARTS}) ({_ROMAN_NUMERAL})\b(?!\.\w)", _say_roman_part),
+    _rule(rf"\b({_RULERS}) (?!I\b)({_ROMAN_NUMERAL})\b(?!\.\w)", _say_roman_ruler),
     # dates
-    _rule(r"(?<![\w./-])(\d{4})-(\d{1,2})-(\d{1,2})(?![\w/-])", _say_iso_date),
+    _rule(r"(?<![\w./-])(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?![\w/-])", _say_iso_date),
     _rule(r"(?<![\w./-])(\d{1,2})/(\d{1,2})/(\d{4})(?![\w/-])", _say_slash_date),
     _rule(rf"\b({_MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?(?![\w:]|[.,]\d)(?:,? (\d{{4}})(?!\w|[.,]\d))?", _say_month_day),
     _rule(
@@ -429,10 +478,17 @@ _RULES: tuple[Rule, ...] = (
         _say_day_month,
     ),
     # amounts
-    _rule(rf"(?<![\w.,])(-?)([{''.join(_CURRENCIES)}])\s?({_NUMBER})(?:{_MAGNITUDE})?", _say_money),
+    _rule(
+        rf"(?<![\w.,])(-?)([{''.join(_CURRENCIES)}])\s?(\d{{1,15}},\d\d(?![\d,])|{_NUMBER})"
+        rf"(?:[–-]({_NUMBER}))?(?:{_MAGNITUDE})?",
+        _say_money,
+    ),
     _rule(rf"{_START}(\d{{1,15}}) ?¢", _say_cents),
+    _rule(r"(?<=\d%) ?[–-] ?(?=\d)", _say_to),
     _rule(rf"{_START}({_NUMBER}) ?%", _say_percent),
-    _rule(r"(?<![\w./,-])(\d{3}-)?\d{3}-\d{4}(?![\w-])", _say_telephone),
+    _rule(r"(?<![\w./,-])(?:(?:\d{3}-)?\d{3}-\d{4}|\d{1,12}(?:-\d{1,12}){2,8})(?![\w-])", _say_telephone),
+    _rule(r"(?<!\w)(\d)' ?(\d{1,2})(?:\"|(?!\w))", _say_height),
+    _rule(r"(?<=\d):(?=\d)", _say_to),
     _rule(rf"{_START}(\d{{1,4}}) ?[–-] ?(\d{{1,4}})(?![\w-]|[.,]\d)", _say_range),
     _rule(rf"{_START}(\d{{1,6}}) ?([½¼¾])", _say_mixed_fraction),
     _rule(r"(?<![\w.,/])(\d{1,4})/(\d{1,4})(?![\w/]|[.,]\d)", _say_fraction),
@@ -440,6 +496,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"(?<![\w.])(\d{1,3}(?:,\d{3}){1,5}|\d{1,15})(?:st|nd|rd|th)\b", _say_ordinal, re.IGNORECASE),
     _rule(r"(?:(?<=^)|(?<=[\s(\"]))-(?=\.?\d)", _say_minus),
     _rule(rf"{_START}({_NUMBER}) ?({_UNIT})(?![\w²³/'])", _say_unit),
+    _rule(r"\b([CF])#(?!\w)", _say_sharp),
     _rule(r"#(?=\d)", _say_numbered),
     _rule(r"#(?=[A-Za-z])", _say_hashtag),
     _rule(r"(?<![\w.,])\d{1,6}(?:\.\d{1,6}){2,6}(?![\w.]\w)", _say_version),

@@ -132,5 +132,5 @@ def _clock(match: re.Match[str], language: str) -> str:
 
 
 def _apart(match: re.Match[str], spoken: str) -> str:
-    before, after = match.string[: match.start()][-1:], match.string[match.end() : match.end() + 1]
+    before, after = match.string[max(0, match.start() - 1) : match.start()], match.string[match.end() : match.end() + 1]
     return (" " if before.isalpha() else "") + spoken + (" " if after.isalpha() else "")

@@ -31,6 +31,7 @@ _TRANSLATED = {
 _RAW_SPACE = re.compile(r"\s+")
 _LATIN_MARKS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
 _MARKS_RUN = re.compile(r"([\u0300-\u036f]{3})[\u0300-\u036f]+")
+_SCRIPT_BORDER = re.compile(r"(?<=[a-z\u00c0-\u024f])(?=[가-힣])|(?<=[가-힣])(?=[a-z\u00c0-\u024f])", re.IGNORECASE)
 _BRACKETS_OPEN = re.compile(r"\s*[(\[{]+\s*")
 _BRACKETS_CLOSE = re.compile(r"(?<![)\]}\s])\s?[)\]}]+|[)\]}]+")
 _DASH = re.compile(r"(?<!-)-{2,}|(?<=\s)[-–](?=\s)")
@@ -89,6 +90,9 @@ def _between(text: str, language: str, first: bool) -> str:
 
 def _normalized(text: str, language: str, first: bool = True) -> str:
     text = _clean(text)
+    if not language.startswith("ko"):
+        # espeak says nothing at all for a word of two alphabets
+        text = _SCRIPT_BORDER.sub(" ", text)
     rules = _rules(language)
     if rules is not None:
         text = rules(text)

@@ -96,13 +96,14 @@ class Phonemizer:
             if raw is not None:
                 pending.extend((group, group) for group in raw.split())
                 continue
-            for index, part in enumerate(_PUNCTUATION_RUN.split(text)):
+            parts = _PUNCTUATION_RUN.split(text)
+            for index, part in enumerate(parts):
                 if index % 2 == 0:
                     pending.extend((word, self.lexicon.get(word.casefold())) for word in _words(part))
                     if not pending and part.isspace():
                         _append_space(items)
                 else:
-                    before = " " if pending and text[: text.find(part)].endswith(" ") else ""
+                    before = " " if pending and parts[index - 1].endswith(" ") else ""
                     flush()
                     _append_pause(items, before + part)
         flush()

@@ -95,7 +95,7 @@ def test_streams_are_read_a_little_at_a_time() -> None:
 @pytest.mark.parametrize("unit", ["a", "a ", ".", "A. ", "a.\n", " ", "\n", "Mr. "])
 def test_time_is_linear(unit: str) -> None:
     start = time.perf_counter()
-    for _ in split_sentences(unit * (300_000 // len(unit))):
+    for _ in split_sentences(unit * (100_000 // len(unit))):
         pass
     assert time.perf_counter() - start < 5
 

@@ -1,8 +1,10 @@
 """Phones and tokens of four languages, word spans, raw phonemes, and both modes."""
 
 import builtins
+import csv
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -275,3 +277,18 @@ def test_imports_are_light() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+@needs_espeak
+@pytest.mark.data
+@pytest.mark.parametrize(("corpus", "language"), [("kathleen", "en-us"), ("kerstin", "de"), ("nathalie", "nl")])
+def test_every_sentence_of_a_corpus(recordings: Path, corpus: str, language: str) -> None:
+    """All symbols are known and every written word has its tokens."""
+    tokenizer = Tokenizer(TextConfig(language=language))
+    with (recordings / corpus / "metadata.csv").open(encoding="utf-8") as file:
+        texts = [row["text"] for row in csv.DictReader(file, delimiter="|", quoting=csv.QUOTE_NONE)][:300]
+    assert texts
+    for text in texts:
+        encoded = tokenizer.encode(text)
+        assert encoded.unknown == ()
+        assert [word.text for word in encoded.words if word.start_token == word.end_token] == []
