@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 
 from moksori import __version__
-from moksori.errors import BadInput, MoksoriError, TextError, UnsupportedTask, unknown_name
+from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnsupportedTask, unknown_name
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
 from moksori.models.contract import CanSay
@@ -168,7 +168,7 @@ class Speech:
 class Speaker:
     """A model that speaks: `say` for texts in memory, `pieces` for texts of any length.
 
-    Raises UnsupportedTask if the model cannot speak.
+    Raises UnsupportedTask if the model cannot speak, CheckpointError if the folder names two different text settings.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -177,6 +177,9 @@ class Speaker:
             raise UnsupportedTask(
                 f"{loaded.manifest.name}: a {loaded.manifest.family!r} model cannot speak: use one of {', '.join(able)}"
             )
+        own = getattr(getattr(loaded.model, "config", None), "text", None)
+        if own is not None and own != loaded.manifest.text:  # other ids than those it was trained with would be babble
+            raise CheckpointError(f"{loaded.folder}: config.json's text and model.text differ: copy the model again")
         self.loaded = loaded
         self.manifest = loaded.manifest
         self._model: CanSay = loaded.model

@@ -153,10 +153,18 @@ def test_a_model_without_a_voice_names_the_families_that_speak(toy_family, tmp_p
         say.load(toy_family.save_toy(tmp_path / "mute", family="mute"))
 
 
+def test_two_different_text_settings_are_refused(voice):
+    from types import SimpleNamespace
+
+    voice.loaded.model.config = SimpleNamespace(text=voice.manifest.text.model_copy(update={"blanks": True}))
+    with pytest.raises(CheckpointError, match=r"text and model\.text differ"):
+        say.Speaker(voice.loaded)
+
+
 def test_a_model_that_makes_nan_is_reported(voice):
     with torch.no_grad():
         voice.loaded.model.embedding.weight.fill_(float("nan"))
-    with pytest.raises(MoksoriError, match="toy: made NaN or infinity of 'Hello.'"):
+    with pytest.raises(MoksoriError, match=r"toy: made NaN or infinity of 'Hello\.'"):
         voice.say("Hello.")
 
 
