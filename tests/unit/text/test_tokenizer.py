@@ -134,8 +134,8 @@ def test_spans_cover_what_is_said(text: str, blanks: bool) -> None:
     outside = {SYMBOLS[t] for t in encoded.tokens[covered == 0]}
     assert outside <= set(' _^$;:,.!?¡¿—…"«»“”')
     assert len(encoded.stress) == len(encoded.tokens)
-    if encoded.words:
-        assert encoded.words[0].end_token > encoded.words[0].start_token
+    if text.isascii():  # espeak says nothing at all for some words of several alphabets
+        assert all(word.end_token > word.start_token for word in encoded.words)
 
 
 @needs_espeak
