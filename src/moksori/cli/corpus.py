@@ -1,6 +1,6 @@
 """`moksori corpus`: import, check, stats, split, pack."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from moksori.corpus.check import CheckReport
     from moksori.corpus.manifest import CorpusInfo, Dropped
+    from moksori.pipeline.progress import Progress
 
 _CORPUS = Annotated[Path, typer.Argument(help="A corpus made by 'moksori corpus import'.", show_default=False)]
 FORMATS = ("csv", "folder", "ljspeech", "vctk", "libritts")
@@ -128,7 +129,8 @@ def split(
     with _bar("aligning") as progress:
         report = cut(corpus, times, seconds, pause, progress=progress)
     typer.echo(
-        f"{report.cut} of {report.clips} clips cut: {report.pieces} utterances, the longest {report.longest_seconds:.1f} s"
+        f"{report.cut} of {report.clips} clips cut: {report.pieces} utterances, "
+        f"the longest {report.longest_seconds:.1f} s"
     )
     if report.without_times:
         typer.echo(f"{len(report.without_times)} long clips have no word times: {', '.join(report.without_times[:5])}")
@@ -154,7 +156,7 @@ def pack(
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(title: str) -> Iterator["Progress"]:
     """A bar with the time left on stderr, gone at the end; none where nobody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -164,7 +166,11 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
     console = Console(stderr=True)
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total or None)
+
+        yield progress
 
 
 def _print_counts(info: "CorpusInfo") -> None:

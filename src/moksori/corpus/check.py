@@ -242,6 +242,6 @@ def require_known_symbols(report: CheckReport) -> None:
     if report.unknown_symbols:
         listed = ", ".join(f"{symbol!r} ({number})" for symbol, number in list(report.unknown_symbols.items())[:8])
         raise CorpusError(
-            f"unknown symbols in {len(report.found['unknown symbols'])} texts: {listed}; correct the texts in the source or "
-            "set the corpus's language; they are left out (dropped.tsv)"
+            f"unknown symbols in {len(report.found['unknown symbols'])} texts: {listed}; correct the texts in the "
+            "source or set the corpus's language; they are left out (dropped.tsv)"
         )

@@ -49,7 +49,7 @@ def _field(examples: Sequence[Example], name: str) -> list[np.ndarray]:
 
 
 def _pad(arrays: Sequence[np.ndarray], dtype: type) -> Tensor:
-    padded = np.zeros((len(arrays), max(len(a) for a in arrays)), dtype)
+    padded: np.ndarray = np.zeros((len(arrays), max(len(a) for a in arrays)), dtype)
     for row, array in zip(padded, arrays, strict=True):
         row[: len(array)] = array
     return torch.from_numpy(padded)

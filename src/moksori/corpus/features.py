@@ -1,8 +1,9 @@
 """From a corpus split to examples in memory: decoded, resampled, tokenised, with F0 and durations.
 
 What is slow is cached once in `CORPUS/features/KIND-SETTINGS/SPLIT.safetensors`, one file for each of waveforms, tokens
-and F0. The folder's name is a hash of the settings; inside, a hash of the content (each recording's file, size and time,
-each text) and a checksum of the arrays decide whether the file is read: stale or broken ones are made again.
+and F0. The folder's name is a hash of the settings. In the file, a hash of the content (each recording's name, size and
+time, each text, and the front end's own code) and a checksum of the arrays decide whether it is read: stale or broken
+files are made again.
 """
 
 import hashlib
@@ -13,6 +14,8 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from moksori.types import Example, SpeechNeeds, Utterance, Waveform
 
 _LOGGER = logging.getLogger(__name__)
 CACHE_VERSION = 1
-"""Part of every key: raise it when audio, text or F0 come out differently for the same settings."""
+"""Part of every key: raise it when the files' own form changes."""
 WORKERS = 2
 
 Progress = Callable[[int, int], None]
@@ -47,8 +50,8 @@ def prepare(
     """The examples of one split, in the manifest's order, all in memory (float32: 4 bytes a sample).
 
     needs: sample rate in Hz, hop in samples, and which of tokens, durations and F0 to give. Waveforms are cut to whole
-    frames. text: the front end; tokens follow each utterance's own language. durations: frames of each token by utterance
-    name, needed where `needs.durations`; each must fit the tokens and sum to the frames.
+    frames. text: the front end; tokens follow each utterance's own language. durations: frames of each token by
+    utterance name, needed where `needs.durations`; each must fit the tokens and sum to the frames.
     progress: called with (done, total) while something is computed, once more at the end.
     Raises CorpusError for an empty split, an unreadable recording, durations that are missing or do not fit.
     """
@@ -135,7 +138,7 @@ class _Cache:
     ) -> tuple[Mapping[str, Ragged], bool]:
         """The arrays, and whether they came from the cache; `content` lists whatever they depend on per utterance."""
         path = self.folder / f"{kind}-{_hash([CACHE_VERSION, settings])}" / f"{self.split}.safetensors"
-        key = _hash([CACHE_VERSION, settings, content])
+        key = _hash([CACHE_VERSION, settings, content, _front_end(kind)])
         stored = _load(path, key, self.count)
         if stored is not None:
             return stored, True
@@ -225,7 +228,8 @@ def _durations(
     found = np.asarray(durations[utterance.name])
     if found.shape != tokens.shape:
         raise CorpusError(
-            f"utterance {utterance.name!r}: {found.size} durations for {tokens.size} tokens; align with the same text settings"
+            f"utterance {utterance.name!r}: {found.size} durations for {tokens.size} tokens; "
+            "align with the same text settings"
         )
     if (found < 0).any() or int(found.sum()) != frames:
         raise CorpusError(
@@ -260,6 +264,32 @@ def _identity(folder: Path, utterance: Utterance) -> tuple[Any, ...]:
     return (utterance.name, place, status.st_size, status.st_mtime_ns, start, length)
 
 
+_CODE = {"waveform": ("audio/io.py", "audio/resample.py"), "f0": ("audio/f0.py",), "tokens": ("text",)}
+_PACKAGES = {
+    "waveform": ("soxr", "soundfile"),
+    "f0": ("pyworld", "librosa"),
+    "tokens": ("phonemizer", "espeakng-loader"),
+}
+
+
+@lru_cache
+def _front_end(kind: str) -> str:
+    """A hash of the code that makes this kind: an update that changes a phoneme must not find the old ones."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parent.parent
+    for place in _CODE[kind]:
+        files = sorted((root / place).rglob("*.*")) if (root / place).is_dir() else [root / place]
+        for file in files:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(file.name.encode() + file.read_bytes())
+    for package in _PACKAGES[kind]:
+        try:
+            digest.update(f"{package} {version(package)}".encode())
+        except PackageNotFoundError:
+            digest.update(f"no {package}".encode())
+    return digest.hexdigest()
+
+
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode("utf-8")).hexdigest()[:16]
 
@@ -267,7 +297,8 @@ def _hash(value: Any) -> str:
 def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
     total = 0
     for name in sorted(arrays):
-        total = zlib.crc32(np.ascontiguousarray(arrays[name]).view(np.uint8), total)
+        if arrays[name].size:  # an empty array has no bytes to view
+            total = zlib.crc32(np.ascontiguousarray(arrays[name]).data.cast("B"), total)
     return f"{total:08x}"
 
 

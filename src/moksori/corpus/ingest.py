@@ -24,8 +24,16 @@ from moksori.config import Config
 from moksori.corpus import importers, splits
 from moksori.corpus.importers import Row, Source
 from moksori.corpus.manifest import (
-    CORPUS_VERSION, SPLITS, Corpus, CorpusInfo, Dropped, read_info, rewrite, write_dropped, write_text,
-)  # fmt: skip
+    CORPUS_VERSION,
+    SPLITS,
+    Corpus,
+    CorpusInfo,
+    Dropped,
+    read_info,
+    rewrite,
+    write_dropped,
+    write_text,
+)
 from moksori.errors import AudioError, CorpusError
 from moksori.types import Utterance, Waveform
 
@@ -221,7 +229,7 @@ def _read_journal(path: Path) -> tuple[dict[str, Any], dict[str, _Finished]]:
 
 
 def utterance_name(identifier: str) -> str:
-    """A source's id as a name that is safe as a file's: letters, digits, `-`, `_` and `.`; long ones end in their hash."""
+    """A source's id as a name that is safe as a file's: letters, digits, `-`, `_`, `.`; long ones end in their hash."""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in identifier).lstrip(".") or "_"
     return safe if len(safe) <= 100 else f"{safe[:90]}-{hashlib.sha256(identifier.encode()).hexdigest()[:8]}"
 
@@ -257,7 +265,7 @@ def _work(
     progress: Callable[[int, int], None] | None,
     finished: dict[str, _Finished],
 ) -> int:
-    """Runs the jobs on threads (decoding and filtering leave the interpreter's lock) and journals each; counts those written."""
+    """Runs the jobs on threads, since decoders release the interpreter's lock; journals each, counts those written."""
     if not todo:
         return 0
     # While recordings change, nobody should find the manifests of before.

@@ -95,6 +95,13 @@ class Corpus:
             )
         return cls(folder, info, found)
 
+    def without(self, names: Iterable[str]) -> "Corpus":
+        """The corpus without these utterances; nothing on disk changes."""
+        gone = set(names)
+        return replace(
+            self, utterances={s: tuple(u for u in us if u.name not in gone) for s, us in self.utterances.items()}
+        )
+
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits, "train" first."""
@@ -142,9 +149,7 @@ def read_info(folder: Path) -> CorpusInfo:
         stored = json.loads(path.read_text(encoding="utf-8"))
         version = int(stored["version"])
         known = {f.name for f in fields(CorpusInfo)}
-        values = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in stored.items() if key in known
-        }
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in known}
         info = CorpusInfo(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path}: not a corpus description ({error}); import the corpus again") from error

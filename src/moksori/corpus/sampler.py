@@ -12,8 +12,8 @@ class BucketSampler:
     """Batches of similar length; every utterance once an epoch, none left out.
 
     lengths: of the items, in any unit. batch_size: the most items of a batch; an epoch's batches differ by one at most.
-    seed: epochs are shuffled by (seed, epoch), so `indices(step)` is a pure function of (seed, step): a resumed run sees
-    the batches that the unbroken run would have seen.
+    seed: epochs are shuffled by (seed, epoch), so `indices(step)` is a pure function of (seed, step): a resumed run
+    sees the batches that the unbroken run would have seen.
     jitter: standard deviation of the noise on log length by which neighbours change between epochs.
     """
 

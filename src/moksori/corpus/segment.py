@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from moksori.corpus.manifest import Corpus, CorpusInfo, Dropped, rewrite, write_dropped, write_text
@@ -154,8 +155,8 @@ def _check_times(utterance: Utterance, words: Sequence[Timing]) -> None:
         # A frame of slack: aligners count whole frames of the recording.
         if not (previous - 0.05 <= start <= end <= utterance.duration_seconds + 0.05):
             raise CorpusError(
-                f"utterance {utterance.name!r}: word {word!r} at {start:.2f} to {end:.2f} s does not fit after {previous:.2f} s "
-                f"in a clip of {utterance.duration_seconds:.2f} s; align it again"
+                f"utterance {utterance.name!r}: word {word!r} at {start:.2f} to {end:.2f} s does not fit after "
+                f"{previous:.2f} s in a clip of {utterance.duration_seconds:.2f} s; align it again"
             )
         previous = end
 
@@ -190,12 +191,12 @@ def _texts(text: str, words: Sequence[str], starts: Sequence[int]) -> list[str]:
     for word in words:
         found = folded.find(word.casefold(), position) if len(folded) == len(text) else -1
         if found < 0:
-            return [" ".join(words[first:last]) for first, last in zip(starts, starts[1:], strict=False)]
+            return [" ".join(words[first:last]) for first, last in pairwise(starts)]
         places.append(found)
         position = found + len(word)
     # An opening quotation mark or bracket belongs to the word that follows it.
     edges = [0] + [_opening(text, places[start]) for start in starts[1:-1]] + [len(text)]
-    return [text[first:last].strip() for first, last in zip(edges, edges[1:], strict=False)]
+    return [text[first:last].strip() for first, last in pairwise(edges)]
 
 
 def _opening(text: str, place: int) -> int:

@@ -97,8 +97,8 @@ def default_split(
 ) -> dict[str, str]:
     """Key of each sentence -> split, for corpora without a tracked list.
 
-    Sentences in the order of their sha256: the first 5 % (at least 1, at most 100) are test, the next 2.5 % (at least 1,
-    at most 40) valid. Recordings without text count by their name. Fewer than three sentences are all train.
+    Sentences in the order of their sha256: the first 5 % (at least 1, at most 100) are test, the next 2.5 % (at least
+    1, at most 40) valid. Recordings without text count by their name. Fewer than three sentences are all train.
     """
     keys = sorted({split_key(item) for item in items}, key=order)
     if len(keys) < 3:
@@ -138,7 +138,7 @@ def split_list(name: str) -> SplitList:
 
 
 def held_out_sentences(name: str, split: str = "test") -> tuple[str, ...]:
-    """The held-out sentences of a tracked list as written in the corpus, for judges that need a closed language model."""
+    """The held-out sentences of a tracked list as the corpus writes them, for a judge's closed language model."""
     return split_list(name).texts.get(split, ())
 
 
@@ -176,8 +176,8 @@ def make_lists(data: Path) -> dict[str, str]:
             [read["kathleen-extra-takes"]],
             tests=100,
             valids=40,
-            rule="the first 100 (test) and next 40 (valid) sentences by sha256 of the sentence key, of those in kathleen "
-            "that last 2 to 8 s there and whose other takes all have the same text",
+            rule="the first 100 (test) and next 40 (valid) sentences by sha256 of the sentence key, of those in "
+            "kathleen that last 2 to 8 s there and whose other takes all have the same text",
         ),
         "dutch": _sentence_list(
             [read["nathalie"], read["flemishguy"]],

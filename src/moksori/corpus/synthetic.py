@@ -54,8 +54,8 @@ def write_synthetic(
 ) -> SyntheticCorpus:
     """Writes a corpus in the real layout to `target`: two utterances valid and two test where `count` is 6 or more.
 
-    needs: decides rate and hop (22050 Hz and 256 by default); prepared with the same needs, the waveforms come back up to
-    16-bit rounding, and `durations` fit. The durations are also kept in `durations.json`.
+    needs: decides rate and hop (22050 Hz and 256 by default); prepared with the same needs, the waveforms come back up
+    to 16-bit rounding, and `durations` fit. The durations are also kept in `durations.json`.
     """
     needs = needs or SpeechNeeds(22050, 256)
     parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
@@ -144,8 +144,10 @@ def _voice(
     hertz = numbers * pitch
     low, high = 300 + 700 * _part(token, 2), 1200 + 1800 * _part(token, 3)
     strengths = np.exp(-(((hertz - low) / 150) ** 2)) + 0.6 * np.exp(-(((hertz - high) / 250) ** 2)) + 0.02
+    strengths[0] += 0.4  # a fundamental that pitch trackers find in 50 ms
     tone = (strengths[:, None] * np.cos(numbers[:, None] * phase[None])).sum(axis=0)
-    ramp = np.minimum(1.0, np.minimum(np.arange(len(phase)), np.arange(len(phase))[::-1]) / 64)
+    edge = np.minimum(np.arange(len(phase)), np.arange(len(phase))[::-1])
+    ramp = 0.5 + 0.5 * np.minimum(1.0, edge / 64)  # no click where the harmonics change
     return LEVEL * ramp * tone / strengths.sum()
 
 

@@ -1,4 +1,4 @@
-"""Readers of corpora as they are found: `read(FORMAT | None, folder)` lists recordings and texts, and decodes nothing."""
+"""Readers of corpora as they are found: `read(FORMAT | None, folder)` lists recordings and texts, decoding nothing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ def detect(path: Path) -> str:
         if importer.matches(path):
             return name
     raise CorpusError(
-        f"{path}: no known corpus form in it; expected metadata.csv with a header id|speaker|text (csv), wav + txt pairs "
-        "(folder), or the layout of LJ Speech, VCTK or LibriTTS"
+        f"{path}: no known corpus form in it; expected metadata.csv with a header id|speaker|text (csv), wav + txt "
+        "pairs (folder), or the layout of LJ Speech, VCTK or LibriTTS"
     )
 
 

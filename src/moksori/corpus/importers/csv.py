@@ -1,4 +1,4 @@
-"""The form `id|speaker|text|...`: `metadata.csv` with a header line, pipes, no quoting; `<id>.flac|.ogg|...` beside it."""
+"""The form `id|speaker|text|...`: `metadata.csv` with header, pipes, no quoting; `<id>.flac|.ogg|...` beside it."""
 
 import re
 from pathlib import Path

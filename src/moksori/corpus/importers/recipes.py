@@ -1,11 +1,10 @@
 """LJ Speech, VCTK and LibriTTS, read by Lhotse's recipes.
 
-A recipe stops at the first recording it cannot open and at the first odd metadata line. So each is shown a mirror of the
-corpus: a temporary folder of links to the readable recordings only; what was left out is reported as dropped.
+A recipe stops at the first recording it cannot open and at the first odd metadata line. So each is shown a mirror of
+the corpus: a temporary folder of links to the readable recordings only; what was left out is reported as dropped.
 """
 
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -142,7 +141,7 @@ def _mirror(folder: Path, dropped: list[Dropped]) -> Iterator[Path]:
                 except AudioError as error:
                     dropped.append(Dropped(re.sub(r"_mic[12]$", "", path.stem), "import", str(error)))
                     continue
-            os.symlink(path, link)
+            link.symlink_to(path)
         yield mirror
 
 
