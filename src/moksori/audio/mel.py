@@ -4,7 +4,6 @@ Settings that share everything but a number are `MelConfig`s; the house has thre
 """
 
 import hashlib
-from typing import Self
 
 import numpy as np
 import torch
@@ -39,7 +38,7 @@ class MelConfig(Config):
     """Least mel magnitude before the logarithm."""
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self) -> "MelConfig":
         if self.hop_length > self.n_fft:
             raise ValueError(f"hop_length {self.hop_length} is more than n_fft {self.n_fft}: samples would be skipped")
         if self.window_length > self.n_fft:
