@@ -1,4 +1,4 @@
-"""Dynamic time warping of two sequences of vectors (Sakoe and Chiba 1978): which frame of one goes with which of the other."""
+"""Dynamic time warping (Sakoe and Chiba 1978): which frame of one sequence of vectors goes with which of another."""
 
 import numpy as np
 from jaxtyping import Float, Int

@@ -77,11 +77,11 @@ def split_by_dictionary(texts: Iterable[str]) -> Sentences:
 
 
 def count_errors(text: str, heard: str) -> WordErrors:
-    """Errors of `heard` against `text` (jiwer); both go through `spoken_words`. Raises TextError for a text without words."""
-    try:
-        import jiwer
-    except ImportError as error:
-        raise MissingExtra("jiwer", "evaluate", "counting word errors") from error
+    """Errors of `heard` against `text` (jiwer); both go through `spoken_words`.
+
+    Raises TextError for a text without words.
+    """
+    jiwer = require_jiwer()
     reference, hypothesis = " ".join(spoken_words(text)), " ".join(spoken_words(heard))
     if not reference:
         raise TextError(f"{text!r}: has no words to compare with; leave it out of the test sentences")
@@ -127,7 +127,7 @@ class Recogniser:
         return bool(words) and all(word in known for word in words)
 
     def transcribe(self, waveform: Waveform) -> str:
-        """What is heard, in lower case, empty for nothing; the level is normalised (-23 LUFS) and 0.2 s of silence added."""
+        """What is heard, in lower case, empty for nothing; at -23 LUFS and with 0.2 s of silence at both ends."""
         levelled = normalize_loudness(resample(waveform, SAMPLE_RATE), LEVEL_LUFS)
         edge = np.zeros(round(EDGE_SECONDS * SAMPLE_RATE), np.float32)
         samples = np.concatenate([edge, levelled.samples, edge])
@@ -145,6 +145,15 @@ class Recogniser:
         return count_errors(text, self.transcribe(waveform))
 
 
+def require_jiwer() -> Any:
+    """The package jiwer; raises MissingExtra where it is not installed."""
+    try:
+        import jiwer
+    except ImportError as error:
+        raise MissingExtra("jiwer", "evaluate", "counting word errors") from error
+    return jiwer
+
+
 def _without_variants(hypothesis: str) -> str:
     """'the(2) dog' -> 'the dog': the recogniser may name which pronunciation it heard."""
     return re.sub(r"\(\d+\)", "", hypothesis)
@@ -153,13 +162,14 @@ def _without_variants(hypothesis: str) -> str:
 def _decoder(language_model: Path) -> "Decoder":
     pocketsphinx = _pocketsphinx()
     folder = _model_folder()
-    return pocketsphinx.Decoder(  # type: ignore[no-any-return]
+    decoder: Decoder = pocketsphinx.Decoder(
         hmm=str(folder / "en-us"),
         dict=str(folder / "cmudict-en-us.dict"),
         lm=str(language_model),
         lw=LANGUAGE_WEIGHT,
         loglevel="FATAL",
     )
+    return decoder
 
 
 def _pocketsphinx() -> Any:

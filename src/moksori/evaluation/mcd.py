@@ -53,7 +53,7 @@ class Aligned:
 
 def analyse(waveform: Waveform) -> SpeechFrames:
     """F0 and mel-cepstra of a recording at 16 kHz. Raises MissingExtra without pyworld."""
-    pyworld = _pyworld()
+    pyworld = require_pyworld()
     waveform = normalize_loudness(resample(waveform, SAMPLE_RATE), LEVEL_LUFS)
     if len(waveform.samples) < _MINIMUM_SAMPLES:
         padding = _MINIMUM_SAMPLES - len(waveform.samples)
@@ -91,12 +91,12 @@ def mel_cepstrum(
 
 
 def warping_factor(sample_rate: int) -> float:
-    """The all-pass coefficient whose phase is nearest to the mel scale at this rate: 0.41 at 16 kHz, 0.455 at 22.05 kHz.
+    """The all-pass coefficient whose phase is nearest to the mel scale: 0.41 at 16 kHz, 0.455 at 22.05 kHz.
 
-    Least squares over the band, to 0.001; both scales run from 0 to 1. Mel = 1127 ln(1 + f / 700).
+    Least squares over the band, to 0.001; both scales run from 0 to 1. Mel is ln(1 + f / 1000) here (Fant 1968).
     """
     frequency = np.linspace(0, sample_rate / 2, 1000)
-    mel = np.log1p(frequency / 700) / np.log1p(sample_rate / 1400)
+    mel = np.log1p(frequency / 1000) / np.log1p(sample_rate / 2000)
     omega = frequency * (2 * np.pi / sample_rate)
     alphas = np.arange(0, 1, 0.001)[:, None]
     warped = omega + 2 * np.arctan2(alphas * np.sin(omega), 1 - alphas * np.cos(omega))
@@ -107,7 +107,7 @@ def warping_factor(sample_rate: int) -> float:
 def _warping_matrix(half: int, order: int, alpha: float) -> Float[np.ndarray, "bins coefficients"]:
     """Row m holds the first coefficients, in powers of u, of ((u + alpha) / (1 + alpha u))^m.
 
-    u is the delay on the warped axis, where 1 / z = (u + alpha) / (1 + alpha u): so a cepstrum in 1 / z becomes one in u.
+    u is the delay on the warped axis, 1 / z = (u + alpha) / (1 + alpha u): a cepstrum in 1 / z becomes one in u.
     """
     powers = np.arange(order + 1)
     # (u + alpha) / (1 + alpha u) as a series: alpha + (1 - alpha²) (u - alpha u² + alpha² u³ - ...)
@@ -119,7 +119,8 @@ def _warping_matrix(half: int, order: int, alpha: float) -> Float[np.ndarray, "b
     return rows
 
 
-def _pyworld() -> Any:
+def require_pyworld() -> Any:
+    """The package pyworld; raises MissingExtra where it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyworld imports pkg_resources, which warns

@@ -23,9 +23,9 @@ class PitchDistance:
 
 @dataclass(frozen=True)
 class PitchMoments:
-    """mean_hz: geometric mean of the voiced frames; deviation_semitones: standard deviation around it; voiced: their share.
+    """mean_hz: geometric mean of the voiced frames; deviation_semitones: standard deviation around it.
 
-    NaN where nothing is voiced.
+    voiced: share of the frames. The others are NaN where nothing is voiced.
     """
 
     mean_hz: float

@@ -14,8 +14,8 @@ import numpy as np
 
 from moksori.audio import io
 from moksori.errors import AudioError, BadInput
-from moksori.evaluation.intelligibility import Recogniser, WordErrors, count_errors
-from moksori.evaluation.mcd import align, analyse, mel_cepstral_distortion
+from moksori.evaluation.intelligibility import Recogniser, WordErrors, count_errors, require_jiwer
+from moksori.evaluation.mcd import align, analyse, mel_cepstral_distortion, require_pyworld
 from moksori.evaluation.naturalness import Dnsmos
 from moksori.evaluation.pitch import pitch_distance, pitch_moments
 from moksori.evaluation.speaker import SpeakerEncoder
@@ -30,7 +30,7 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Item:
-    """One test sentence as a system says it, beside the human recording of it.
+    """One test sentence as a system says it, beside the human recording of it (the same object for the recordings).
 
     compute_seconds: what making `waveform` took, NaN where it is a recording.
     """
@@ -99,6 +99,22 @@ class Judges:
         self._encoder = self._encoder or SpeakerEncoder()
         return self._encoder
 
+    def load(self, group: str) -> None:
+        """Loads what a group of measures needs; raises MissingExtra where it is not installed."""
+        if group == "words":
+            require_jiwer()
+            _ = self.recogniser
+        elif group == "opinion":
+            _ = self.dnsmos
+        elif group == "spectrum":
+            require_pyworld()
+        elif group == "speaker":
+            _ = self.encoder
+
+    def share(self, other: "Judges") -> None:
+        """Takes over what the other has loaded; both must have the same texts."""
+        self._recogniser, self._dnsmos, self._encoder = other._recogniser, other._dnsmos, other._encoder
+
     def score(self, item: Item) -> ItemScores:
         """All chosen measures of one sentence."""
         if not np.isfinite(item.waveform.samples).all():
@@ -113,7 +129,7 @@ class Judges:
             values |= {"ovrl": opinion.ovrl, "sig": opinion.sig, "bak": opinion.bak, "p808": opinion.p808}
         if "spectrum" in self.measures:
             values |= _spectrum(item)
-        if "speaker" in self.measures:
+        if "speaker" in self.measures and item.waveform is not item.reference:
             values["speaker"] = self.encoder.similarity(item.reference, item.waveform)
         seconds = item.waveform.duration_seconds
         if not np.isnan(item.compute_seconds) and seconds > 0:
@@ -148,7 +164,7 @@ def score_system(
 
 
 def summarise(scored: Sequence[ItemScores], seed: int = 0) -> dict[str, Estimate]:
-    """Measures over sentences: error rates are errors over all words, `rtf` is all work over all sound, others are means."""
+    """Measures over sentences: error rates are errors over words, `rtf` is work over sound, the others are means."""
     measures: dict[str, Estimate] = {}
     words = [item.words for item in scored if item.words is not None]
     if words:
@@ -164,13 +180,19 @@ def summarise(scored: Sequence[ItemScores], seed: int = 0) -> dict[str, Estimate
     return measures
 
 
-def with_other_texts(name: str, scored: SystemScores, seed: int = 0) -> SystemScores:
-    """The control that the recogniser listens: what it heard, against the text of the next sentence."""
-    known = [item for item in scored.items if item.heard is not None]
-    shifted = [
-        ItemScores(item.name, other.text, item.seconds, item.heard, count_errors(other.text, item.heard or ""), {})
-        for item, other in zip(known, known[1:] + known[:1], strict=True)
-    ]
+def with_other_texts(name: str, scored: SystemScores, judges: Judges, seed: int = 0) -> SystemScores:
+    """The control that the recogniser listens: what it heard, against the text of the next of all test sentences.
+
+    Raises BadInput if the recogniser knows fewer than two sentences.
+    """
+    texts = list(dict.fromkeys(text for text in judges.texts if judges.recogniser.covers(text)))
+    if len(texts) < 2:
+        raise BadInput(f"{name}: the control needs two sentences that the recogniser knows, there are {len(texts)}")
+    shifted = []
+    for item in scored.items:
+        if item.heard is not None and item.text in texts:
+            other = texts[(texts.index(item.text) + 1) % len(texts)]
+            shifted.append(ItemScores(item.name, other, item.seconds, item.heard, count_errors(other, item.heard), {}))
     return SystemScores(name, summarise(shifted, seed), tuple(shifted), "must be above 80 % WER")
 
 
@@ -209,6 +231,8 @@ def score_folder(
 
 
 def _spectrum(item: Item) -> dict[str, float]:
+    if item.waveform is item.reference:  # the human recording: no distance to itself
+        return {"f0_deviation": pitch_moments(analyse(item.reference).f0).deviation_semitones}
     aligned = align(analyse(item.reference), analyse(item.waveform))
     distance = pitch_distance(aligned)
     theirs, ours = pitch_moments(aligned.reference.f0), pitch_moments(aligned.spoken.f0)

@@ -1,4 +1,4 @@
-"""Is it the same voice? Cosine similarity of speaker embeddings (GE2E, Wan et al. 2018; network and weights: Resemblyzer)."""
+"""Is it the same voice? Cosine of speaker embeddings (GE2E, Wan et al. 2018; network and weights: Resemblyzer)."""
 
 import warnings
 from typing import Any
