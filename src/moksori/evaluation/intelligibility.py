@@ -129,6 +129,8 @@ class Recogniser:
     def transcribe(self, waveform: Waveform) -> str:
         """What is heard, in lower case, empty for nothing; at -23 LUFS and with 0.2 s of silence at both ends."""
         levelled = normalize_loudness(resample(waveform, SAMPLE_RATE), LEVEL_LUFS)
+        if not np.any(levelled.samples):
+            return ""  # digital silence is unlike any sound the acoustic model learnt: it hears words in it
         edge = np.zeros(round(EDGE_SECONDS * SAMPLE_RATE), np.float32)
         samples = np.concatenate([edge, levelled.samples, edge])
         pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2").tobytes()

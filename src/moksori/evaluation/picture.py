@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from moksori.audio.io import write_whole
 from moksori.errors import MoksoriError
 
-_COLOURS = ("#00798c", "#d1495b", "#edae49", "#66a182", "#2e4057")
+_COLOURS = ("#00798c", "#d1495b", "#edae49", "#66a182", "#2e4057", "#8d6a9f")
 _ACROSS = 3
 
 

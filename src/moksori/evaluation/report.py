@@ -20,7 +20,9 @@ from moksori.evaluation.statistics import Estimate
 from moksori.types import Waveform
 
 HUMAN, COPY = "recordings", "copy-synthesis"
-OTHER_TEXTS, NOISE = "recordings, other texts", "noise"
+OTHER_TAKES = "other takes"
+OTHER_TEXTS, NOISE = "recordings against other texts", "noise"
+_CONTROLS = (OTHER_TEXTS, NOISE)
 
 FORMAT = 1
 OPINION_MARGIN = 0.15
@@ -148,8 +150,9 @@ class Report:
         return ["system", *(COLUMNS[key].title for key in self._shown())]
 
     def rows(self) -> list[list[str]]:
-        """A row a system: its name, and values with half the width of their 95 % interval; "-" where not measured."""
-        return [[s.name, *(_cell(key, s.measures.get(key)) for key in self._shown())] for s in self.systems]
+        """A row a system, without the controls: name, and values ± half of their 95 % interval; "-" if not measured."""
+        shown = [s for s in self.systems if s.name not in _CONTROLS]
+        return [[s.name, *(_cell(key, s.measures.get(key)) for key in self._shown())] for s in shown]
 
     def summary(self) -> list[str]:
         """Lines to print under the table: bars, how it was measured, and what was not."""
@@ -158,7 +161,9 @@ class Report:
             f"{'reaches' if bar.reached else 'misses'} the bar of {_number(bar.measure, bar.limit)} ({bar.rule})"
             for bar in self.bars()
         ]
-        lines += [f"{system.name}: {system.note}" for system in self.systems if system.note]
+        for system in self.systems:
+            words = f" {_cell('wer', system.measures.get('wer'))} % WER," if system.name in _CONTROLS else ""
+            lines += [f"{system.name}:{words} {system.note}"] if system.note else []
         here = self.environment
         lines.append(
             f"{self.n} of {self.of} sentences of {self.corpus} ({self.split}), seed {self.seed}; ± is half a bootstrap "
@@ -215,7 +220,7 @@ class Report:
             panels[column.title] = {
                 s.name: (e.value * column.scale, e.low * column.scale, e.high * column.scale)
                 for s in self.systems
-                if (e := s.measures.get(key)) is not None and math.isfinite(e.value)
+                if s.name not in _CONTROLS and (e := s.measures.get(key)) is not None and math.isfinite(e.value)
             }
         made = [folder / "scores.png"]
         save_bars(made[0], panels, title=f"{self.model} on {self.corpus}, {self.n} sentences, 95 % intervals")

@@ -7,7 +7,7 @@ goes through the same judges, built once: `Judges`.
 import multiprocessing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +111,9 @@ class Judges:
         elif group == "speaker":
             _ = self.encoder
 
-    def share(self, other: "Judges") -> None:
-        """Takes over what the other has loaded; both must have the same texts."""
-        self._recogniser, self._dnsmos, self._encoder = other._recogniser, other._dnsmos, other._encoder
+    def only(self, measures: Sequence[str]) -> "Judges":
+        """The same judges for some of the measures."""
+        return replace(self, measures=tuple(measures))
 
     def score(self, item: Item) -> ItemScores:
         """All chosen measures of one sentence."""

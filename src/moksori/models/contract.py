@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.config import Config
@@ -54,12 +55,28 @@ class Objective(nn.Module, ABC):
         update = list(self.updates(batch, step=0, generator=generator))[-1]
         return {**update.terms, "total": update.total()}
 
+    def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """Matrices `[height, width]` worth looking at during training: spectrograms, alignments."""
+        return {}
+
 
 @runtime_checkable
 class CanSay(Protocol):
     """A model that turns tokens into sound."""
 
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken: ...
+
+
+@runtime_checkable
+class CanReconstruct(Protocol):
+    """A model that turns sound into its own representation and back: copy-synthesis, the best its decoder can do."""
+
+    def reconstruct(
+        self,
+        waveform: Float[Tensor, "batch samples"],
+        speaker: Int[Tensor, " batch"],
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "batch samples"]: ...
 
 
 @dataclass(frozen=True)

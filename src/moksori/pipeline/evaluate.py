@@ -1,7 +1,7 @@
 """Measuring a voice on a corpus: human recordings, copy-synthesis, the model and the controls, by the same judges."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,15 @@ import torch
 
 from moksori.audio.resample import resample
 from moksori.corpus.manifest import Corpus, read_utterance
+from moksori.corpus.splits import sentence_key
 from moksori.errors import BadInput, CorpusError, MissingExtra
 from moksori.evaluation.intelligibility import LEVEL_LUFS
 from moksori.evaluation.report import (
     COPY,
     HUMAN,
     NOISE,
+    OTHER_TAKES,
     OTHER_TEXTS,
-    Environment,
     Picture,
     Report,
     environment,
@@ -65,6 +66,8 @@ def evaluate(
 ) -> Report:
     """Measures a model over the sentences of a split, beside the human recordings and copy-synthesis of the same.
 
+    Where a sentence was recorded several times, one take is the reference and one other is a system of its own.
+
     limit: only the first so many sentences; the recogniser's language model is of all of them even then.
     seed: of the model's noise (sentence k: from seed and k) and of the bootstrap. variation: None = the model's own.
     threads: of the model and of DNSMOS. workers: scoring processes, 1 or 2; the numbers do not depend on it.
@@ -78,7 +81,7 @@ def evaluate(
         if value is not None and value < 1:
             raise BadInput(f"{name} {value}: expected at least 1")
     corpus = Corpus.open(corpus_folder)
-    utterances = corpus.split(split)
+    utterances, takes = _one_take(corpus.split(split))
     if not utterances:
         raise CorpusError(f"{corpus.folder}: the split {split!r} is empty; name another with --split")
     chosen = utterances[:limit]
@@ -87,93 +90,110 @@ def evaluate(
     judges = _judges(measures, utterances, corpus.info.language, threads, notes)
     here = environment(threads)
     with _torch_threads(threads):
-        report = _evaluate(speaker, corpus, split, chosen, judges, seed, variation, workers, here, notes, progress)
-    return report
-
-
-def _evaluate(
-    speaker: Speaker,
-    corpus: Corpus,
-    split: str,
-    utterances: Sequence[Utterance],
-    judges: Judges,
-    seed: int,
-    variation: float | None,
-    workers: int,
-    here: Environment,
-    notes: list[str],
-    progress: Progress,
-) -> Report:
-    references = [read_utterance(u) for u in utterances]
-    machines = [_speaking(speaker, seed, variation)]
-    if isinstance(speaker.loaded.model, CanReconstruct):
-        machines.insert(0, _copying(speaker, seed))
-    else:
-        notes.append(f"no copy-synthesis: {speaker.manifest.family} models cannot reconstruct a recording")
+        run = _Run(speaker, judges, seed, variation, workers, notes, progress)
+        systems, pictures = run.systems(chosen, takes)
     listening = "words" in judges.measures
-    noisy = min(NOISE_SENTENCES, len(utterances)) if listening else 0
-    steps = _Steps(progress, len(utterances) * (1 + 2 * len(machines)) + noisy)
-
-    human = [Item(u.name, u.text, wave, wave) for u, wave in zip(utterances, references, strict=True)]
-    systems = [score_system(HUMAN, human, judges, workers=workers, seed=seed, progress=steps.part())]
-    pictures: list[dict[str, Waveform]] = [{HUMAN: item.waveform} for item in human[:PICTURED]]
-    for machine in machines:
-        items = _said(machine, utterances, references, steps.part())
-        note = _length_note(items) if machine.name == speaker.name else ""
-        systems.append(
-            score_system(machine.name, items, judges, workers=workers, seed=seed, note=note, progress=steps.part())
-        )
-        for picture, item in zip(pictures, items, strict=False):
-            picture[machine.name] = item.waveform
-    if listening:
-        systems += _controls(systems[0], human[:noisy], judges, seed, workers, steps, notes)
-    covered = judges.recogniser if listening else None
     return Report(
         model=speaker.name,
         model_hash=fingerprint(speaker.loaded.folder),
         corpus=corpus.info.name,
         split=split,
         language=corpus.info.language,
-        n=len(utterances),
-        of=len(judges.texts),
+        n=len(chosen),
+        of=len(utterances),
         seed=seed,
         level_lufs=LEVEL_LUFS,
         systems=tuple(systems),
         environment=here,
-        language_model=covered.description if covered else "",
-        left_out=dict(covered.left_out) if covered else {},
+        language_model=judges.recogniser.description if listening else "",
+        left_out=dict(judges.recogniser.left_out) if listening else {},
         notes=tuple(notes),
-        pictures=tuple(Picture(u.name, sounds) for u, sounds in zip(utterances, pictures, strict=False)),
+        pictures=tuple(pictures),
     )
 
 
-def _controls(
-    human: SystemScores,
-    items: Sequence[Item],
-    judges: Judges,
-    seed: int,
-    workers: int,
-    steps: "_Steps",
-    notes: list[str],
-) -> list[SystemScores]:
-    """What must fail: the recordings against other texts, and noise; where it does not, word errors mean nothing."""
-    ears = Judges(judges.texts, ("words",), judges.threads)
-    ears.share(judges)
-    noise = [Item(i.name, i.text, i.reference, noise_like(i.reference, seed, k)) for k, i in enumerate(items)]
-    note = "must be above 90 % WER"
-    found = [score_system(NOISE, noise, ears, workers=workers, seed=seed, note=note, progress=steps.part())]
-    try:
-        found.insert(0, with_other_texts(OTHER_TEXTS, human, judges, seed))
-    except BadInput as error:
-        notes.append(str(error))
-    for control, least in zip(reversed(found), (0.9, 0.8), strict=False):
-        rate = control.measures.get("wer")
-        if rate is not None and rate.value <= least:
-            notes.append(
-                f"WARNING: the control {control.name!r} has {100 * rate.value:.1f} % word errors instead of more than "
-                f"{100 * least:.0f} %: the recogniser guesses, do not rely on these word error rates"
+@dataclass
+class _Run:
+    """Everything that stays the same while system after system is scored."""
+
+    speaker: Speaker
+    judges: Judges
+    seed: int
+    variation: float | None
+    workers: int
+    notes: list[str]
+    progress: Progress
+
+    def systems(
+        self, utterances: Sequence[Utterance], takes: Mapping[str, Utterance]
+    ) -> tuple[list[SystemScores], list[Picture]]:
+        """The scores of all systems in the order of the table, and the sounds of the first sentences."""
+        references = [read_utterance(u) for u in utterances]
+        human = [Item(u.name, u.text, wave, wave) for u, wave in zip(utterances, references, strict=True)]
+        others = [
+            Item(item.name, item.text, item.reference, read_utterance(takes[item.name]))
+            for item in human
+            if item.name in takes
+        ]
+        machines = [_speaking(self.speaker, self.seed, self.variation)]
+        if isinstance(self.speaker.loaded.model, CanReconstruct):
+            machines.insert(0, _copying(self.speaker, self.seed))
+        else:
+            self.notes.append(
+                f"no copy-synthesis: {self.speaker.manifest.family} models cannot reconstruct a recording"
             )
-    return found
+        distances = [group for group in self.judges.measures if group in ("spectrum", "speaker")]
+        others = others if distances else []
+        listening = "words" in self.judges.measures
+        noisy = human[:NOISE_SENTENCES] if listening else []
+        steps = _Steps(self.progress, len(human) * (1 + 2 * len(machines)) + len(others) + len(noisy))
+
+        found = [self._score(HUMAN, human, steps)]
+        if others:
+            note = "the same sentences by the same speaker: the distance that a person keeps"
+            found.append(self._score(OTHER_TAKES, others, steps, distances, note))
+        sounds: list[dict[str, Waveform]] = [{HUMAN: item.waveform} for item in human[:PICTURED]]
+        for machine in machines:
+            items = _said(machine, utterances, references, steps.part())
+            note = _length_note(items) if machine.name == self.speaker.name else ""
+            found.append(self._score(machine.name, items, steps, note=note))
+            for sound, item in zip(sounds, items, strict=False):
+                sound[machine.name] = item.waveform
+        if listening:
+            found += self._controls(found[0], noisy, steps)
+        return found, [Picture(item.name, sound) for item, sound in zip(human, sounds, strict=False)]
+
+    def _score(
+        self, name: str, items: Sequence[Item], steps: "_Steps", measures: Sequence[str] | None = None, note: str = ""
+    ) -> SystemScores:
+        judges = self.judges if measures is None else self.judges.only(measures)
+        return score_system(name, items, judges, workers=self.workers, seed=self.seed, note=note, progress=steps.part())
+
+    def _controls(self, human: SystemScores, items: Sequence[Item], steps: "_Steps") -> list[SystemScores]:
+        """What must fail: recordings against other texts, and noise; where it does not, word errors mean nothing."""
+        noise = [Item(i.name, i.text, i.reference, noise_like(i.reference, self.seed, k)) for k, i in enumerate(items)]
+        found = [self._score(NOISE, noise, steps, ["words"], "must be above 90 % WER")]
+        try:
+            found.insert(0, with_other_texts(OTHER_TEXTS, human, self.judges, self.seed))
+        except BadInput as error:
+            self.notes.append(str(error))
+        for control, least in zip(reversed(found), (0.9, 0.8), strict=False):
+            rate = control.measures.get("wer")
+            if rate is not None and rate.value <= least:
+                self.notes.append(
+                    f"WARNING: the control {control.name!r} has {100 * rate.value:.1f} % word errors instead of more "
+                    f"than {100 * least:.0f} %: the recogniser guesses, do not rely on these word error rates"
+                )
+        return found
+
+
+def _one_take(utterances: Sequence[Utterance]) -> tuple[list[Utterance], dict[str, Utterance]]:
+    """One recording of each sentence and speaker, the first by name; and by that name another take, if there is one."""
+    groups: dict[tuple[str, str], list[Utterance]] = {}
+    for utterance in utterances:
+        groups.setdefault((utterance.speaker, sentence_key(utterance.text)), []).append(utterance)
+    ordered = [sorted(group, key=lambda u: u.name) for group in groups.values()]
+    return [group[0] for group in ordered], {group[0].name: group[1] for group in ordered if len(group) > 1}
 
 
 def _speaking(speaker: Speaker, seed: int, variation: float | None) -> System:
