@@ -6,7 +6,8 @@ as the unbroken one would, bit for bit on the CPU.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,10 +50,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Callbacks of a run: `on_step` for a progress bar, `speak` to render fixed sentences with the averaged weights."""
+    """Callbacks of a run.
+
+    on_step: for a progress bar. speak: renders fixed sentences with the averaged weights. on_best: is given the averaged
+    weights whenever they validate best, and at the end of a run without validation, to export them.
+    """
 
     on_step: Callable[[Progress], None] = lambda progress: None
     speak: Callable[[torch.nn.Module, int, RunLog], None] = lambda model, step, log: None
+    on_best: Callable[[torch.nn.Module, TrainingState], None] = lambda model, state: None
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,13 @@ def fit(
     folder: Path,
     watcher: Watcher | None = None,
     resume: bool = True,
+    initialise: bool = True,
     pause_at: int | None = None,
 ) -> FitResult:
     """Trains until max_steps or max_minutes, leaving checkpoints and logs under `folder`.
 
     resume: goes on from the newest checkpoint in `folder/checkpoints`, if there is one.
+    initialise: lets the objective take statistics of the data first; False where weights were taken over with theirs.
     pause_at: stops after this many steps without changing the schedule; a later call goes on.
     Raises TrainingFailed, naming the clips, when a loss or a gradient is not finite.
     """
@@ -95,7 +103,8 @@ def fit(
         logger.info("resumed from %s", saved[-1])
     else:
         state = TrainingState()
-        objective.initialise(batches.batch(step).to(device) for step in range(8))
+        if initialise:
+            objective.initialise(batches.batch(step).to(device) for step in range(8))
         averaged = AveragedModel(objective.model, config.ema_decay)
     log = RunLog(folder, first_step=state.step, tensorboard=fabric.is_global_zero)
     rates: list[float] = []
@@ -151,8 +160,8 @@ def _step(
         norm = _gradients(optimizer, settings, fabric)
         _refuse_nan(norm, update, batch, state.step)
         optimizer.step()
-        logged |= {name: float(value) for name, value in update.terms.items()}
-        logged |= {f"{update.optimizer}/total": float(total), f"{update.optimizer}/gradient_norm": float(norm)}
+        logged |= {name: float(value.detach()) for name, value in update.terms.items()}
+        logged |= {f"{update.optimizer}/total": float(total.detach()), f"{update.optimizer}/gradient_norm": float(norm)}
         logged[f"{update.optimizer}/learning_rate"] = float(optimizer.param_groups[0]["lr"])
 
 
@@ -190,7 +199,11 @@ def _periodic(
         best = measures["total"] < state.best_total
         if best:
             state.best_total, state.best_step = measures["total"], state.step
+    if best or (ends and not validation):
+        watcher.on_best(averaged.model, state)
     if config.speak_every and (state.step % config.speak_every == 0 or ends):
+        if validation:
+            _draw(objective, averaged, validation[0], state.step, config.seed, log)
         watcher.speak(averaged.model, state.step, log)
     if best or ends or state.step % config.save_every == 0:
         save_checkpoint(folder / "checkpoints", objective, averaged, optimizers, state)
@@ -202,20 +215,34 @@ def validate(
     objective: Objective, averaged: AveragedModel, validation: Sequence[SpeechBatch], seed: int
 ) -> dict[str, float]:
     """Mean measures of the held-out batches under the averaged weights; equal for equal weights and seed."""
-    device = next(objective.parameters()).device
-    trained = objective.model
-    objective.eval()
-    objective.model = averaged.model
     totals: dict[str, float] = {}
-    try:
+    with _averaged(objective, averaged) as device:
         for index, batch in enumerate(validation):
             generator = torch.Generator(device=device).manual_seed(_seed(seed + 2, index))
             for name, value in objective.validate(batch.to(device), generator).items():
                 totals[name] = totals.get(name, 0.0) + float(value) / len(validation)
+    return totals
+
+
+@torch.no_grad()
+def _draw(objective: Objective, averaged: AveragedModel, batch: SpeechBatch, step: int, seed: int, log: RunLog) -> None:
+    with _averaged(objective, averaged) as device:
+        generator = torch.Generator(device=device).manual_seed(_seed(seed + 3, 0))
+        for name, matrix in objective.pictures(batch.to(device), generator).items():
+            log.picture(step, name, matrix.float().cpu().numpy())
+
+
+@contextmanager
+def _averaged(objective: Objective, averaged: AveragedModel) -> Iterator[torch.device]:
+    """The objective in evaluation mode with the averaged weights; yields its device."""
+    trained = objective.model
+    objective.eval()
+    objective.model = averaged.model
+    try:
+        yield next(objective.parameters()).device
     finally:
         objective.model = trained
         objective.train()
-    return totals
 
 
 def native_bf16() -> bool:
@@ -285,7 +312,7 @@ def _progress(state: TrainingState, config: TrainingConfig, rates: list[float], 
 
 def _refuse_nan(value: Tensor, update: Update, batch: SpeechBatch, step: int) -> None:
     if not bool(torch.isfinite(value)):
-        terms = ", ".join(f"{name} {float(term):.4g}" for name, term in update.terms.items())
+        terms = ", ".join(f"{name} {float(term.detach()):.4g}" for name, term in update.terms.items())
         raise TrainingFailed(
             f"step {step}: the {update.optimizer} loss or its gradient is not finite ({terms}); the batch holds "
             f"{', '.join(batch.names)}; look at these clips with `moksori corpus check`, or lower the learning rate"

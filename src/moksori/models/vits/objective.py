@@ -135,6 +135,28 @@ class VitsObjective(Objective):
         terms |= self._spectral_terms(self._slice(stretch, z, pitch, condition, generator))
         return {**terms, "total": Update("model", terms, self.config.loss_weights_for(terms)).total()}
 
+    @torch.no_grad()
+    def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """The first recording's mel, its copy-synthesis, and the path of its alignment (token by frame)."""
+        frames = int(self._frame_lengths(batch)[0])
+        real = batch.waveform[:1, : frames * self.model.hop_length]
+        copy = self.model.reconstruct(real, batch.speaker[:1], generator)
+        matrices = {"mel/recording": self.model.mel(real)[0], "mel/copy": self.model.mel(copy)[0]}
+        if self.config.alignment == "given" and batch.durations is not None:
+            token = Frames.from_durations(batch.durations[:1], frames).token[0]
+        else:
+            assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None
+            text = TextBatch(batch.tokens, batch.stress, batch.token_lengths, batch.speaker)
+            condition = self.model.condition(batch.speaker)
+            spectrogram = self.model.spectrogram(batch.waveform)
+            mask = sequence_mask(self._frame_lengths(batch), spectrogram.shape[2])
+            z = self.model.posterior(spectrogram, mask, condition).mean * mask
+            encoded, _ = self.model.encode_text(text)
+            durations = self._search(encoded, self.model.flow(z, mask, condition), batch, 0, generator)
+            token = Frames.from_durations(durations[:1], frames).token[0]
+        path = nn.functional.one_hot(token, int(token.max()) + 1).T
+        return {**matrices, "alignment": path}
+
     # ---- text: alignment, KL, durations ----
 
     def _text_terms(

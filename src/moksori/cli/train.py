@@ -1,0 +1,100 @@
+"""`moksori train`: a model from a corpus."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from moksori.training.loop import Progress
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train")(train)
+
+
+def train(
+    preset: Annotated[
+        str | None, typer.Argument(help="FAMILY/PRESET such as vits/compact, or a YAML file; with --resume it is left out.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as training.batch_size=8.")
+    ] = None,
+    corpus: Annotated[Path | None, typer.Option(help="A corpus made by 'moksori corpus import'.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run; runs/FAMILY-PRESET-CORPUS by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Take over the weights of this model or run where they fit.")
+    ] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after so long; the schedule is fitted to it.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
+) -> None:
+    """Train a model; Ctrl-C stops it, --resume goes on from its newest checkpoint."""
+    from moksori.pipeline.train import Listener
+    from moksori.pipeline.train import train as run_training
+
+    overrides = list(settings or [])
+    if preset is not None and "=" in preset:  # with --resume the first positional is an override
+        overrides, preset = [preset, *overrides], None
+    if max_minutes is not None:
+        overrides += [f"training.max_minutes={max_minutes}", *(["training.max_steps=null"] if max_steps is None else [])]
+    if max_steps is not None:
+        overrides += [f"training.max_steps={max_steps}", *(["training.max_minutes=null"] if max_minutes is None else [])]
+    bars = _Bars()
+    try:
+        result = run_training(
+            preset, corpus, run, overrides, start_from, resume, Listener(bars.stage, bars.progress, bars.step)
+        )
+    finally:
+        bars.close()
+    if result.transferred is not None:
+        typer.echo(f"taken over from {start_from}: {result.transferred.summary()}")
+    typer.echo(f"{result.run}: {result.state.step} steps in {result.state.elapsed_seconds / 60:.1f} minutes")
+    if result.model.is_dir():
+        typer.echo(f'model (best by validation): {result.model}\nspeak with it: moksori say "Hello." --voice {result.model} -o hello.wav')
+    typer.echo(f"curves, sounds and pictures: tensorboard --logdir {result.run / 'tensorboard'}")
+
+
+class _Bars:
+    """One progress bar at a time; on a terminal that is no terminal, a line every half minute instead."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True)
+        self.bars = Progress(
+            TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal,
+        )
+        self.bars.start()
+        self.task = self.bars.add_task("", total=None, note="", visible=False)
+        self.name, self.last_line = "", 0.0
+
+    def stage(self, name: str) -> None:
+        if name == self.name:
+            return
+        self.name = name
+        self.bars.remove_task(self.task)
+        self.task = self.bars.add_task(name, total=None, note="")
+        if self.bars.disable:
+            typer.echo(name, err=True)
+
+    def progress(self, done: int, total: int) -> None:
+        self.bars.update(self.task, completed=done, total=total or None, note=f"{done}/{total}")
+
+    def step(self, progress: "Progress") -> None:
+        import time
+
+        terms = {n: v for n, v in progress.terms.items() if "/" not in n}
+        note = f"step {progress.step}  " + "  ".join(f"{name} {value:.3f}" for name, value in list(terms.items())[:5])
+        remaining = progress.remaining_seconds
+        total = None if remaining is None else progress.elapsed_seconds + max(remaining, 0.0)
+        self.bars.update(self.task, completed=progress.elapsed_seconds, total=total, note=note)
+        if self.bars.disable and time.monotonic() - self.last_line > 30.0:
+            self.last_line = time.monotonic()
+            left = "" if remaining is None else f"  {remaining / 60:.1f} minutes left"
+            typer.echo(f"{note}  {progress.steps_per_second:.2f} steps/s{left}", err=True)
+
+    def close(self) -> None:
+        self.bars.stop()

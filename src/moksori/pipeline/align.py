@@ -1,0 +1,165 @@
+"""Durations for a corpus: the aligner learns the corpus in about a minute, and then is applied to it."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from moksori.corpus.collate import collate
+from moksori.corpus.features import prepare
+from moksori.corpus.manifest import Corpus
+from moksori.errors import CorpusError
+from moksori.pipeline.batches import ExampleBatches
+from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.run_config import run_config
+from moksori.text.tokenizer import TextConfig, Tokenizer
+from moksori.training.loop import Watcher, fit
+from moksori.types import Example, SpeechNeeds
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Frames of each token by utterance name, and how badly each recording fits its text.
+
+    misfit: mean squared error of the standardised mel along the path; 0.26 is usual for clean single-speaker speech.
+    too_short: utterances with fewer frames than states; they have no durations.
+    """
+
+    durations: Mapping[str, Int[np.ndarray, " tokens"]]
+    misfit: Mapping[str, float]
+    too_short: tuple[str, ...]
+
+
+def align(
+    corpus: Corpus,
+    needs: SpeechNeeds,
+    text: TextConfig,
+    splits: Sequence[str] = ("train", "valid"),
+    preset: str = "aligner/compact",
+    assignments: Sequence[str] = (),
+    progress: Progress = no_progress,
+) -> Alignment:
+    """Durations of every utterance in `splits`, at the rate and hop of `needs`; learnt from the training split.
+
+    They are kept in `CORPUS/alignment/KEY.safetensors`, where the key covers settings and content, and found again there.
+    progress: called with training steps.
+    Raises CorpusError if nothing in the training split can be aligned.
+    """
+    rate, hop = needs.sample_rate, needs.hop_length
+    overrides = [
+        f"model.mel.sample_rate={rate}",
+        f"model.mel.hop_length={hop}",
+        f"model.mel.f_max_hz={min(8000.0, rate / 2)}",
+        f"model.num_speakers={len(corpus.info.speakers)}",
+        f"training.seed={1234}",
+        *assignments,
+    ]
+    config = run_config(preset, overrides)
+    settings = config.model.model_copy(update={"text": text})
+    path = corpus.folder / "alignment" / f"{_key(corpus, splits, settings.model_dump(mode='json'), config.to_yaml())}.safetensors"
+    found = _load(path)
+    if found is not None:
+        return found
+    own = SpeechNeeds(rate, hop)
+    examples = {split: prepare(corpus, split, own, text) for split in dict.fromkeys(("train", *splits))}
+    model = config.family.model(settings)
+    fits = {split: [e for e in items if _states(model, e) <= len(e.waveform) // hop] for split, items in examples.items()}
+    if not fits["train"]:
+        raise CorpusError(f"{corpus.folder}: every recording is too short for its text; run 'moksori corpus check'")
+    too_short = tuple(e.utterance.name for split in splits for e in examples[split] if e not in fits[split])
+    objective = config.family.objective(model, config.objective)
+    batches = ExampleBatches(fits["train"], own, config.training.batch_size, config.training.seed)
+    steps = config.training.max_steps or 0
+    run = corpus.folder / "alignment" / f".run-{path.stem}"
+    run.mkdir(parents=True, exist_ok=True)
+    try:
+        result = fit(objective, batches, [], config.training, run, Watcher(on_step=lambda p: progress(p.step, steps)))
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+    aligner: Any = result.averaged.model.cpu()
+    durations: dict[str, np.ndarray] = {}
+    misfit: dict[str, float] = {}
+    for split in splits:
+        for start in range(0, len(fits[split]), 16):
+            part = fits[split][start : start + 16]
+            batch = collate(part, own)
+            frames, error = aligner.align(batch), aligner.mean_distance(batch)
+            for example, row, value in zip(part, frames, error, strict=True):
+                assert example.tokens is not None
+                durations[example.utterance.name] = row[: len(example.tokens)].numpy().astype(np.int64)
+                misfit[example.utterance.name] = float(value)
+    alignment = Alignment(durations, misfit, too_short)
+    _store(path, alignment)
+    return alignment
+
+
+def word_times(
+    example: Example, durations: Int[np.ndarray, " tokens"], text: TextConfig, needs: SpeechNeeds
+) -> list[tuple[str, float, float]]:
+    """(word, start, end) in seconds for each written word of an aligned example."""
+    words = Tokenizer(text).encode(example.utterance.text, example.utterance.language).words
+    ends = np.concatenate([[0], np.cumsum(durations)]) * needs.hop_length / needs.sample_rate
+    return [(w.text, float(ends[w.start_token]), float(ends[w.end_token])) for w in words if w.end_token > w.start_token]
+
+
+def _states(model: Any, example: Example) -> int:
+    assert example.tokens is not None
+    return int(model.states_per_token[torch.from_numpy(example.tokens)].sum())
+
+
+def _key(corpus: Corpus, splits: Sequence[str], model: Mapping[str, Any], training: str) -> str:
+    content = [
+        [u.name, u.text, str(u.audio.name), u.start_seconds, u.duration_seconds]
+        for split in dict.fromkeys(("train", *splits))
+        for u in corpus.split(split)
+    ]
+    text = json.dumps([model, training, content], sort_keys=True, default=list)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def _load(path: Path) -> Alignment | None:
+    if not path.is_file():
+        return None
+    try:
+        arrays = load_file(path)
+        names = bytes(arrays["names"]).decode("utf-8").split("\n")
+        too_short = tuple(n for n in bytes(arrays["too_short"]).decode("utf-8").split("\n") if n)
+        rows = np.split(arrays["durations"], arrays["offsets"][1:-1])
+        return Alignment(dict(zip(names, rows, strict=True)), dict(zip(names, arrays["misfit"].tolist(), strict=True)), too_short)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        logger.warning("%s: broken alignment, made again (%s)", path, error)
+        return None
+
+
+def _store(path: Path, alignment: Alignment) -> None:
+    rows = list(alignment.durations.values())
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(
+            {
+                "names": np.frombuffer("\n".join(alignment.durations).encode("utf-8"), np.uint8).copy(),
+                "too_short": np.frombuffer(("\n".join(alignment.too_short) + "\n").encode("utf-8"), np.uint8).copy(),
+                "durations": np.concatenate(rows),
+                "offsets": np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64),
+                "misfit": np.array([alignment.misfit[name] for name in alignment.durations], np.float32),
+            },
+            partial,
+        )
+        partial.replace(path)
+    except OSError as error:
+        logger.warning("%s: the alignment is not kept (%s)", path, error.strerror or error)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,262 @@
+"""Train a model on a corpus: one call from manifests to a model folder that speaks."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from moksori.corpus.features import prepare
+from moksori.corpus.manifest import Corpus
+from moksori.errors import CheckpointError, ConfigError, CorpusError, MoksoriError
+from moksori.models.checkpoint import (
+    CONFIG_NAME,
+    DISCRIMINATORS_STEM,
+    Loaded,
+    Manifest,
+    has_discriminators,
+    read_manifest,
+    read_weights,
+    save_model,
+)
+from moksori.models.contract import Objective
+from moksori.pipeline.align import align
+from moksori.pipeline.batches import ExampleBatches, fixed_batches
+from moksori.pipeline.model_card import model_card
+from moksori.pipeline.models import find_model
+from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.run_config import RunConfig, run_config
+from moksori.text.tokenizer import TextConfig
+from moksori.training.checkpoints import TrainingState, checkpoints
+from moksori.training.log import RunLog
+from moksori.training.loop import Watcher, fit
+from moksori.training.loop import Progress as StepProgress
+from moksori.training.transfer import TransferReport, transfer_weights
+from moksori.types import Example, SpeechNeeds
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.6, 20.0
+VALIDATION_CLIPS = 40
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run has come to. model: the folder of the best averaged weights, ready for `moksori say --voice`."""
+
+    run: Path
+    model: Path
+    state: TrainingState
+    finished: bool
+    transferred: TransferReport | None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """How a run tells its caller what it does: `stage` names a part of the work, then come its units or steps."""
+
+    stage: Callable[[str], None] = lambda name: None
+    progress: Progress = no_progress
+    step: Callable[[StepProgress], None] = lambda progress: None
+
+
+def train(
+    preset: str | Path | None,
+    corpus: str | Path | None,
+    run: str | Path | None = None,
+    assignments: Sequence[str] = (),
+    start_from: str | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> TrainResult:
+    """Trains the model of a preset (`vits/compact`) or YAML file on a corpus folder.
+
+    run: where everything is kept, `runs/FAMILY-PRESET-CORPUS` by default. assignments: `key.path=value` overrides.
+    start_from: a model's name or folder whose weights are taken over where they fit (fine-tuning).
+    resume: goes on with the run in `run`; preset and corpus are then read from there.
+    Raises ConfigError, CorpusError, CheckpointError for what is wrong before anything starts, TrainingFailed after.
+    """
+    listener = listener or Listener()
+    folder, config, source = _plan(preset, corpus, run, assignments, resume)
+    found = Corpus.open(source)
+    config = _fitted_to(config, found, assignments)
+    needs = config.family.needs(config.model, config.objective)
+    text: TextConfig = getattr(config.model, "text", None) or TextConfig(language=found.info.language)
+    examples, validation = _examples(found, needs, text, listener)
+    model = config.family.model(config.model)
+    objective = config.family.objective(model, config.objective)
+    transferred = None if start_from is None or resume else _take_over(objective, start_from)
+    _write_plan(folder, config, source)
+    target = folder / "model"
+    manifest = _manifest(config, found, text, needs)
+
+    def export(averaged: nn.Module, state: TrainingState) -> None:
+        described = manifest.model_copy(update={"steps": state.step})
+        save_model(target, averaged, described, model_card(described), _discriminators(objective))
+
+    def speak(averaged: nn.Module, step: int, log: RunLog) -> None:
+        _speak(averaged, manifest, config.sentences, step, log)
+
+    listener.stage("training")
+    result = fit(
+        objective,
+        ExampleBatches(examples, needs, config.training.batch_size, config.training.seed),
+        fixed_batches(validation, needs, config.training.batch_size),
+        config.training,
+        folder,
+        Watcher(on_step=listener.step, speak=speak, on_best=export),
+        resume=resume,
+        initialise=transferred is None,
+    )
+    return TrainResult(folder, target, result.state, result.finished, transferred)
+
+
+def _plan(
+    preset: str | Path | None,
+    corpus: str | Path | None,
+    run: str | Path | None,
+    assignments: Sequence[str],
+    resume: bool,
+) -> tuple[Path, RunConfig, Path]:
+    """The run's folder, configuration and corpus, after checking that they do not contradict what is there."""
+    if resume:
+        if run is None:
+            raise ConfigError("--resume needs --run DIR, the folder of the run to go on with")
+        folder = Path(run)
+        if not (folder / "config.yaml").is_file():
+            raise CheckpointError(f"{folder}: holds no run (no config.yaml): start one without --resume")
+        recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return folder, run_config(folder / "config.yaml", assignments), Path(corpus or recorded["corpus"])
+    if preset is None or corpus is None:
+        raise ConfigError("name a preset and a corpus: moksori train vits/compact --corpus DST")
+    config = run_config(preset, assignments)
+    name = f"{str(preset).removesuffix('.yaml').replace('/', '-')}-{Path(corpus).resolve().name}"
+    folder = Path(run) if run is not None else Path("runs") / name
+    done = checkpoints(folder / "checkpoints")
+    if done:
+        raise ConfigError(
+            f"{folder} holds a run at {done[-1].name}: add --resume (with --run {folder}) to go on, or name another --run"
+        )
+    return folder, config, Path(corpus).resolve()
+
+
+def _fitted_to(config: RunConfig, corpus: Corpus, assignments: Sequence[str]) -> RunConfig:
+    """The configuration with the corpus's language and number of speakers, where they were not set by hand."""
+    named = {assignment.partition("=")[0] for assignment in assignments}
+    changes: dict[str, Any] = {}
+    text = getattr(config.model, "text", None)
+    if text is not None and "model.text.language" not in named:
+        changes["text"] = text.model_copy(update={"language": corpus.info.language})
+    speakers = len(corpus.info.speakers)
+    if hasattr(config.model, "num_speakers") and config.model.num_speakers < speakers:
+        if "model.num_speakers" in named:
+            raise ConfigError(
+                f"model.num_speakers={config.model.num_speakers}, but {corpus.folder} has {speakers} speakers: leave it out"
+            )
+        changes["num_speakers"] = speakers
+    if not changes:
+        return config
+    return RunConfig(
+        config.family, config.model.model_copy(update=changes), config.objective, config.training, config.sentences
+    )
+
+
+def _examples(
+    corpus: Corpus, needs: SpeechNeeds, text: TextConfig, listener: Listener
+) -> tuple[list[Example], list[Example]]:
+    """Training and validation examples; clips that cannot be used are left out and named in the log."""
+    durations = None
+    if needs.durations:
+        listener.stage("aligning")
+        splits = [split for split in ("train", "valid") if split in corpus.splits and corpus.split(split)]
+        alignment = align(corpus, needs, text, splits, progress=listener.progress)
+        durations = dict(alignment.durations)
+        if alignment.too_short:
+            logger.warning("%d recordings are too short for their text and left out", len(alignment.too_short))
+        corpus = corpus.without(alignment.too_short)
+    listener.stage("preparing")
+    usable = {}
+    for split in ("train", "valid"):
+        if split not in corpus.splits or not corpus.split(split):
+            usable[split] = []
+            continue
+        items = prepare(corpus, split, needs, text, durations, listener.progress)
+        limits = SHORTEST_SECONDS * needs.sample_rate, LONGEST_SECONDS * needs.sample_rate
+        usable[split] = [e for e in items if limits[0] <= len(e.waveform) <= limits[1]]
+        if len(usable[split]) < len(items):
+            logger.warning(
+                "%d clips of the %s split are not %g to %g s long and left out; `moksori corpus split` cuts long ones",
+                len(items) - len(usable[split]), split, SHORTEST_SECONDS, LONGEST_SECONDS,
+            )
+    if not usable["train"]:
+        raise CorpusError(
+            f"{corpus.folder}: no training clip is {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s long; "
+            "run 'moksori corpus check'"
+        )
+    if not usable["valid"]:
+        logger.warning("the corpus has no validation split: the last weights are exported, not the best")
+    return usable["train"], usable["valid"][:VALIDATION_CLIPS]
+
+
+def _take_over(objective: Objective, start_from: str) -> TransferReport:
+    """Weights, and discriminators where both sides have them, from a model's name or folder, or a run's folder."""
+    folder = Path(start_from) / "model" if (Path(start_from) / "model" / CONFIG_NAME).is_file() else find_model(start_from)
+    report = transfer_weights(objective.model, read_weights(folder))
+    if not report.whole:
+        raise CheckpointError(
+            f"--from {start_from}: no tensor fits; it is a {read_manifest(folder).family!r} model of another size"
+        )
+    discriminators = getattr(objective, "discriminators", None)
+    if discriminators is not None and has_discriminators(folder):
+        transfer_weights(discriminators, read_weights(folder, DISCRIMINATORS_STEM))
+    return report
+
+
+def _write_plan(folder: Path, config: RunConfig, corpus: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        (folder / "run.json").write_text(json.dumps({"corpus": str(corpus)}), encoding="utf-8")
+    except OSError as error:
+        raise MoksoriError(f"{folder}: cannot be written ({error.strerror or error}); name another --run") from error
+
+
+def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: SpeechNeeds) -> Manifest:
+    info = corpus.info
+    return Manifest(
+        family=config.family.name,
+        name=info.name,
+        model=config.model.model_dump(mode="json"),
+        text=text if needs.tokens else None,
+        speakers=tuple(info.speakers),
+        language=info.language,
+        licence=info.licence,
+        data=(f"{info.name} ({info.licence})",),
+        sample_rate=needs.sample_rate,
+    )
+
+
+def _discriminators(objective: Objective) -> dict[str, torch.Tensor] | None:
+    discriminators = getattr(objective, "discriminators", None)
+    return None if discriminators is None else discriminators.state_dict()
+
+
+def _speak(model: nn.Module, manifest: Manifest, sentences: Sequence[str], step: int, log: RunLog) -> None:
+    """The fixed sentences in the averaged weights' voice, as sound and spectrogram, for families that speak."""
+    from moksori.audio.mel import MelConfig, MelSpectrogram
+    from moksori.models.contract import CanSay
+    from moksori.pipeline.speaker import Speaker
+
+    if not isinstance(model, CanSay):
+        return
+    speaker = Speaker(Loaded(model, manifest, Path()))
+    mel = MelSpectrogram(MelConfig(sample_rate=manifest.sample_rate, f_max_hz=min(8000.0, manifest.sample_rate / 2)))
+    for index, sentence in enumerate(sentences):
+        speech = speaker.say(sentence, seed=index)
+        log.sound(step, f"sentence/{index}", np.clip(speech.samples, -1.0, 1.0), speech.sample_rate)
+        log.picture(step, f"sentence_mel/{index}", mel(torch.from_numpy(speech.samples)[None])[0].numpy())
