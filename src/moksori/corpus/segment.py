@@ -78,6 +78,44 @@ def split_clip(
     ]
 
 
+def snap_to_pauses(
+    words: Sequence[Timing], silences: Sequence[tuple[float, float]], tolerance_seconds: float = 0.35
+) -> list[Timing]:
+    """Word times whose pauses are where the recording is silent.
+
+    An aligner knows which words surround a pause, but gives part of the silence to them; the recording's energy knows
+    where the silence is, but not between which words. silences: (start, end) in seconds. Each goes to the word boundary
+    nearest to it, if that lies within `tolerance_seconds`; gaps between words without a silence close, so that nothing
+    is cut in the middle of sound. Silences before the middle of the first word or after that of the last are no pauses.
+    """
+    if len(words) < 2:
+        return list(words)
+    gaps = [(before[2], after[1]) for before, after in pairwise(words)]
+    chosen: dict[int, tuple[float, float]] = {}
+    first, last = (words[0][1] + words[0][2]) / 2, (words[-1][1] + words[-1][2]) / 2
+    for start, end in silences:
+        if not first < (start + end) / 2 < last:
+            continue
+        distances = [max(low - end, start - high, 0.0) + abs(low + high - start - end) / 2e3 for low, high in gaps]
+        nearest = min(range(len(gaps)), key=distances.__getitem__)
+        known = chosen.get(nearest, (0.0, 0.0))
+        if distances[nearest] <= tolerance_seconds and end - start > known[1] - known[0]:
+            chosen[nearest] = (start, end)
+    starts, ends = [words[0][1]], []
+    for index, (low, high) in enumerate(gaps):
+        middle = (low + high) / 2
+        silence = chosen.get(index, (middle, middle))
+        ends.append(silence[0])
+        starts.append(silence[1])
+    ends.append(words[-1][2])
+    snapped, now = [], 0.0
+    for (word, _, _), start, end in zip(words, starts, ends, strict=True):
+        start = max(start, now)  # a silence may reach over a neighbour that is shorter than it
+        now = max(start, end)
+        snapped.append((word, start, now))
+    return snapped
+
+
 def split_corpus(
     corpus: Corpus,
     words: Mapping[str, Sequence[Timing]],

@@ -3,21 +3,24 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from moksori.audio.trim import pauses
 from moksori.corpus import ingest
 from moksori.corpus.check import CheckReport, check_corpus
 from moksori.corpus.features import prepare
 from moksori.corpus.ingest import ImportReport, ImportSettings
 from moksori.corpus.manifest import Corpus, CorpusInfo
 from moksori.corpus.pack import pack_corpus
-from moksori.corpus.segment import SplitReport, Timing, split_corpus
+from moksori.corpus.segment import SplitReport, Timing, snap_to_pauses, split_corpus
 from moksori.corpus.stats import SpeakerStats, corpus_stats
 from moksori.pipeline.align import align, word_times
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.text.tokenizer import TextConfig
-from moksori.types import SpeechNeeds
+from moksori.types import SpeechNeeds, Waveform
 
 ALIGNED_RATE, ALIGNED_HOP = 16000, 200
 """Word times for cutting need no more than 16 kHz, and 12.5 ms a frame."""
+PAUSE_DB = 30.0
+"""Pauses within speech lie this much under it: room and breath keep them louder than the silence at the ends."""
 
 
 def import_corpus(
@@ -78,11 +81,14 @@ def split(
     """
     opened = ingest.open_imported(Path(corpus))
     if words is None:
-        words = _aligned_words(opened, maximum_seconds, progress)
+        words = _aligned_words(opened, maximum_seconds, minimum_pause, progress)
     return split_corpus(opened, words, maximum_seconds, minimum_pause)
 
 
-def _aligned_words(corpus: Corpus, maximum_seconds: float, progress: Progress) -> dict[str, list[Timing]]:
+def _aligned_words(
+    corpus: Corpus, maximum_seconds: float, minimum_pause: float, progress: Progress
+) -> dict[str, list[Timing]]:
+    """Words by the aligner, the pauses between them where the recording is silent."""
     needs, text = SpeechNeeds(ALIGNED_RATE, ALIGNED_HOP), TextConfig(language=corpus.info.language)
     splits = [name for name in corpus.splits if corpus.utterances[name]]
     if all(u.duration_seconds <= maximum_seconds for name in splits for u in corpus.split(name)):
@@ -93,7 +99,9 @@ def _aligned_words(corpus: Corpus, maximum_seconds: float, progress: Progress) -
         for example in prepare(corpus, name, needs, text):
             utterance = example.utterance
             if utterance.duration_seconds > maximum_seconds and utterance.name in durations:
-                times[utterance.name] = word_times(example, durations[utterance.name], text, needs)
+                words = word_times(example, durations[utterance.name], text, needs)
+                silences = pauses(Waveform(example.waveform, ALIGNED_RATE), minimum_pause, PAUSE_DB)
+                times[utterance.name] = snap_to_pauses(words, silences)
     return times
 
 

@@ -27,7 +27,9 @@ def vctk(tmp_path, tone):
             text = folder / "txt" / speaker / f"{speaker}_00{number}.txt"
             text.parent.mkdir(parents=True, exist_ok=True)
             text.write_text(f"Please call Stella {number}.\n", encoding="utf-8")
-    table = "ID  AGE  GENDER  ACCENTS  REGION\n225  23  F    English    Southern  England\n226  22  M    English    Surrey\n"
+    table = (
+        "ID  AGE  GENDER  ACCENTS  REGION\n225  23  F    English    Southern England\n226  22  M    English    Surrey\n"
+    )
     (folder / "speaker-info.txt").write_text(table, encoding="utf-8")
     return folder
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from moksori.corpus import Corpus, read_utterance
 from moksori.corpus.ingest import import_sources
 from moksori.corpus.manifest import read_dropped
-from moksori.corpus.segment import read_word_times, split_clip, split_corpus
+from moksori.corpus.segment import read_word_times, snap_to_pauses, split_clip, split_corpus
 from moksori.errors import CorpusError
 from moksori.types import Utterance
 
@@ -73,6 +73,31 @@ def test_long_pauses_win_over_short_ones():
     clip = replace(CLIP, duration_seconds=times[-1][2])
     first, _ = split_clip(clip, times, maximum_seconds=12.0)
     assert first.duration_seconds == pytest.approx((times[15][2] + times[16][1]) / 2)
+
+
+def test_pauses_move_to_the_silence_beside_them():
+    aligned = [("a", 0.1, 1.0), ("b", 1.05, 2.0), ("c", 2.3, 3.0), ("d", 3.0, 4.0)]
+    # b's end lies in a silence; a and b have none between them; that beside c and d is too far
+    snapped = snap_to_pauses(aligned, [(0.0, 0.05), (1.7, 2.25), (3.6, 3.9)])
+    assert [w for w, _, _ in snapped] == ["a", "b", "c", "d"]
+    assert (snapped[1][2], snapped[2][1]) == (1.7, 2.25)
+    assert snapped[0][2] == snapped[1][1] == pytest.approx(1.025)
+    assert snapped[2][2] == snapped[3][1] == pytest.approx(3.0)
+    assert snap_to_pauses(aligned[:1], [(0.5, 0.9)]) == aligned[:1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.05, 1.0), st.floats(0.0, 0.5)), min_size=2, max_size=20),
+    st.lists(st.tuples(st.floats(0.0, 15.0), st.floats(0.2, 1.0)), max_size=8),
+)
+def test_snapped_words_stay_in_order(spans, silences):
+    aligned, now = [], 0.0
+    for length, pause in spans:
+        aligned.append(("w", now, now + length))
+        now += length + pause
+    times = [t for _, start, end in snap_to_pauses(aligned, [(s, s + d) for s, d in silences]) for t in (start, end)]
+    assert times == sorted(times)
 
 
 def test_times_that_do_not_fit_are_refused():
