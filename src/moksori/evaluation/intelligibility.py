@@ -118,7 +118,12 @@ class Recogniser:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "sentences.arpa"
             path.write_text(model.to_arpa(), encoding="utf-8")
-            self._decoder = _decoder(path)
+            # Only the words that the language model knows can be heard, and reading all 135,000 takes a second.
+            known = _dictionary()
+            lines = [line for word in model.vocabulary for line in known.get(word, ())]
+            words = Path(folder) / "sentences.dict"
+            words.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            self._decoder = _decoder(path, words)
 
     def covers(self, text: str) -> bool:
         """True where all words of the sentence are in the dictionary, so that it can be recognised at all."""
@@ -161,12 +166,11 @@ def _without_variants(hypothesis: str) -> str:
     return re.sub(r"\(\d+\)", "", hypothesis)
 
 
-def _decoder(language_model: Path) -> "Decoder":
+def _decoder(language_model: Path, dictionary: Path) -> "Decoder":
     pocketsphinx = _pocketsphinx()
-    folder = _model_folder()
     decoder: Decoder = pocketsphinx.Decoder(
-        hmm=str(folder / "en-us"),
-        dict=str(folder / "cmudict-en-us.dict"),
+        hmm=str(_model_folder() / "en-us"),
+        dict=str(dictionary),
         lm=str(language_model),
         lw=LANGUAGE_WEIGHT,
         loglevel="FATAL",
@@ -187,7 +191,11 @@ def _model_folder() -> Path:
 
 
 @lru_cache(maxsize=1)
-def _dictionary() -> frozenset[str]:
-    """The words of the bundled dictionary, other pronunciations of a word under the word itself."""
+def _dictionary() -> dict[str, list[str]]:
+    """Word -> its lines in the bundled dictionary, one a pronunciation: `the DH AH`, `the(2) DH IY`."""
     lines = (_model_folder() / "cmudict-en-us.dict").read_text(encoding="utf-8").splitlines()
-    return frozenset(re.sub(r"\(\d+\)$", "", line.split(maxsplit=1)[0]) for line in lines if line.strip())
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line:
+            found.setdefault(line.split(" ", 1)[0].partition("(")[0], []).append(line)
+    return found

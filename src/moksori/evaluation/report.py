@@ -5,6 +5,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -202,7 +203,8 @@ class Report:
             part.write_text(self.to_json(), encoding="utf-8")
             part.replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             reason = (error.strerror or str(error)).lower()
             raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
         return path

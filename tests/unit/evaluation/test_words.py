@@ -1,0 +1,71 @@
+"""Text on both sides of the word error rate, and the recogniser's vocabulary."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+from moksori.errors import MissingExtra, TextError
+from moksori.evaluation import intelligibility
+from moksori.evaluation.intelligibility import Recogniser, count_errors, split_by_dictionary, spoken_words
+from moksori.types import Waveform
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Author of the danger trail, Philip Steels, etc.", "author of the danger trail philip steels et cetera"),
+        ("It's 3 o’clock!", "it's three o'clock"),
+        ("a well-known — 'quoted' word", "a well known quoted word"),
+        ("", ""),
+        ("...!", ""),
+    ],
+)
+def test_spoken_words(text, words):
+    assert " ".join(spoken_words(text)) == words
+
+
+def test_errors_are_counted_in_words_and_characters():
+    found = count_errors("The cat sat down.", "the cat sang down now")
+    assert (found.word_errors, found.words) == (2, 4)
+    assert (found.character_errors, found.characters) == (6, 16)  # t -> ng, and " now"
+    nothing = count_errors("The cat sat.", "")
+    assert (nothing.word_errors, nothing.words, nothing.character_errors) == (3, 3, 11)
+    assert count_errors("Twenty-two cats!", "TWENTY TWO CATS").word_errors == 0
+    with pytest.raises(TextError, match="no words"):
+        count_errors("?!", "hello")
+
+
+def test_sentences_with_unknown_words_are_left_out_and_named():
+    found = split_by_dictionary(["The dog ran.", "A zzyzxq ran.", "The dog ran!"])
+    assert found.kept == (("the", "dog", "ran"),)
+    assert found.left_out == {"A zzyzxq ran.": ("zzyzxq",)}
+    with pytest.raises(TextError, match="English"):
+        Recogniser(["Zwölf Boxkämpfer jagen"])
+
+
+def test_the_recogniser_hears_nothing_in_silence_and_says_what_it_knows():
+    recogniser = Recogniser(["The dog ran away.", "Seven cats sat down.", "A zzyzxq ran."])
+    assert recogniser.covers("The dog ran away.")
+    assert not recogniser.covers("A zzyzxq ran.")
+    assert not recogniser.covers("...")
+    assert "2 test sentences" in recogniser.description
+    assert "1 sentences left out" in recogniser.description
+    for samples in (np.zeros(0, np.float32), np.zeros(16000, np.float32)):
+        assert recogniser.errors("The dog ran away.", Waveform(samples, 22050)).word_errors == 4
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def refusing(name, *rest, **more):
+        if name in ("pocketsphinx", "jiwer"):
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", refusing)
+    intelligibility._dictionary.cache_clear()
+    with pytest.raises(MissingExtra, match=r"pip install 'moksori\[evaluate\]'"):
+        Recogniser(["The dog ran."])
+    with pytest.raises(MissingExtra, match="jiwer"):
+        count_errors("a", "b")
