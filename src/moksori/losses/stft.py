@@ -15,7 +15,10 @@ from torch import Tensor, nn
 class SpectralDistance(nn.Module):
     """Distance of waveforms `[batch, samples]`, averaged over resolutions (n_fft, hop_length, window_length)."""
 
-    def __init__(self, resolutions: Sequence[tuple[int, int, int]] = ((512, 128, 512), (1024, 256, 1024), (2048, 512, 2048))) -> None:
+    def __init__(
+        self,
+        resolutions: Sequence[tuple[int, int, int]] = ((512, 128, 512), (1024, 256, 1024), (2048, 512, 2048)),
+    ) -> None:
         super().__init__()
         self.resolutions = tuple(resolutions)
         for index, (_, _, window_length) in enumerate(self.resolutions):
@@ -35,10 +38,12 @@ class SpectralDistance(nn.Module):
             return magnitudes
 
     def between(self, first: list[Tensor], second: list[Tensor], reference: list[Tensor]) -> Tensor:
-        """Scalar distance of two sets of features; `reference` (the real ones) sets the scale of the convergence term."""
+        """Scalar distance of two sets of features; `reference`, the real ones, scales the convergence term."""
         terms = []
         for a, b, real in zip(first, second, reference, strict=True):
-            convergence = (a - b).square().sum(dim=(1, 2)).sqrt() / real.square().sum(dim=(1, 2)).sqrt().clamp(min=1e-3)
+            # vector_norm has the gradient 0 where both are equal (two silences), where a root's would be NaN.
+            difference = torch.linalg.vector_norm(a - b, dim=(1, 2))
+            convergence = difference / torch.linalg.vector_norm(real, dim=(1, 2)).clamp(min=1e-3)
             terms.append(convergence.mean() + (a.log() - b.log()).abs().mean())
         return torch.stack(terms).mean()
 

@@ -37,7 +37,7 @@ def search_path(
         stay = value[t - 1, lowest : highest + 1]
         advance = value[t - 1, max(lowest - 1, 0) : highest]
         if lowest == 0:  # the first token cannot be entered from before it
-            advance = np.concatenate([np.float32([_MINUS_INFINITY]), advance])
+            advance = np.concatenate([np.array([_MINUS_INFINITY], dtype=np.float32), advance])
         value[t, lowest : highest + 1] = scores[t, lowest : highest + 1] + np.maximum(stay, advance)
     path = np.empty(frames, dtype=np.int64)
     token = tokens - 1
@@ -57,7 +57,7 @@ def monotonic_durations(
     """Frames of each token on the best monotonic path of every item; padding never enters, and gets 0.
 
     scores: log-likelihood of frame t under token n, any float type; the search runs in float32 without gradient.
-    backend: "numpy", "numba", "torch", or "auto" (torch on an accelerator; on the CPU numba where installed, else NumPy).
+    backend: "numpy", "numba", "torch", or "auto" (torch on an accelerator; on the CPU numba if installed, else NumPy).
     Raises AlignmentError naming the item if it has fewer frames than tokens, or a NaN score.
     """
     scores = scores.detach().float()
@@ -157,7 +157,7 @@ def _numba_search() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     except ImportError:
         return None
 
-    @numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[misc]
+    @numba.njit(cache=True, parallel=True, nogil=True)
     def search(scores, frame_lengths, token_lengths, durations):  # type: ignore[no-untyped-def]
         for item in numba.prange(scores.shape[0]):
             frames, tokens = frame_lengths[item], token_lengths[item]
@@ -175,4 +175,4 @@ def _numba_search() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
                 if n > 0 and (n == t or value[t - 1, n] < value[t - 1, n - 1]):
                     n -= 1
 
-    return search  # type: ignore[no-any-return]
+    return search

@@ -19,7 +19,9 @@ class ConvNeXtBlock(nn.Module):
         self.narrow = nn.Linear(inner_channels, channels)
         self.scale = nn.Parameter(torch.full((channels,), layer_scale))
 
-    def forward(self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None = None
+    ) -> Float[Tensor, "batch channels time"]:
         """mask: True where real; padding is zeroed before the convolution, so that it cannot leak in."""
         h = self.depthwise(x if mask is None else x * mask)
         h = self.narrow(nn.functional.gelu(self.widen(self.norm(h.transpose(1, 2)))))
@@ -46,7 +48,8 @@ class ConvNeXtStack(nn.Module):
         self.condition = nn.Conv1d(condition_channels, channels, 1) if condition_channels else None
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.blocks = nn.ModuleList(
-            ConvNeXtBlock(channels, inner_channels, kernel_size, layer_scale=1.0 / num_layers) for _ in range(num_layers)
+            ConvNeXtBlock(channels, inner_channels, kernel_size, layer_scale=1.0 / num_layers)
+            for _ in range(num_layers)
         )
         self.final_norm = nn.LayerNorm(channels, eps=1e-6)
         for module in self.modules():

@@ -1,7 +1,8 @@
 """The source of source-filter synthesis: a band-limited pulse train that follows F0, and white noise.
 
 The pulse train is the Dirichlet kernel sum_{k=1}^{K} cos(k phi) in closed form, with as many harmonics K as fit below
-the Nyquist frequency at each sample; the topmost one fades in and out, so that a gliding F0 makes no clicks.
+the Nyquist frequency at each sample; the topmost one fades to nothing where it meets that frequency, so that a gliding
+F0 makes no clicks and nothing is aliased.
 """
 
 import math
@@ -20,27 +21,33 @@ def pulse_train(
     hop_length: int,
     start_phase: Float[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch samples"]:
-    """Harmonics of equal amplitude 1 at all multiples of F0 below sample_rate / 2, times the voicing.
+    """Harmonics of amplitude 1 at all multiples of F0 below sample_rate / 2, times the voicing; the topmost one k has
+    the amplitude sample_rate / (2 f0) - k.
 
     f0: Hz, positive in every frame (interpolate through unvoiced ones); between frame centres it is interpolated.
     voicing: 0 to 1. start_phase: of the fundamental, in periods. No gradient flows through a source.
     """
     with torch.no_grad(), torch.autocast(f0.device.type, enabled=False):
         samples = nn.functional.interpolate(
-            torch.stack([f0.float(), voicing.float()], dim=1), scale_factor=hop_length, mode="linear", align_corners=False
+            torch.stack([f0.float(), voicing.float()], dim=1),
+            scale_factor=hop_length,
+            mode="linear",
+            align_corners=False,
         )
         frequency, gate = samples[:, 0].clamp(min=1.0), samples[:, 1]
         # In float32 the phase of a long utterance would lose the upper harmonics.
         period = frequency.double().div(sample_rate).cumsum(dim=1)
         if start_phase is not None:
             period = period + start_phase.double().unsqueeze(1)
-        phi = (2.0 * math.pi) * (period - period.floor()).float()
-        count = 0.5 * sample_rate / frequency - 0.5
+        # In [-pi, pi], where float32 is finest at 0: there the kernel is a quotient of two small numbers.
+        phi = (2.0 * math.pi) * (period - period.round()).float()
+        count = (0.5 * sample_rate / frequency - 1.0).clamp(min=0.0)
         whole = count.floor()
         sine = torch.sin(0.5 * phi)
-        safe = torch.where(sine.abs() < 1e-3, torch.full_like(sine, 1e-3).copysign(sine), sine)
+        tiny = sine.abs() < 1e-6
+        safe = torch.where(tiny, torch.ones_like(sine), sine)
         kernel = torch.sin((whole + 0.5) * phi) / (2.0 * safe) - 0.5
-        kernel = torch.where(sine.abs() < 1e-3, whole, kernel)  # the limit at phi = 0
+        kernel = torch.where(tiny, whole, kernel)  # the limit at phi = 0
         return gate * (kernel + (count - whole) * torch.cos((whole + 1.0) * phi))
 
 

@@ -18,7 +18,7 @@ class Standardize(nn.Module):
 
     @torch.no_grad()
     def fit(self, values: Float[Tensor, "batch channels frames"], mask: Bool[Tensor, "batch 1 frames"]) -> None:
-        """Takes mean and standard deviation per channel over the real frames; at least 1e-3, so that nothing explodes."""
+        """Takes mean and deviation per channel over the real frames; at least 1e-3, so that nothing explodes."""
         real = values.transpose(1, 2)[mask[:, 0]].double()
         self.mean.copy_(real.mean(dim=0))
         self.std.copy_(real.std(dim=0).clamp(min=1e-3))
