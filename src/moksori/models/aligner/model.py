@@ -12,11 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from moksori.audio.mel import MelSpectrogram
-from moksori.models.aligner.config import AlignerConfig
+from moksori.models.aligner.base import Aligner
+from moksori.models.aligner.config import AlignerConfig, MelStates
 from moksori.nn.alignment import durations_to_path, expand_by_path, monotonic_durations
 from moksori.nn.masks import sequence_mask
-from moksori.nn.standardize import Standardize
 from moksori.text.symbols import END, GAP, PAD, PUNCTUATION, START, SYMBOLS
 from moksori.types import SpeechBatch
 
@@ -33,33 +32,30 @@ class States:
     lengths: Int[Tensor, " batch"]
 
 
-class Aligner(nn.Module):
-    """Text states against mel frames; `align` gives the frames of each token."""
+class MelStateAligner(Aligner):
+    """Text states against mel frames."""
 
     states_per_token: Tensor
 
     def __init__(self, config: AlignerConfig) -> None:
-        super().__init__()
-        self.config, channels, mels = config, config.channels, config.mel.n_mels
-        self.front_end = MelSpectrogram(config.mel)
-        self.standardize = Standardize(mels)
+        super().__init__(config)
+        assert isinstance(config.network, MelStates)
+        network, channels, mels = config.network, config.network.channels, config.mel.n_mels
         self.embedding = nn.Embedding(len(SYMBOLS), channels)
         self.stress_embedding = nn.Embedding(3, channels)
         self.speaker_offset = nn.Embedding(config.num_speakers, mels) if config.num_speakers > 1 else None
+        if self.speaker_offset is not None:
+            nn.init.zeros_(self.speaker_offset.weight)  # a speaker outside the training split sounds like the mean one
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(channels, channels, config.kernel_size, padding=config.kernel_size // 2) for _ in range(config.num_layers)
+            nn.Conv1d(channels, channels, network.kernel_size, padding=network.kernel_size // 2) for _ in range(network.num_layers)
         )
-        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(config.num_layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(network.num_layers))
         self.to_mel = nn.Linear(channels, 2 * mels)
         counts = torch.tensor([1 if symbol in _SINGLE or symbol.startswith("<") else 2 for symbol in SYMBOLS])
         self.register_buffer("states_per_token", counts, persistent=False)
 
-    def mel(self, batch: SpeechBatch) -> Float[Tensor, "batch mels frames"]:
-        """Standardised log-mel of the recordings."""
-        return self.standardize(self.front_end(batch.waveform))
-
-    def frame_lengths(self, batch: SpeechBatch) -> Int[Tensor, " batch"]:
-        return batch.waveform_lengths // self.config.mel.hop_length
+    def minimum_frames(self, tokens: Int[Tensor, "*batch tokens"]) -> Int[Tensor, "*batch"]:
+        return self.states_per_token[tokens].sum(dim=-1)
 
     def states(self, batch: SpeechBatch) -> States:
         """The state sequence of every text."""
@@ -100,7 +96,7 @@ class Aligner(nn.Module):
         return per_token.scatter_add_(1, states.token, durations)
 
     @torch.inference_mode()
-    def mean_distance(self, batch: SpeechBatch) -> Float[Tensor, " batch"]:
+    def misfit(self, batch: SpeechBatch) -> Float[Tensor, " batch"]:
         """Mean squared error per mel value along the best path: how badly each recording fits its text."""
         states, mel = self.states(batch), self.mel(batch)
         path = durations_to_path(self.search(batch, states, mel), mel.shape[2])

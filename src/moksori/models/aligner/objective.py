@@ -1,12 +1,15 @@
-"""Training of the aligner: squared error along its own best path."""
+"""Training of the aligner: squared error along its own best path, or the sum over all paths."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Generator, Tensor
 
+from moksori.losses.alignment import binarisation_loss, forward_sum_loss
+from moksori.models.aligner.base import Aligner
 from moksori.models.aligner.config import AlignerObjectiveConfig
-from moksori.models.aligner.model import Aligner, States
+from moksori.models.aligner.forward_sum import ForwardSumAligner
+from moksori.models.aligner.model import MelStateAligner, States
 from moksori.models.contract import Objective, Update
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.masks import sequence_mask
@@ -14,7 +17,7 @@ from moksori.types import SpeechBatch
 
 
 class AlignerObjective(Objective):
-    """Alternates, within a step, the search for the path and a gradient step on the states that lie on it."""
+    """What the training of both networks begins with."""
 
     model: Aligner
 
@@ -30,6 +33,12 @@ class AlignerObjective(Objective):
             masks.append(sequence_mask(self.model.frame_lengths(batch), mel.shape[2])[:, 0].flatten())
             mels.append(mel.transpose(1, 2).flatten(0, 1))
         self.model.standardize.fit(torch.cat(mels).T.unsqueeze(0), torch.cat(masks)[None, None])
+
+
+class MelStateObjective(AlignerObjective):
+    """Alternates, within a step, the search for the path and a gradient step on the states that lie on it."""
+
+    model: MelStateAligner
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         uniform = self.training and step < self.config.uniform_steps
@@ -50,6 +59,41 @@ class AlignerObjective(Objective):
         mask = sequence_mask(frame_lengths, mel.shape[2])
         expected = expand_by_path(states.mel, durations_to_path(durations, mel.shape[2]))
         return ((expected - mel).square() * mask).sum() / (mask.sum() * mel.shape[1])
+
+
+class ForwardSumObjective(AlignerObjective):
+    """The probability of all monotonic paths together; later the best of them is drawn out of the sum."""
+
+    model: ForwardSumAligner
+
+    def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        config = self.config
+        ramp = (step - config.binarisation_start + 1) / max(config.binarisation_ramp, 1)
+        weights = {"forward_sum": 1.0, "binarisation": config.binarisation_weight * min(max(ramp, 0.0), 1.0)}
+        yield Update("model", self._terms(batch, search=weights["binarisation"] > 0.0), weights)
+
+    def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        terms = self._terms(batch, search=True)
+        return {**terms, "total": terms["forward_sum"] + self.config.binarisation_weight * terms["binarisation"]}
+
+    def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """The soft alignment of the first item, tokens upwards."""
+        assert batch.token_lengths is not None
+        frames, tokens = int(self.model.frame_lengths(batch)[0]), int(batch.token_lengths[0])
+        return {"alignment": self.model.log_alignment(batch, prior=False)[0, :frames, :tokens].exp().T.flip(0)}
+
+    def _terms(self, batch: SpeechBatch, search: bool) -> dict[str, Tensor]:
+        assert batch.token_lengths is not None
+        log_alignment, frame_lengths = self.model.log_alignment(batch, prior=True), self.model.frame_lengths(batch)
+        terms = {
+            "forward_sum": forward_sum_loss(log_alignment, frame_lengths, batch.token_lengths, self.config.blank_logit),
+            "binarisation": log_alignment.new_zeros(()),
+        }
+        if search:
+            frames = log_alignment.shape[1]
+            path = durations_to_path(self.model.search(batch, log_alignment), frames)
+            terms["binarisation"] = binarisation_loss(log_alignment, path, sequence_mask(frame_lengths, frames))
+        return terms
 
 
 def _uniform_durations(states: States, frame_lengths: Tensor) -> Tensor:
