@@ -95,7 +95,7 @@ def align(
         for start in range(0, len(fits[split]), 16):
             part = fits[split][start : start + 16]
             batch = collate(part, own)
-            frames, error = aligner.align(batch), aligner.mean_distance(batch)
+            frames, error = aligner.align(batch), aligner.misfit(batch)
             for example, row, value in zip(part, frames, error, strict=True):
                 assert example.tokens is not None
                 durations[example.utterance.name] = row[: len(example.tokens)].numpy().astype(np.int64)
@@ -116,7 +116,7 @@ def word_times(
 
 def _states(model: Any, example: Example) -> int:
     assert example.tokens is not None
-    return int(model.states_per_token[torch.from_numpy(example.tokens)].sum())
+    return int(model.minimum_frames(torch.from_numpy(example.tokens)))
 
 
 def _key(corpus: Corpus, splits: Sequence[str], model: Mapping[str, Any], training: str) -> str:
