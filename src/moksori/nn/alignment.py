@@ -2,7 +2,7 @@
 
 A path assigns every frame to one token; tokens follow each other in order, none is skipped (Kim et al. 2020,
 "Glow-TTS", algorithm 1). Three back ends give the same path bit for bit: NumPy (vectorised over tokens), torch
-(batched, stays on the device) and numba (parallel over the batch; used when it is installed).
+(batched, stays on the device) and numba (compiled; used when it is installed).
 """
 
 from collections.abc import Callable
@@ -157,9 +157,11 @@ def _numba_search() -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     except ImportError:
         return None
 
-    @numba.njit(cache=True, parallel=True, nogil=True)
+    # On one thread: the pool of parallel=True shares OpenMP with torch and silently raises torch's number of threads,
+    # which costs the whole training more than the search takes.
+    @numba.njit(cache=True, nogil=True)
     def search(scores, frame_lengths, token_lengths, durations):  # type: ignore[no-untyped-def]
-        for item in numba.prange(scores.shape[0]):
+        for item in range(scores.shape[0]):
             frames, tokens = frame_lengths[item], token_lengths[item]
             value = np.full((frames, tokens), np.float32(-1e9), dtype=np.float32)
             value[0, 0] = scores[item, 0, 0]

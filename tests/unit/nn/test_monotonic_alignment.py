@@ -130,3 +130,14 @@ def test_scores_are_the_log_density() -> None:
     torch.testing.assert_close(gaussian_scores(latent, mean, log_std), expected, rtol=1e-5, atol=1e-4)
     half = gaussian_scores(latent.bfloat16(), mean.bfloat16(), log_std.bfloat16())
     assert half.dtype == torch.float32
+
+
+def test_the_compiled_search_leaves_torch_its_number_of_threads():
+    pytest.importorskip("numba")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        monotonic_durations(torch.randn(2, 20, 5), torch.tensor([20, 20]), torch.tensor([5, 5]), backend="numba")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
