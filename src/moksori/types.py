@@ -105,8 +105,8 @@ class SpeechBatch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **moved)
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,9 @@ class Spoken:
 
 @dataclass(frozen=True)
 class SayControls:
-    """How to speak. variation: standard deviation of the prior's noise, 0 = the same sound every time; None = the model's own.
+    """How to speak.
 
+    variation: standard deviation of the prior's noise, 0 = the same sound every time; None = the model's own.
     speed: 2 = half as long. shift_semitones: raises or lowers the pitch, for models with an F0 input.
     """
 

@@ -15,7 +15,8 @@ def register(app: typer.Typer) -> None:
 
 def train(
     preset: Annotated[
-        str | None, typer.Argument(help="FAMILY/PRESET such as vits/compact, or a YAML file; with --resume it is left out.")
+        str | None,
+        typer.Argument(help="FAMILY/PRESET such as vits/compact, or a YAML file; with --resume it is left out."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as training.batch_size=8.")
@@ -37,9 +38,11 @@ def train(
     if preset is not None and "=" in preset:  # with --resume the first positional is an override
         overrides, preset = [preset, *overrides], None
     if max_minutes is not None:
-        overrides += [f"training.max_minutes={max_minutes}", *(["training.max_steps=null"] if max_steps is None else [])]
+        overrides.append(f"training.max_minutes={max_minutes}")
     if max_steps is not None:
-        overrides += [f"training.max_steps={max_steps}", *(["training.max_minutes=null"] if max_minutes is None else [])]
+        overrides.append(f"training.max_steps={max_steps}")
+    if (max_minutes is None) != (max_steps is None):  # the one that is given decides, not the preset's other one
+        overrides.append(f"training.{'max_steps' if max_steps is None else 'max_minutes'}=null")
     bars = _Bars()
     try:
         result = run_training(
@@ -51,7 +54,8 @@ def train(
         typer.echo(f"taken over from {start_from}: {result.transferred.summary()}")
     typer.echo(f"{result.run}: {result.state.step} steps in {result.state.elapsed_seconds / 60:.1f} minutes")
     if result.model.is_dir():
-        typer.echo(f'model (best by validation): {result.model}\nspeak with it: moksori say "Hello." --voice {result.model} -o hello.wav')
+        typer.echo(f"model (best by validation): {result.model}")
+        typer.echo(f'speak with it: moksori say "Hello." --voice {result.model} -o hello.wav')
     typer.echo(f"curves, sounds and pictures: tensorboard --logdir {result.run / 'tensorboard'}")
 
 

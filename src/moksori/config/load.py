@@ -5,6 +5,7 @@ Presets live in `presets/FAMILY/NAME.yaml`; one may start with `base: OTHER` and
 
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -25,7 +26,8 @@ def preset_names() -> list[str]:
     names = []
     for family in root.iterdir():
         if family.is_dir():
-            names += [f"{family.name}/{f.name.removesuffix('.yaml')}" for f in family.iterdir() if f.name.endswith(".yaml")]
+            files = [file.name for file in family.iterdir() if file.name.endswith(".yaml")]
+            names += [f"{family.name}/{file.removesuffix('.yaml')}" for file in files]
     return sorted(names)
 
 
@@ -66,10 +68,8 @@ def override(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[st
         except yaml.YAMLError as error:
             raise ConfigError(f"override {assignment!r}: the value cannot be read as YAML") from error
         if isinstance(value, str):
-            try:  # YAML 1.1 reads 1e-4 as text
+            with suppress(ValueError):  # YAML 1.1 reads 1e-4 as text
                 value = float(value)
-            except ValueError:
-                pass
         nested: Any = value
         for key in reversed(path.split(".")):
             nested = {key: nested}
@@ -82,6 +82,8 @@ def validate(kind: type[C], settings: Mapping[str, Any], where: str = "") -> C:
 
     where: the dotted path of the section, for messages (`"model"`).
     """
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"setting {where} = {settings!r}: expected a section of key: value lines")
     try:
         return kind.model_validate(dict(settings))
     except ValidationError as error:
@@ -93,7 +95,8 @@ def _explain(kind: type[BaseModel], settings: Mapping[str, Any], item: Any, wher
     if item["type"] == "extra_forbidden":
         known = _fields_at(kind, item["loc"][:-1])
         near = get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.4)
-        return f"unknown setting {path!r}" + (f": did you mean {near[0]!r}?" if near else f": known here: {', '.join(sorted(known))}")
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+        return f"unknown setting {path!r}: {hint}"
     message = item["msg"].removeprefix("Value error, ")
     if isinstance(item["input"], Mapping):
         return f"setting {path or kind.__name__}: {message}"
@@ -127,8 +130,12 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping) and value.get("kind", old.get("kind")) == old.get("kind"):
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and not _other_kind(old, value):
             result[key] = _merge(old, value)
         else:
             result[key] = value
     return result
+
+
+def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "kind" in new and new["kind"] != old.get("kind")

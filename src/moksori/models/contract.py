@@ -43,7 +43,7 @@ class Objective(nn.Module, ABC):
         """Optimizer name -> the parameters it steps."""
         return {"model": self.model.parameters()}
 
-    def initialise(self, batches: Iterable[SpeechBatch]) -> None:  # noqa: B027 - most families need nothing
+    def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Data-dependent initialisation before the first step, such as feature statistics; not called on resume."""
 
     @abstractmethod

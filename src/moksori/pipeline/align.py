@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,15 @@ from moksori.corpus.manifest import Corpus
 from moksori.errors import CorpusError
 from moksori.pipeline.batches import ExampleBatches
 from moksori.pipeline.progress import Progress, no_progress
-from moksori.pipeline.run_config import run_config
+from moksori.pipeline.run_config import RunConfig, run_config
 from moksori.text.tokenizer import TextConfig, Tokenizer
 from moksori.training.loop import Watcher, fit
 from moksori.types import Example, SpeechNeeds
 
 logger = logging.getLogger(__name__)
+
+ENOUGH_EPOCHS, FEWEST_STEPS = 20, 300
+"""A corpus that is small enough is aligned after so many passes, but not before so many steps."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,14 @@ def align(
     needs: SpeechNeeds,
     text: TextConfig,
     splits: Sequence[str] = ("train", "valid"),
-    preset: str = "aligner/compact",
+    preset: str | None = None,
     assignments: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> Alignment:
     """Durations of every utterance in `splits`, at the rate and hop of `needs`; learnt from the training split.
 
-    They are kept in `CORPUS/alignment/KEY.safetensors`, where the key covers settings and content, and found again there.
+    They are kept in `CORPUS/alignment/KEY.safetensors`, where the key covers settings and content, and found again
+    there. assignments: overrides of the preset; without one of training.max_steps, a small corpus takes fewer steps.
     progress: called with training steps.
     Raises CorpusError if nothing in the training split can be aligned.
     """
@@ -66,19 +70,27 @@ def align(
         f"training.seed={1234}",
         *assignments,
     ]
-    config = run_config(preset, overrides)
+    config = run_config(preset or choose_preset(corpus), overrides)
+    if not any(assignment.startswith("training.max_steps=") for assignment in assignments):
+        config = _shortened(config, len(corpus.split("train")))
     settings = config.model.model_copy(update={"text": text})
-    path = corpus.folder / "alignment" / f"{_key(corpus, splits, settings.model_dump(mode='json'), config.to_yaml())}.safetensors"
+    key = _key(corpus, splits, settings.model_dump(mode="json"), config.to_yaml())
+    path = corpus.folder / "alignment" / f"{key}.safetensors"
     found = _load(path)
     if found is not None:
         return found
     own = SpeechNeeds(rate, hop)
     examples = {split: prepare(corpus, split, own, text) for split in dict.fromkeys(("train", *splits))}
-    model = config.family.model(settings)
-    fits = {split: [e for e in items if _states(model, e) <= len(e.waveform) // hop] for split, items in examples.items()}
+    with torch.random.fork_rng(devices=[]):  # first weights follow from the seed
+        torch.manual_seed(config.training.seed)
+        model = config.family.model(settings)
+    fits = {
+        split: [e for e in items if _states(model, e) <= len(e.waveform) // hop] for split, items in examples.items()
+    }
     if not fits["train"]:
         raise CorpusError(f"{corpus.folder}: every recording is too short for its text; run 'moksori corpus check'")
-    too_short = tuple(e.utterance.name for split in splits for e in examples[split] if e not in fits[split])
+    fitting = {e.utterance.name for items in fits.values() for e in items}
+    too_short = tuple(e.utterance.name for s in splits for e in examples[s] if e.utterance.name not in fitting)
     objective = config.family.objective(model, config.objective)
     batches = ExampleBatches(fits["train"], own, config.training.batch_size, config.training.seed)
     steps = config.training.max_steps or 0
@@ -103,6 +115,21 @@ def align(
     alignment = Alignment(durations, misfit, too_short)
     _store(path, alignment)
     return alignment
+
+
+def choose_preset(corpus: Corpus) -> str:
+    """The preset that measured better on such corpora (docs/aligner.md)."""
+    return "aligner/compact"
+
+
+def _shortened(config: RunConfig, clips: int) -> RunConfig:
+    """The run with no more than ENOUGH_EPOCHS passes over the corpus, but FEWEST_STEPS at least."""
+    training = config.training
+    if training.max_steps is None:
+        return config
+    epochs = ENOUGH_EPOCHS * -(-clips // training.batch_size)
+    steps = min(training.max_steps, max(FEWEST_STEPS, epochs))
+    return replace(config, training=training.model_copy(update={"max_steps": steps}))
 
 
 def word_times(
@@ -137,7 +164,8 @@ def _load(path: Path) -> Alignment | None:
         names = bytes(arrays["names"]).decode("utf-8").split("\n")
         too_short = tuple(n for n in bytes(arrays["too_short"]).decode("utf-8").split("\n") if n)
         rows = np.split(arrays["durations"], arrays["offsets"][1:-1])
-        return Alignment(dict(zip(names, rows, strict=True)), dict(zip(names, arrays["misfit"].tolist(), strict=True)), too_short)
+        misfit = dict(zip(names, arrays["misfit"].tolist(), strict=True))
+        return Alignment(dict(zip(names, rows, strict=True)), misfit, too_short)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         logger.warning("%s: broken alignment, made again (%s)", path, error)
         return None

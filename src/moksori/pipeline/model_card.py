@@ -39,8 +39,8 @@ def model_card(manifest: Manifest, notes: str = "", human: Mapping[str, float] |
         "",
         "## Use with care",
         "",
-        "The voice belongs to a person who gave the recordings under the licence above. Say that speech is synthetic; the "
-        "files moksori writes say so in their metadata.",
+        "The voice belongs to a person who gave the recordings under the licence above. Say that speech is synthetic; "
+        "the files moksori writes say so in their metadata.",
         "",
     ]
     return "\n".join(lines)

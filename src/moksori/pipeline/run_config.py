@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,11 @@ def run_config(preset: str | Path, assignments: Iterable[str] = ()) -> RunConfig
     settings = read_yaml(Path(preset)) if Path(preset).suffix in (".yaml", ".yml") else load_preset(str(preset))
     settings = override(settings, assignments)
     known = {"family", "model", "objective", "training", "sentences"}
-    unknown = sorted(set(settings) - known)
+    unknown = sorted(str(name) for name in settings if name not in known)
     if unknown:
-        raise ConfigError(f"unknown setting {unknown[0]!r}: the sections are {', '.join(sorted(known))}")
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the sections are {', '.join(sorted(known))}"
+        raise ConfigError(f"unknown setting {unknown[0]!r}: {hint}")
     if "family" not in settings:
         raise ConfigError(f"{preset}: the setting 'family' is missing")
     chosen = family(str(settings["family"]))
@@ -59,5 +62,13 @@ def run_config(preset: str | Path, assignments: Iterable[str] = ()) -> RunConfig
         model=validate(chosen.config, settings.get("model") or {}, "model"),
         objective=validate(chosen.objective_config, settings.get("objective") or {}, "objective"),
         training=validate(TrainingConfig, settings.get("training") or {}, "training"),
-        sentences=tuple(settings.get("sentences") or DEFAULT_SENTENCES),
+        sentences=_sentences(settings.get("sentences")),
     )
+
+
+def _sentences(given: Any) -> tuple[str, ...]:
+    if given is None:
+        return DEFAULT_SENTENCES
+    if not isinstance(given, list) or not all(isinstance(sentence, str) for sentence in given):
+        raise ConfigError(f"setting sentences = {given!r}: expected a list of texts, for example ['Hello.']")
+    return tuple(given)

@@ -34,8 +34,8 @@ from moksori.pipeline.run_config import RunConfig, run_config
 from moksori.text.tokenizer import TextConfig
 from moksori.training.checkpoints import TrainingState, checkpoints
 from moksori.training.log import RunLog
-from moksori.training.loop import Watcher, fit
 from moksori.training.loop import Progress as StepProgress
+from moksori.training.loop import Watcher, fit
 from moksori.training.transfer import TransferReport, transfer_weights
 from moksori.types import Example, SpeechNeeds
 
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.6, 20.0
 VALIDATION_CLIPS = 40
+RUN_NAME = "run.json"
 
 
 @dataclass(frozen=True)
@@ -73,25 +74,28 @@ def train(
     start_from: str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    aligner_assignments: Sequence[str] = (),
 ) -> TrainResult:
     """Trains the model of a preset (`vits/compact`) or YAML file on a corpus folder.
 
     run: where everything is kept, `runs/FAMILY-PRESET-CORPUS` by default. assignments: `key.path=value` overrides.
     start_from: a model's name or folder whose weights are taken over where they fit (fine-tuning).
     resume: goes on with the run in `run`; preset and corpus are then read from there.
+    aligner_assignments: overrides for the aligner, where the family needs durations.
     Raises ConfigError, CorpusError, CheckpointError for what is wrong before anything starts, TrainingFailed after.
     """
     listener = listener or Listener()
-    folder, config, source = _plan(preset, corpus, run, assignments, resume)
-    found = Corpus.open(source)
-    config = _fitted_to(config, found, assignments)
+    plan = _plan(preset, corpus, run, assignments, start_from, resume, aligner_assignments)
+    folder = plan.folder
+    found = Corpus.open(plan.corpus)
+    config = _fitted_to(plan.config, found, assignments)
     needs = config.family.needs(config.model, config.objective)
     text: TextConfig = getattr(config.model, "text", None) or TextConfig(language=found.info.language)
-    examples, validation = _examples(found, needs, text, listener)
-    model = config.family.model(config.model)
-    objective = config.family.objective(model, config.objective)
-    transferred = None if start_from is None or resume else _take_over(objective, start_from)
-    _write_plan(folder, config, source)
+    objective = _objective(config)
+    examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, listener)
+    begun = resume and bool(checkpoints(folder / "checkpoints"))
+    transferred = None if plan.start_from is None or begun else _take_over(objective, plan.start_from)
+    _write_plan(plan, config)
     target = folder / "model"
     manifest = _manifest(config, found, text, needs)
 
@@ -116,22 +120,31 @@ def train(
     return TrainResult(folder, target, result.state, result.finished, transferred)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a run is made of; all but the configuration is kept in its `run.json`."""
+
+    folder: Path
+    config: RunConfig
+    corpus: Path
+    start_from: str | None
+    aligner_assignments: tuple[str, ...]
+
+
 def _plan(
     preset: str | Path | None,
     corpus: str | Path | None,
     run: str | Path | None,
     assignments: Sequence[str],
+    start_from: str | None,
     resume: bool,
-) -> tuple[Path, RunConfig, Path]:
+    aligner_assignments: Sequence[str],
+) -> _Plan:
     """The run's folder, configuration and corpus, after checking that they do not contradict what is there."""
     if resume:
         if run is None:
             raise ConfigError("--resume needs --run DIR, the folder of the run to go on with")
-        folder = Path(run)
-        if not (folder / "config.yaml").is_file():
-            raise CheckpointError(f"{folder}: holds no run (no config.yaml): start one without --resume")
-        recorded = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return folder, run_config(folder / "config.yaml", assignments), Path(corpus or recorded["corpus"])
+        return _recorded_plan(Path(run), corpus, assignments)
     if preset is None or corpus is None:
         raise ConfigError("name a preset and a corpus: moksori train vits/compact --corpus DST")
     config = run_config(preset, assignments)
@@ -140,9 +153,35 @@ def _plan(
     done = checkpoints(folder / "checkpoints")
     if done:
         raise ConfigError(
-            f"{folder} holds a run at {done[-1].name}: add --resume (with --run {folder}) to go on, or name another --run"
+            f"{folder} holds a run at {done[-1].name}: add --resume (with --run {folder}) to go on, "
+            "or name another --run"
         )
-    return folder, config, Path(corpus).resolve()
+    return _Plan(folder, config, Path(corpus).resolve(), start_from, tuple(aligner_assignments))
+
+
+def _recorded_plan(folder: Path, corpus: str | Path | None, assignments: Sequence[str]) -> _Plan:
+    """The plan that a run was started with; `corpus` names it anew where it has moved."""
+    if not (folder / "config.yaml").is_file():
+        raise CheckpointError(f"{folder}: holds no run (no config.yaml): start one without --resume")
+    config = run_config(folder / "config.yaml", assignments)
+    try:
+        recorded = json.loads((folder / RUN_NAME).read_text(encoding="utf-8"))
+        source = Path(corpus or recorded["corpus"])
+        aligner_assignments = tuple(recorded.get("aligner_assignments", ()))
+        return _Plan(folder, config, source, recorded.get("from"), aligner_assignments)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if corpus is not None:
+            return _Plan(folder, config, Path(corpus), None, ())
+        raise CheckpointError(
+            f"{folder}: {RUN_NAME} is missing or broken, so its corpus is not known: name it with --corpus DST"
+        ) from error
+
+
+def _objective(config: RunConfig) -> Objective:
+    """Model and objective with first weights that follow from the seed; the caller's random numbers are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return config.family.objective(config.family.model(config.model), config.objective)
 
 
 def _fitted_to(config: RunConfig, corpus: Corpus, assignments: Sequence[str]) -> RunConfig:
@@ -156,7 +195,8 @@ def _fitted_to(config: RunConfig, corpus: Corpus, assignments: Sequence[str]) ->
     if hasattr(config.model, "num_speakers") and config.model.num_speakers < speakers:
         if "model.num_speakers" in named:
             raise ConfigError(
-                f"model.num_speakers={config.model.num_speakers}, but {corpus.folder} has {speakers} speakers: leave it out"
+                f"model.num_speakers={config.model.num_speakers}, but {corpus.folder} has {speakers} speakers: "
+                "leave it out"
             )
         changes["num_speakers"] = speakers
     if not changes:
@@ -167,20 +207,27 @@ def _fitted_to(config: RunConfig, corpus: Corpus, assignments: Sequence[str]) ->
 
 
 def _examples(
-    corpus: Corpus, needs: SpeechNeeds, text: TextConfig, listener: Listener
+    corpus: Corpus,
+    needs: SpeechNeeds,
+    text: TextConfig,
+    aligner_assignments: Sequence[str],
+    model: nn.Module,
+    listener: Listener,
 ) -> tuple[list[Example], list[Example]]:
     """Training and validation examples; clips that cannot be used are left out and named in the log."""
     durations = None
     if needs.durations:
         listener.stage("aligning")
         splits = [split for split in ("train", "valid") if split in corpus.splits and corpus.split(split)]
-        alignment = align(corpus, needs, text, splits, progress=listener.progress)
+        alignment = align(
+            corpus, needs, text, splits, assignments=aligner_assignments, progress=listener.progress
+        )
         durations = dict(alignment.durations)
         if alignment.too_short:
             logger.warning("%d recordings are too short for their text and left out", len(alignment.too_short))
         corpus = corpus.without(alignment.too_short)
     listener.stage("preparing")
-    usable = {}
+    usable: dict[str, list[Example]] = {}
     for split in ("train", "valid"):
         if split not in corpus.splits or not corpus.split(split):
             usable[split] = []
@@ -191,21 +238,41 @@ def _examples(
         if len(usable[split]) < len(items):
             logger.warning(
                 "%d clips of the %s split are not %g to %g s long and left out; `moksori corpus split` cuts long ones",
-                len(items) - len(usable[split]), split, SHORTEST_SECONDS, LONGEST_SECONDS,
+                len(items) - len(usable[split]),
+                split,
+                SHORTEST_SECONDS,
+                LONGEST_SECONDS,
             )
+        if needs.tokens and not needs.durations:  # the search for a path needs a frame for each token
+            fitting = [e for e in usable[split] if _least_frames(model, e) <= len(e.waveform) // needs.hop_length]
+            if len(fitting) < len(usable[split]):
+                logger.warning(
+                    "%d clips of the %s split are too short for their text and left out",
+                    len(usable[split]) - len(fitting),
+                    split,
+                )
+            usable[split] = fitting
     if not usable["train"]:
         raise CorpusError(
-            f"{corpus.folder}: no training clip is {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s long; "
-            "run 'moksori corpus check'"
+            f"{corpus.folder}: no training clip is {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s long and long enough "
+            "for its text; run 'moksori corpus check'"
         )
     if not usable["valid"]:
         logger.warning("the corpus has no validation split: the last weights are exported, not the best")
     return usable["train"], usable["valid"][:VALIDATION_CLIPS]
 
 
+def _least_frames(model: nn.Module, example: Example) -> int:
+    """Frames that a path through the tokens has at least: one for each, or what the model says."""
+    assert example.tokens is not None
+    own = getattr(model, "minimum_frames", None)
+    return len(example.tokens) if own is None else int(own(torch.from_numpy(example.tokens)))
+
+
 def _take_over(objective: Objective, start_from: str) -> TransferReport:
     """Weights, and discriminators where both sides have them, from a model's name or folder, or a run's folder."""
-    folder = Path(start_from) / "model" if (Path(start_from) / "model" / CONFIG_NAME).is_file() else find_model(start_from)
+    exported = Path(start_from) / "model"
+    folder = exported if (exported / CONFIG_NAME).is_file() else find_model(start_from)
     report = transfer_weights(objective.model, read_weights(folder))
     if not report.whole:
         raise CheckpointError(
@@ -217,13 +284,21 @@ def _take_over(objective: Objective, start_from: str) -> TransferReport:
     return report
 
 
-def _write_plan(folder: Path, config: RunConfig, corpus: Path) -> None:
+def _write_plan(plan: _Plan, config: RunConfig) -> None:
+    recorded = {
+        "corpus": str(plan.corpus.resolve()),
+        "from": plan.start_from,
+        "aligner_assignments": list(plan.aligner_assignments),
+    }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-        (folder / "run.json").write_text(json.dumps({"corpus": str(corpus)}), encoding="utf-8")
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        for name, content in (("config.yaml", config.to_yaml()), (RUN_NAME, json.dumps(recorded, indent=2) + "\n")):
+            partial = plan.folder / f".{name}.partial"
+            partial.write_text(content, encoding="utf-8")
+            partial.replace(plan.folder / name)
     except OSError as error:
-        raise MoksoriError(f"{folder}: cannot be written ({error.strerror or error}); name another --run") from error
+        reason = error.strerror or error
+        raise MoksoriError(f"{plan.folder}: cannot be written ({reason}); name another --run") from error
 
 
 def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: SpeechNeeds) -> Manifest:
@@ -255,7 +330,8 @@ def _speak(model: nn.Module, manifest: Manifest, sentences: Sequence[str], step:
     if not isinstance(model, CanSay):
         return
     speaker = Speaker(Loaded(model, manifest, Path()))
-    mel = MelSpectrogram(MelConfig(sample_rate=manifest.sample_rate, f_max_hz=min(8000.0, manifest.sample_rate / 2)))
+    rate = manifest.sample_rate
+    mel = MelSpectrogram(MelConfig(sample_rate=rate, f_max_hz=min(8000.0, rate / 2)))
     for index, sentence in enumerate(sentences):
         speech = speaker.say(sentence, seed=index)
         log.sound(step, f"sentence/{index}", np.clip(speech.samples, -1.0, 1.0), speech.sample_rate)

@@ -47,12 +47,14 @@ def save_checkpoint(
         save_file(_tensors(averaged.model), partial / "averaged.safetensors")
         tensors, scalars = _flatten({name: optimizer.state_dict() for name, optimizer in optimizers.items()})
         save_file(tensors, partial / "optimizers.safetensors")
-        (partial / "state.json").write_text(json.dumps({"state": asdict(state), "optimizers": scalars}), encoding="utf-8")
+        content = json.dumps({"state": asdict(state), "optimizers": scalars})
+        (partial / "state.json").write_text(content, encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
-    except OSError as error:
-        raise MoksoriError(f"checkpoint {target} cannot be written: {error.strerror or error}; free some space and resume") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MoksoriError(f"checkpoint {target} cannot be written: {reason}; free some space and resume") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -64,20 +66,22 @@ def load_checkpoint(
     averaged: AveragedModel,
     optimizers: Mapping[str, torch.optim.Optimizer],
 ) -> TrainingState:
-    """Restores all of it in place and returns the state; raises CheckpointError if anything is missing or does not fit."""
+    """Restores all of it in place and returns the state; raises CheckpointError if anything lacks or does not fit."""
     try:
         content = json.loads((path / "state.json").read_text(encoding="utf-8"))
         _restore(objective, load_file(path / "objective.safetensors"), path / "objective.safetensors")
         _restore(averaged.model, load_file(path / "averaged.safetensors"), path / "averaged.safetensors")
-        tensors = load_file(path / "optimizers.safetensors")
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged ({error}); remove it to go on from the one before") from error
-    states = _unflatten(tensors, content["optimizers"])
+        states = _unflatten(load_file(path / "optimizers.safetensors"), content["optimizers"])
+        state = TrainingState(**content["state"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged ({error!r}); remove it to go on from the one before"
+        ) from error
     if set(states) != set(optimizers):
         raise CheckpointError(f"checkpoint {path} has the optimizers {sorted(states)}, the run {sorted(optimizers)}")
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict(states[name])
-    return TrainingState(**content["state"])
+    return state
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -98,9 +102,13 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def _restore(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     own = module.state_dict()
-    wrong = [n for n in own if n not in tensors or own[n].shape != tensors[n].shape] + [n for n in tensors if n not in own]
+    wrong = [name for name in own if name not in tensors or own[name].shape != tensors[name].shape]
+    wrong += [name for name in tensors if name not in own]
     if wrong:
-        raise CheckpointError(f"{path} does not fit this configuration: {len(wrong)} tensors differ, the first is {wrong[0]!r}")
+        raise CheckpointError(
+            f"{path} does not fit this configuration: {len(wrong)} tensors differ, the first is {wrong[0]!r}; "
+            "resume with the settings it was trained with"
+        )
     module.load_state_dict(tensors)
 
 

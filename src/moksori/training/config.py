@@ -40,14 +40,14 @@ class TrainingConfig(Config):
     """`auto` takes bf16 autocast where the processor or GPU computes it natively, else fp32."""
     device: str = "auto"
     optimizers: Mapping[str, OptimizerConfig] = {"model": OptimizerConfig()}
-    ema_decay: float = 0.999
+    ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     """Decay of the averaged weights that are validated, spoken with and exported."""
-    log_every: int = 20
-    save_every: int = 500
-    validate_every: int = 500
-    speak_every: int = 1000
+    log_every: int = Field(20, ge=1)
+    save_every: int = Field(500, ge=1)
+    validate_every: int = Field(500, ge=1)
+    speak_every: int = Field(1000, ge=0)
     """Steps between renderings of the fixed sentences; 0 = never."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = Field(2, ge=1)
     """Newest checkpoints kept, besides the best."""
 
     @model_validator(mode="after")

@@ -1,7 +1,6 @@
 """What a run leaves behind: `metrics.jsonl`, TensorBoard events, and the lines that a person watches."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,20 @@ from jaxtyping import Float, Shaped
 class RunLog:
     """Writes scalars, sounds and pictures of a run; TensorBoard only where it is installed.
 
-    On resume the lines of `metrics.jsonl` from `first_step` on are dropped, so that the file holds one curve.
+    On resume the lines of `metrics.jsonl` beyond `steps_done` are dropped, so that the file holds one curve.
     """
 
-    def __init__(self, folder: Path, first_step: int = 0, tensorboard: bool = True) -> None:
+    def __init__(self, folder: Path, steps_done: int = 0, tensorboard: bool = True) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "metrics.jsonl"
-        self._truncate(first_step)
+        self._truncate(steps_done)
         self._file = self.path.open("a", encoding="utf-8")
-        self._events = _summary_writer(folder / "tensorboard", first_step) if tensorboard else None
+        self._events = _summary_writer(folder / "tensorboard", steps_done + 1) if tensorboard else None
 
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """One line of `metrics.jsonl`: step, kind ("train" or "valid") and the values by name."""
-        self._file.write(json.dumps({"step": step, "kind": kind} | {k: round(v, 6) for k, v in values.items()}) + "\n")
+        """One line of `metrics.jsonl`: steps done, kind ("train" or "valid") and the values by name, to 7 digits."""
+        rounded = {name: float(f"{value:.7g}") for name, value in values.items()}
+        self._file.write(json.dumps({"step": step, "kind": kind} | rounded) + "\n")
         self._file.flush()
         if self._events is not None:
             for name, value in values.items():
@@ -50,19 +51,19 @@ class RunLog:
         if self._events is not None:
             self._events.close()
 
-    def _truncate(self, first_step: int) -> None:
+    def _truncate(self, steps_done: int) -> None:
         if not self.path.exists():
             return
         kept = []
         for line in self.path.read_text(encoding="utf-8").splitlines():
             try:
-                if json.loads(line)["step"] < first_step:
+                if json.loads(line)["step"] <= steps_done:
                     kept.append(line)
-            except (json.JSONDecodeError, KeyError):
+            except (ValueError, KeyError, TypeError):
                 continue  # the line being written when the run was killed
         partial = self.path.with_suffix(".partial")
         partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        os.replace(partial, self.path)
+        partial.replace(self.path)
 
 
 def _summary_writer(folder: Path, first_step: int) -> Any:

@@ -52,8 +52,9 @@ class Progress:
 class Watcher:
     """Callbacks of a run.
 
-    on_step: for a progress bar. speak: renders fixed sentences with the averaged weights. on_best: is given the averaged
-    weights whenever they validate best, and at the end of a run without validation, to export them.
+    on_step: for a progress bar. speak: renders fixed sentences with the averaged weights. on_best: is given the
+    averaged weights whenever they validate best, and at the end of a run without validation, to export them.
+    Of several processes only the first tells its watcher.
     """
 
     on_step: Callable[[Progress], None] = lambda progress: None
@@ -86,7 +87,8 @@ def fit(
     resume: goes on from the newest checkpoint in `folder/checkpoints`, if there is one.
     initialise: lets the objective take statistics of the data first; False where weights were taken over with theirs.
     pause_at: stops after this many steps without changing the schedule; a later call goes on.
-    Raises TrainingFailed, naming the clips, when a loss or a gradient is not finite.
+    With several devices each process takes its own batches, and the gradients are averaged; only the first process
+    writes. Raises TrainingFailed, naming the clips, when a loss or a gradient is not finite.
     """
     watcher = watcher or Watcher()
     fabric = _fabric(config)
@@ -106,27 +108,34 @@ def fit(
         if initialise:
             objective.initialise(batches.batch(step).to(device) for step in range(8))
         averaged = AveragedModel(objective.model, config.ema_decay)
-    log = RunLog(folder, first_step=state.step, tensorboard=fabric.is_global_zero)
+    log = RunLog(folder, steps_done=state.step) if fabric.is_global_zero else None
     rates: list[float] = []
     try:
         while not _done(state, config):
             if pause_at is not None and state.step >= pause_at:
                 break
             began = time.perf_counter()
-            terms = _step(objective, optimizers, batches.batch(state.step).to(device), config, state, fabric)
+            batch = batches.batch(state.step * fabric.world_size + fabric.global_rank).to(device)
+            terms = _step(objective, optimizers, batch, config, state, fabric)
             state.step += 1
             averaged.update(objective.model, state.step)
             spent = time.perf_counter() - began
             state.elapsed_seconds += spent
+            if fabric.world_size > 1:  # all must end at the same step
+                state.elapsed_seconds = fabric.broadcast(state.elapsed_seconds)
+            if log is None:
+                continue
             rates = [*rates[-49:], spent]
             if state.step % config.log_every == 0 or state.step == 1:
-                log.scalars(state.step - 1, "train", terms | {"seconds_per_step": sum(rates) / len(rates)})
+                log.scalars(state.step, "train", terms | {"seconds_per_step": sum(rates) / len(rates)})
             watcher.on_step(_progress(state, config, rates, terms))
             _periodic(objective, averaged, optimizers, validation, config, state, folder, log, watcher)
     finally:
-        log.close()
-    if not checkpoints(folder / "checkpoints") or checkpoints(folder / "checkpoints")[-1].name != f"step-{state.step:08d}":
+        if log is not None:
+            log.close()
+    if log is not None and not (folder / "checkpoints" / f"step-{state.step:08d}").exists():
         save_checkpoint(folder / "checkpoints", objective, averaged, optimizers, state)
+    fabric.barrier()
     return FitResult(averaged, state, _done(state, config))
 
 
@@ -139,8 +148,9 @@ def _step(
     fabric: Any,
 ) -> dict[str, float]:
     """One training step: every update of the objective, each with its own optimizer; returns what to log."""
-    torch.manual_seed(_seed(config.seed, state.step))  # dropout
-    generator = torch.Generator(device=batch.waveform.device).manual_seed(_seed(config.seed + 1, state.step))
+    draw = state.step * fabric.world_size + fabric.global_rank
+    torch.manual_seed(_seed(config.seed, draw))  # dropout
+    generator = torch.Generator(device=batch.waveform.device).manual_seed(_seed(config.seed + 1, draw))
     objective.train()
     updates = objective.updates(batch, state.step, generator)
     logged: dict[str, float] = {}
@@ -260,12 +270,13 @@ def _fabric(config: TrainingConfig) -> Any:
         raise MissingExtra("lightning", "train", "training") from error
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     accelerator = "auto" if config.device == "auto" else config.device
-    precision = {"fp32": "32-true", "bf16": "bf16-mixed"}.get(config.precision)
-    if precision is None:
-        fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() and accelerator != "cpu" else native_bf16()
-        precision = "bf16-mixed" if fast else "32-true"
-    fabric = Fabric(accelerator=accelerator, devices="auto" if accelerator != "cpu" and torch.cuda.is_available() else 1,
-                    precision=precision)
+    cuda = torch.cuda.is_available() and accelerator != "cpu"
+    half = config.precision == "bf16"
+    if config.precision == "auto":
+        half = torch.cuda.is_bf16_supported() if cuda else native_bf16()
+    fabric = Fabric(
+        accelerator=accelerator, devices="auto" if cuda else 1, precision="bf16-mixed" if half else "32-true"
+    )
     fabric.launch()
     return fabric
 

@@ -17,8 +17,10 @@ class TransferReport:
     unused: tuple[str, ...]
 
     def summary(self) -> str:
+        """One line for a person, with the first name of each kind."""
         text = f"{len(self.whole)} tensors taken over"
-        for names, what in ((self.partial, "in part"), (self.left, "not found there"), (self.unused, "not needed here")):
+        parts = ((self.partial, "in part"), (self.left, "not found there"), (self.unused, "not needed here"))
+        for names, what in parts:
             if names:
                 text += f", {len(names)} {what} ({names[0]}{', ...' if len(names) > 1 else ''})"
         return text

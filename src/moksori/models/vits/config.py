@@ -71,7 +71,7 @@ class DurationConfig(Config):
     """Of the stochastic predictor."""
     deterministic_channels: int = 256
     dropout: float = 0.5
-    mix: float = Field(1.0, ge=0.0, le=1.0)
+    mix: float = Field(default=1.0, ge=0.0, le=1.0)
     """Weight of the stochastic prediction where both exist: log w = mix * stochastic + (1 - mix) * deterministic."""
     rounding: Literal["ceil", "nearest"] = "ceil"
     """`ceil` is the paper's; `nearest` rounds the running sum, so that the total length keeps its expectation."""
@@ -147,7 +147,8 @@ class VitsConfig(Config):
                 product *= rate
             if product != self.mel.hop_length:
                 raise ValueError(
-                    f"decoder.rates {self.decoder.rates} multiply to {product}, but mel.hop_length is {self.mel.hop_length}"
+                    f"decoder.rates {self.decoder.rates} multiply to {product}, "
+                    f"but mel.hop_length is {self.mel.hop_length}"
                 )
         if not (self.duration.stochastic or self.duration.deterministic):
             raise ValueError("duration.stochastic and duration.deterministic are both off: one is needed to speak")
@@ -172,6 +173,9 @@ class DiscriminatorConfig(Config):
     spectrogram_channels: int = 16
     input_scale: float = 1.0
     """Multiplies waveforms first: quiet recordings leave the discriminators at chance for hundreds of steps."""
+
+
+_LOSSES = ("mel", "stft", "kl", "duration", "pitch", "voicing", "adversarial", "feature_matching")
 
 
 class VitsObjectiveConfig(Config):
@@ -206,6 +210,13 @@ class VitsObjectiveConfig(Config):
     """First step with the discriminators; None: never."""
     head_start_steps: int = 0
     """Steps in which the discriminators learn alone, before the decoder hears them."""
+
+    @model_validator(mode="after")
+    def _knows_its_losses(self) -> "VitsObjectiveConfig":
+        unknown = sorted(set(self.loss_weights) - set(_LOSSES))
+        if unknown:
+            raise ValueError(f"unknown loss {unknown[0]!r}: known here: {', '.join(_LOSSES)}")
+        return self
 
     def loss_weights_for(self, terms: Mapping[str, object]) -> Mapping[str, float]:
         """The weights of the terms that a step has computed."""

@@ -37,7 +37,11 @@ class Decoder(nn.Module, ABC):
         renderings: int = 1,
         generator: Generator | None = None,
     ) -> Float[Tensor, "renderings batch samples"]:
-        """Waveforms of frames * hop_length samples; zero latents are expected where the mask is False."""
+        """Waveforms of frames * hop_length samples; zero latents are expected where the mask is False.
+
+        Padding does not change an item's sound, but for the last n_fft / 2 samples or so of decoders with an inverse
+        STFT, whose frames overlap. What lies beyond an item's end is for the caller to cut off.
+        """
 
 
 class HifiganDecoder(Decoder):
@@ -71,10 +75,16 @@ class HifiganDecoder(Decoder):
 class IstftDecoder(Decoder):
     """ConvNeXt blocks at frame rate; log magnitude and phase of every bin; inverse STFT. No upsampling at all."""
 
-    def __init__(self, config: IstftConfig, latent_channels: int, condition_channels: int, n_fft: int, hop_length: int) -> None:
+    def __init__(
+        self, config: IstftConfig, latent_channels: int, condition_channels: int, n_fft: int, hop_length: int
+    ) -> None:
         super().__init__()
         self.body = ConvNeXtStack(
-            latent_channels, config.channels, config.inner_channels, config.num_layers, condition_channels=condition_channels
+            latent_channels,
+            config.channels,
+            config.inner_channels,
+            config.num_layers,
+            condition_channels=condition_channels,
         )
         self.head = nn.Linear(config.channels, n_fft + 2)
         self.istft = InverseStft(n_fft, hop_length)
@@ -106,11 +116,21 @@ class SourceFilterDecoder(Decoder):
     has_noise = True
 
     def __init__(
-        self, config: SourceFilterConfig, latent_channels: int, condition_channels: int, sample_rate: int, n_fft: int, hop_length: int
+        self,
+        config: SourceFilterConfig,
+        latent_channels: int,
+        condition_channels: int,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
     ) -> None:
         super().__init__()
         self.body = ConvNeXtStack(
-            latent_channels + 2, config.channels, config.inner_channels, config.num_layers, condition_channels=condition_channels
+            latent_channels + 2,
+            config.channels,
+            config.inner_channels,
+            config.num_layers,
+            condition_channels=condition_channels,
         )
         bins = n_fft // 2 + 1
         self.head = nn.Linear(config.channels, 3 * bins)
@@ -119,7 +139,9 @@ class SourceFilterDecoder(Decoder):
             self.head.bias.copy_(torch.cat([torch.full((bins,), -4.0), torch.zeros(bins), torch.full((bins,), -5.0)]))
         self.excitation = Excitation(sample_rate, n_fft, hop_length)
         self.istft = InverseStft(n_fft, hop_length)
-        self.pitch_predictor = PitchPredictor(latent_channels, config.pitch_channels, config.pitch_layers, condition_channels)
+        self.pitch_predictor = PitchPredictor(
+            latent_channels, config.pitch_channels, config.pitch_layers, condition_channels
+        )
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""VITS: conditional VAE with adversarial learning for end-to-end text-to-speech (Kim, Kong, Son 2021, arXiv:2106.06103).
+"""VITS: a conditional VAE, trained adversarially, for text-to-speech (Kim, Kong, Son 2021, arXiv:2106.06103).
 
 text ──► text encoder ──┬─► duration predictors ──► durations d ─┐
                         └─► prior N(m_p, s_p) per token ──────────┴─► per frame ──► f^-1 ─┐
@@ -92,7 +92,13 @@ class Vits(nn.Module):
         bins = config.mel.n_fft // 2 + 1
         self.standardize = Standardize(bins) if posterior.log_magnitude else None
         self.posterior_encoder = PosteriorEncoder(
-            bins, latent, posterior.channels, posterior.kernel_size, posterior.num_layers, condition, config.weight_norm
+            bins,
+            latent,
+            posterior.channels,
+            posterior.kernel_size,
+            posterior.num_layers,
+            condition,
+            config.weight_norm,
         )
         self.flow = CouplingFlow(
             latent, flow.channels, flow.kernel_size, flow.num_layers, flow.num_couplings, condition, config.weight_norm
@@ -108,7 +114,7 @@ class Vits(nn.Module):
                 text.channels, duration.deterministic_channels, dropout=duration.dropout, condition_channels=condition
             )
         self.decoder: Decoder = build_decoder(config)
-        # Mean of the recordings' token durations over the deterministic predictor's, which is a median and so too short.
+        # Mean of the recordings' token durations over the deterministic predictor's, a median and so too short.
         self.register_buffer("duration_scale", torch.ones(()))
 
     @property
@@ -147,7 +153,10 @@ class Vits(nn.Module):
         return self.bounded(prior)
 
     def posterior(
-        self, spectrogram: Float[Tensor, "batch bins frames"], mask: Bool[Tensor, "batch 1 frames"], condition: Tensor | None
+        self,
+        spectrogram: Float[Tensor, "batch bins frames"],
+        mask: Bool[Tensor, "batch 1 frames"],
+        condition: Tensor | None,
     ) -> DiagonalGaussian:
         """q(z | x) of each frame."""
         return self.bounded(self.posterior_encoder(spectrogram, mask, condition))
@@ -213,7 +222,7 @@ class Vits(nn.Module):
         generator: Generator | None = None,
         temperature: float = 1.0,
     ) -> Float[Tensor, "batch samples"]:
-        """Copy-synthesis: posterior to decoder, what the decoder can do at best. Whole frames of `waveform` come back."""
+        """Copy-synthesis: posterior to decoder, the best the decoder can do. Whole frames of `waveform` come back."""
         spectrogram = self.spectrogram(waveform)
         mask = torch.ones(waveform.shape[0], 1, spectrogram.shape[2], dtype=torch.bool, device=waveform.device)
         condition = self.condition(speaker)
@@ -225,4 +234,4 @@ class Vits(nn.Module):
             return None
         predictor = self.decoder.pitch_predictor
         assert isinstance(predictor, nn.Module)
-        return predictor.predict(z, mask, condition).shifted(semitones)  # type: ignore[operator, no-any-return]
+        return predictor.predict(z, mask, condition).shifted(semitones)  # type: ignore[operator]

@@ -65,14 +65,17 @@ class VitsObjective(Objective):
     def __init__(self, model: Vits, config: VitsObjectiveConfig) -> None:
         super().__init__(model)
         self.config = config
-        self.discriminators = build_discriminators(config.discriminators) if config.adversarial_start is not None else None
+        adversarial = config.adversarial_start is not None
+        self.discriminators = build_discriminators(config.discriminators) if adversarial else None
         self.spectral = SpectralDistance()
         parts = dict(model.named_children())
         for name in config.trained_parts:
             if name not in parts:
                 raise unknown_name("part of the model", name, parts)
         if config.window_frames is not None and config.alignment != "given":
-            raise ConfigError("objective.window_frames needs objective.alignment=given: the search needs whole utterances")
+            raise ConfigError("objective.window_frames needs objective.alignment=given: a search sees whole utterances")
+        if config.alignment == "search" and model.frame_prior is not None:
+            raise ConfigError("objective.alignment=search needs model.prior.kind=token: the search compares tokens")
         self.trained = config.trained_parts or tuple(parts)
         for name, part in parts.items():
             part.requires_grad_(name in self.trained)
@@ -80,8 +83,10 @@ class VitsObjective(Objective):
     @property
     def decoder_only(self) -> bool:
         """Whether text, prior and flow are frozen, so that their losses need not be computed."""
-        return not {"text_encoder", "frame_prior", "flow", "posterior_encoder", "stochastic_duration",
-                    "deterministic_duration"} & set(self.trained)
+        others = {
+            "text_encoder", "frame_prior", "flow", "posterior_encoder", "stochastic_duration", "deterministic_duration"
+        }  # fmt: skip
+        return not others & set(self.trained)
 
     def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
         groups: dict[str, Iterable[nn.Parameter]] = {"model": [p for p in self.model.parameters() if p.requires_grad]}
@@ -145,8 +150,7 @@ class VitsObjective(Objective):
         if self.config.alignment == "given" and batch.durations is not None:
             token = Frames.from_durations(batch.durations[:1], frames).token[0]
         else:
-            assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None
-            text = TextBatch(batch.tokens, batch.stress, batch.token_lengths, batch.speaker)
+            text = _text(batch)
             condition = self.model.condition(batch.speaker)
             spectrogram = self.model.spectrogram(batch.waveform)
             mask = sequence_mask(self._frame_lengths(batch), spectrogram.shape[2])
@@ -169,9 +173,7 @@ class VitsObjective(Objective):
         step: int,
         generator: Generator | None,
     ) -> dict[str, Tensor]:
-        assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None
-        text = TextBatch(batch.tokens, batch.stress, batch.token_lengths, batch.speaker)
-        encoded, text_mask = self.model.encode_text(text)
+        encoded, text_mask = self.model.encode_text(_text(batch))
         z_p = self.model.flow(z, stretch.mask, condition)
         if self.config.alignment == "given":
             if batch.durations is None:
@@ -190,7 +192,8 @@ class VitsObjective(Objective):
     def _search(
         self, encoded: EncodedText, z_p: Tensor, batch: SpeechBatch, step: int, generator: Generator | None
     ) -> Int[Tensor, "batch tokens"]:
-        assert encoded.prior is not None and batch.token_lengths is not None
+        assert encoded.prior is not None
+        assert batch.token_lengths is not None
         with torch.autocast(z_p.device.type, enabled=False):
             prior = self.model.bounded(encoded.prior)
             scores = gaussian_scores(z_p, prior.mean, prior.log_std)
@@ -201,7 +204,12 @@ class VitsObjective(Objective):
             return monotonic_durations(scores, self._frame_lengths(batch), batch.token_lengths)
 
     def _duration_terms(
-        self, encoded: EncodedText, mask: Tensor, durations: Tensor, condition: Tensor | None, generator: Generator | None
+        self,
+        encoded: EncodedText,
+        mask: Tensor,
+        durations: Tensor,
+        condition: Tensor | None,
+        generator: Generator | None,
     ) -> dict[str, Tensor]:
         """Both predictors' losses, added as in MeloTTS where there are two; keeps `duration_scale` up to date."""
         losses = []
@@ -277,7 +285,10 @@ class VitsObjective(Objective):
     def _slice(
         self, stretch: Stretch, z: Tensor, pitch: Pitch | None, condition: Tensor | None, generator: Generator | None
     ) -> Slice:
-        """Renders a random slice of each item that lies within its counted frames, with a margin that is cut away."""
+        """Renders a random slice of each item that lies within its counted frames, with a margin that is cut away.
+
+        An item that is shorter than the slice is silent beyond its end on both sides, so that no loss counts it.
+        """
         margin, hop, frames = self.config.slice_margin_frames, self.model.hop_length, z.shape[2]
         length = min(self.config.slice_frames, frames)
         positions = torch.arange(frames, device=z.device)
@@ -295,7 +306,8 @@ class VitsObjective(Objective):
         part_pitch = None if pitch is None else Pitch(pitch.log_f0.gather(1, index), pitch.voicing.gather(1, index))
         renderings = 2 if self.config.energy_repulsion > 0 and self.model.decoder.has_noise else 1
         generated = self.model.decoder(part, mask, condition, part_pitch, renderings, generator)
-        generated = generated[:, :, margin * hop : (margin + length) * hop]
+        real_frames = mask[:, 0, margin : margin + length].repeat_interleave(hop, dim=1)
+        generated = generated[:, :, margin * hop : (margin + length) * hop] * real_frames
         sample = (start * hop).unsqueeze(1) + torch.arange(length * hop, device=z.device)
         return Slice(generated, stretch.waveform.gather(1, sample))
 
@@ -305,7 +317,8 @@ class VitsObjective(Objective):
             real, generated = cut.real.float(), cut.generated.float()
             mels = [self.model.mel(g) for g in generated]
             real_mel = self.model.mel(real)
-            terms = {"mel": self._distance([(m - real_mel).abs().mean() for m in mels], lambda: (mels[0] - mels[1]).abs().mean())}
+            distances = [(m - real_mel).abs().mean() for m in mels]
+            terms = {"mel": self._distance(distances, lambda: (mels[0] - mels[1]).abs().mean())}
             if self.config.loss_weights.get("stft", 0.0):
                 target = self.spectral.features(real)
                 own = [self.spectral.features(g) for g in generated]
@@ -335,6 +348,13 @@ class VitsObjective(Objective):
             "adversarial": least_squares_generator(fake.scores),
             "feature_matching": feature_matching(real.features, fake.features),
         }
+
+
+def _text(batch: SpeechBatch) -> TextBatch:
+    assert batch.tokens is not None
+    assert batch.stress is not None
+    assert batch.token_lengths is not None
+    return TextBatch(batch.tokens, batch.stress, batch.token_lengths, batch.speaker)
 
 
 def build_discriminators(config: DiscriminatorConfig) -> DiscriminatorEnsemble:

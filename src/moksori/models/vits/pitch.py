@@ -45,11 +45,14 @@ class PitchPredictor(nn.Module):
 
     def __init__(self, latent_channels: int, channels: int, num_layers: int, condition_channels: int = 0) -> None:
         super().__init__()
-        self.body = ConvNeXtStack(latent_channels, channels, 3 * channels, num_layers, condition_channels=condition_channels)
+        self.body = ConvNeXtStack(
+            latent_channels, channels, 3 * channels, num_layers, condition_channels=condition_channels
+        )
         self.to_pitch = nn.Conv1d(channels, 2, 1)
         nn.init.zeros_(self.to_pitch.weight)
-        nn.init.constant_(self.to_pitch.bias[:1], 5.3)  # 200 Hz, the middle of human voices
-        nn.init.zeros_(self.to_pitch.bias[1:])
+        with torch.no_grad():
+            assert self.to_pitch.bias is not None
+            self.to_pitch.bias.copy_(torch.tensor([5.3, 0.0]))  # 200 Hz, the middle of human voices
 
     def forward(
         self,

@@ -27,7 +27,7 @@ def place_features(
 
 
 class FramePrior(nn.Module):
-    """Token states, repeated over their frames and told their place, through ConvNeXt blocks to a Gaussian per frame."""
+    """Token states, repeated over their frames and told their place, through ConvNeXt blocks to Gaussians."""
 
     def __init__(self, channels: int, latent_channels: int, inner_channels: int, num_layers: int) -> None:
         super().__init__()
@@ -37,6 +37,7 @@ class FramePrior(nn.Module):
         )
         self.projection = nn.Conv1d(channels, 2 * latent_channels, 1)
         nn.init.normal_(self.projection.weight, std=0.02)
+        assert self.projection.bias is not None
         nn.init.zeros_(self.projection.bias)
 
     def forward(
