@@ -101,7 +101,11 @@ class VitsObjective(Objective):
             return
         values, masks = [], []
         for batch in batches:
-            spectrogram = self.model.spectrogram(batch.waveform)  # the identity standardises until now
+            mel = self.model.config.mel
+            magnitude = linear_spectrogram(
+                batch.waveform, mel.n_fft, mel.hop_length, mel.window_length, mel.epsilon
+            )
+            spectrogram = magnitude.log()
             masks.append(sequence_mask(self._frame_lengths(batch), spectrogram.shape[2])[:, 0].flatten())
             values.append(spectrogram.transpose(1, 2).flatten(0, 1))
         self.model.standardize.fit(torch.cat(values).T.unsqueeze(0), torch.cat(masks)[None, None])
