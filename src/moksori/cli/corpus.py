@@ -1,4 +1,4 @@
-"""`moksori corpus`: import, check, stats, split, pack."""
+"""`moksori corpus`: import, check, stats, align, split, pack."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     corpus.command("import")(import_)
     corpus.command("check")(check)
     corpus.command("stats")(stats)
+    corpus.command("align")(align)
     corpus.command("split")(split)
     corpus.command("pack")(pack)
     app.add_typer(corpus, name="corpus")
@@ -110,6 +111,44 @@ def stats(
     if len(shown) < len(found):
         typer.echo(f"and {len(found) - len(shown)} more speakers")
     typer.echo(f"wrote {(out or corpus) / 'stats.json'} and {(out or corpus) / 'stats.png'}")
+
+
+def align(
+    corpus: _CORPUS,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as training.max_steps=500.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="aligner/compact or aligner/forward_sum; chosen for the corpus without it.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where the word times go; CORPUS/alignment/words.json without it."),
+    ] = None,
+    show: Annotated[int, typer.Option(min=0, help="How many of the worst fits to show.")] = 10,
+) -> None:
+    """Find the time of every word; show which recordings fit their texts worst."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from moksori.pipeline.timings import align_words
+
+    with _bar("aligning") as progress:
+        timings = align_words(corpus, out, preset, settings or (), progress=progress)
+    table = Table(box=None, pad_edge=False)
+    for title in ("worst fits", "misfit", "seconds", "text"):
+        table.add_column(title, justify="right" if title in ("misfit", "seconds") else "left")
+    for utterance, misfit in timings.worst[:show]:
+        text = utterance.text if len(utterance.text) <= 60 else utterance.text[:59] + "…"
+        table.add_row(utterance.name, f"{misfit:.3f}", f"{utterance.duration_seconds:.1f}", text)
+    if show:
+        Console(soft_wrap=True).print(table)
+    if timings.worst:
+        middle = timings.worst[len(timings.worst) // 2][1]
+        typer.echo(f"{len(timings.worst)} recordings aligned, median misfit {middle:.3f}")
+    if timings.too_short:
+        typer.echo(f"{len(timings.too_short)} are too short for their text: {', '.join(timings.too_short[:5])}")
+    typer.echo(f"wrote {timings.path}")
 
 
 def split(

@@ -1,4 +1,4 @@
-"""Losses that make a soft alignment of frames and tokens monotonic (Badlani et al. 2021, "One TTS Alignment to Rule Them All").
+"""Losses that make a soft alignment of frames and tokens monotonic (Badlani et al. 2021, arXiv:2108.10447).
 
 A log alignment holds, for each frame, the log-probability of each token: `[batch, frames, tokens]`, rows that sum to 1.
 """
@@ -26,7 +26,7 @@ def forward_sum_loss(
     no token: the blank, a further class of logit `blank_logit` beside the log alignment; far below 0 it is never used.
     Items with fewer frames than tokens have no alignment and count 0.
     """
-    batch, frames, tokens = log_alignment.shape
+    batch, _, tokens = log_alignment.shape
     real = sequence_mask(token_lengths, tokens)
     scores = F.pad(log_alignment.float().masked_fill(~real, _EXCLUDED), (1, 0), value=blank_logit)
     targets = torch.arange(1, tokens + 1, device=scores.device).expand(batch, -1)

@@ -14,11 +14,10 @@ from moksori.corpus.segment import SplitReport, Timing, snap_to_pauses, split_co
 from moksori.corpus.stats import SpeakerStats, corpus_stats
 from moksori.pipeline.align import align, word_times
 from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.timings import ALIGNED_HOP, ALIGNED_RATE
 from moksori.text.tokenizer import TextConfig
 from moksori.types import SpeechNeeds, Waveform
 
-ALIGNED_RATE, ALIGNED_HOP = 16000, 200
-"""Word times for cutting need no more than 16 kHz, and 12.5 ms a frame."""
 PAUSE_DB = 30.0
 """Pauses within speech lie this much under it: room and breath keep them louder than the silence at the ends."""
 

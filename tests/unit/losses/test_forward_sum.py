@@ -54,8 +54,10 @@ def test_padding_of_frames_and_tokens_changes_nothing() -> None:
 def test_gradient_reaches_every_real_score_and_no_padding() -> None:
     scores = torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
     forward_sum_loss(scores.log_softmax(dim=2), torch.tensor([7, 5]), torch.tensor([4, 4])).backward()
-    assert scores.grad is not None and scores.grad.isfinite().all()
-    assert (scores.grad[0] != 0).all() and (scores.grad[1, :5] != 0).all()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+    assert (scores.grad[0] != 0).all()
+    assert (scores.grad[1, :5] != 0).all()
     assert (scores.grad[1, 5:] == 0).all()
 
 
@@ -68,14 +70,18 @@ def test_following_the_gradient_makes_the_alignment_monotonic() -> None:
         loss.backward()
         optimizer.step()
     best = scores[0].argmax(dim=1)
-    assert best[0] == 0 and best[-1] == 3 and (best.diff() >= 0).all()
+    assert best[0] == 0
+    assert best[-1] == 3
+    assert (best.diff() >= 0).all()
 
 
 def test_a_recording_too_short_for_its_text_counts_nothing() -> None:
     scores = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(2), requires_grad=True)
     loss = forward_sum_loss(scores.log_softmax(dim=2), torch.tensor([3]), torch.tensor([5]))
     loss.backward()
-    assert float(loss.detach()) == 0.0 and scores.grad is not None and scores.grad.isfinite().all()
+    assert float(loss.detach()) == 0.0
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])

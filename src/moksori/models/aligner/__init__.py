@@ -1,7 +1,7 @@
 """The aligner: durations for a text and its recording, learnt in a minute or two from the corpus itself.
 
-Two networks, chosen by `model.network.kind`: `mel_states` says what each token sounds like and matches mel frames to it;
-`forward_sum` encodes tokens and frames into one space and sums over all paths. docs/aligner.md compares them.
+Two networks, chosen by `model.network.kind`: `mel_states` says what each token sounds like and matches mel frames to
+it; `forward_sum` encodes tokens and frames into one space and sums over all paths. docs/aligner.md compares them.
 """
 
 from moksori.models.aligner.base import Aligner

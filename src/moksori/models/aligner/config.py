@@ -19,7 +19,7 @@ class MelStates(Config):
 
 
 class ForwardSum(Config):
-    """Tokens and mel frames encoded into one space, matched by their distance; trained on all monotonic paths at once."""
+    """Tokens and mel frames encoded into one space, matched by distance; trained on all monotonic paths at once."""
 
     kind: Literal["forward_sum"] = "forward_sum"
     channels: int = 80
@@ -50,7 +50,7 @@ class AlignerObjectiveConfig(Config):
     """How it is trained; each network has its own part."""
 
     uniform_steps: int = 100
-    """mel_states: steps on evenly spread paths, before the search is trusted: from random states it locks onto anything."""
+    """mel_states: steps on evenly spread paths; from random states the search would lock onto anything."""
     blank_logit: float = -1.0
     """forward_sum: the logit of belonging to no token."""
     binarisation_start: int = 200

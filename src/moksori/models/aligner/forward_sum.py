@@ -1,9 +1,9 @@
 """The forward-sum aligner (Badlani et al. 2021; section 11.3a of the NaturalSpeech 2 specification).
 
-Tokens and mel frames are encoded into one space by three convolutions each. The squared distance of a frame and a token,
-times a temperature, is the logit of the frame belonging to the token. Training adds the log of a beta-binomial prior and
-maximises the sum over all monotonic paths, so that it learns what tells tokens apart, whoever speaks and whatever
-hums along; the path itself is then the monotonic search's.
+Tokens and mel frames are encoded into one space by three convolutions each. The squared distance of a frame and a
+token, times a negative temperature, is the logit of the frame belonging to the token. Training adds the log of a
+beta-binomial prior and maximises the sum over all monotonic paths, so that it learns what tells tokens apart rather
+than what they sound like; the path itself is then the monotonic search's.
 
 embedding -> convs -> keys ----+
                                +--> -temperature * |query - key|^2 (+ log prior) -> softmax over tokens
@@ -28,6 +28,7 @@ from moksori.text.symbols import SYMBOLS
 from moksori.types import SpeechBatch
 
 _EXCLUDED = -1e4
+"""Logit of padding: as good as impossible."""
 
 
 class _Encoder(nn.Module):
@@ -41,12 +42,17 @@ class _Encoder(nn.Module):
             for before, after, kernel in zip(widths, widths[1:], kernels, strict=False)
         )
         for layer in self.layers:
+            assert isinstance(layer, nn.Conv1d)
             # Tiny weights put every token at the same distance: a flat softmax, and all frames go to the blank.
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("relu"))
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Float[Tensor, "batch _ time"], mask: Bool[Tensor, "batch 1 time"]) -> Float[Tensor, "batch _ time"]:
+    def forward(
+        self, x: Float[Tensor, "batch _ time"], mask: Bool[Tensor, "batch 1 time"]
+    ) -> Float[Tensor, "batch _ time"]:
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Conv1d)
             x = F.relu(x) if index else x
             x = layer(x * mask if layer.kernel_size[0] > 1 else x)  # a width of 1 mixes no padding in
         return x
@@ -61,7 +67,9 @@ class ForwardSumAligner(Aligner):
         network = self.network = config.network
         self.embedding = nn.Embedding(len(SYMBOLS), network.text_channels)
         self.stress_embedding = nn.Embedding(3, network.text_channels)
-        self.text_encoder = _Encoder(network.text_channels, network.text_channels, network.channels, network.text_kernels)
+        self.text_encoder = _Encoder(
+            network.text_channels, network.text_channels, network.channels, network.text_kernels
+        )
         self.mel_encoder = _Encoder(config.mel.n_mels, network.mel_channels, network.channels, network.mel_kernels)
 
     def log_alignment(self, batch: SpeechBatch, prior: bool) -> Float[Tensor, "batch frames tokens"]:
@@ -70,10 +78,14 @@ class ForwardSumAligner(Aligner):
         prior: whether the beta-binomial prior is in it. It guides training; on its own it would pull a path over a long
         pause to the diagonal.
         """
-        assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None
+        assert batch.tokens is not None
+        assert batch.stress is not None
+        assert batch.token_lengths is not None
         text_mask = sequence_mask(batch.token_lengths, batch.tokens.shape[1])
         mel, frame_lengths = self.mel(batch), self.frame_lengths(batch)
-        keys = self.text_encoder((self.embedding(batch.tokens) + self.stress_embedding(batch.stress)).transpose(1, 2), text_mask)
+        keys = self.text_encoder(
+            (self.embedding(batch.tokens) + self.stress_embedding(batch.stress)).transpose(1, 2), text_mask
+        )
         queries = self.mel_encoder(mel, sequence_mask(frame_lengths, mel.shape[2]))
         with full_precision(mel.device.type):
             keys, queries = keys.float(), queries.float()
@@ -82,13 +94,17 @@ class ForwardSumAligner(Aligner):
             logits = -self.network.temperature * distance
             if prior:
                 shape = mel.shape[2], batch.tokens.shape[1]
-                logits = logits + beta_binomial_log_prior(frame_lengths, batch.token_lengths, *shape, self.network.prior_scale)
+                logits = logits + beta_binomial_log_prior(
+                    frame_lengths, batch.token_lengths, *shape, self.network.prior_scale
+                )
             return logits.masked_fill(~text_mask, _EXCLUDED).log_softmax(dim=2)
 
     def minimum_frames(self, tokens: Int[Tensor, "*batch tokens"]) -> Int[Tensor, "*batch"]:
         return torch.full(tokens.shape[:-1], tokens.shape[-1], device=tokens.device)
 
-    def search(self, batch: SpeechBatch, log_alignment: Float[Tensor, "batch frames tokens"]) -> Int[Tensor, "batch tokens"]:
+    def search(
+        self, batch: SpeechBatch, log_alignment: Float[Tensor, "batch frames tokens"]
+    ) -> Int[Tensor, "batch tokens"]:
         """Frames of each token on the path of the highest probability."""
         assert batch.token_lengths is not None
         return monotonic_durations(log_alignment, self.frame_lengths(batch), batch.token_lengths)

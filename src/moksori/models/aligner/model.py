@@ -47,7 +47,8 @@ class MelStateAligner(Aligner):
         if self.speaker_offset is not None:
             nn.init.zeros_(self.speaker_offset.weight)  # a speaker outside the training split sounds like the mean one
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(channels, channels, network.kernel_size, padding=network.kernel_size // 2) for _ in range(network.num_layers)
+            nn.Conv1d(channels, channels, network.kernel_size, padding=network.kernel_size // 2)
+            for _ in range(network.num_layers)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(network.num_layers))
         self.to_mel = nn.Linear(channels, 2 * mels)
@@ -59,7 +60,9 @@ class MelStateAligner(Aligner):
 
     def states(self, batch: SpeechBatch) -> States:
         """The state sequence of every text."""
-        assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None
+        assert batch.tokens is not None
+        assert batch.stress is not None
+        assert batch.token_lengths is not None
         mask = sequence_mask(batch.token_lengths, batch.tokens.shape[1])
         hidden = (self.embedding(batch.tokens) + self.stress_embedding(batch.stress)).transpose(1, 2) * mask
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):

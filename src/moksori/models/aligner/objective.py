@@ -52,10 +52,7 @@ class MelStateObjective(AlignerObjective):
         mel = self.model.mel(batch)
         states = self.model.states(batch)
         frame_lengths = self.model.frame_lengths(batch)
-        if uniform:
-            durations = _uniform_durations(states, frame_lengths)
-        else:
-            durations = self.model.search(batch, states, mel)
+        durations = _uniform_durations(states, frame_lengths) if uniform else self.model.search(batch, states, mel)
         mask = sequence_mask(frame_lengths, mel.shape[2])
         expected = expand_by_path(states.mel, durations_to_path(durations, mel.shape[2]))
         return ((expected - mel).square() * mask).sum() / (mask.sum() * mel.shape[1])
