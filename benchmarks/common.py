@@ -58,7 +58,7 @@ def parser(question: str) -> argparse.ArgumentParser:
     """Arguments that every benchmark takes."""
     options = argparse.ArgumentParser(description=question)
     options.add_argument("--threads", type=int, default=1, help="of torch and of the judges (default 1)")
-    options.add_argument("--rounds", type=int, default=5, help="the least of so many is reported (default 5)")
+    options.add_argument("--rounds", type=int, default=5, help="the least of so many is reported (default %(default)s)")
     options.add_argument(
         "--json", nargs="?", type=Path, const=RESULTS, metavar="PATH", help="write the figures, by default to results/"
     )
