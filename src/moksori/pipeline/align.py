@@ -137,8 +137,9 @@ def word_times(
 ) -> list[tuple[str, float, float]]:
     """(word, start, end) in seconds for each written word of an aligned example."""
     words = Tokenizer(text).encode(example.utterance.text, example.utterance.language).words
+    spoken = [word for word in words if word.end_token > word.start_token]
     ends = np.concatenate([[0], np.cumsum(durations)]) * needs.hop_length / needs.sample_rate
-    return [(w.text, float(ends[w.start_token]), float(ends[w.end_token])) for w in words if w.end_token > w.start_token]
+    return [(word.text, float(ends[word.start_token]), float(ends[word.end_token])) for word in spoken]
 
 
 def _states(model: Any, example: Example) -> int:

@@ -8,8 +8,9 @@ from tiny_model import HIFIGAN, SEARCH, batch, generator, objective
 
 from moksori.errors import ConfigError, UnknownName
 from moksori.losses.kl import flow_kl
-from moksori.models.vits import VitsObjective
+from moksori.models.vits import Vits, VitsObjective
 from moksori.models.vits.objective import Stretch
+from moksori.pipeline.run_config import run_config
 from moksori.types import SpeechBatch, TextBatch
 
 
@@ -252,3 +253,27 @@ def test_the_discriminators_game_and_its_head_start() -> None:
         last.total().backward()
         assert all(p.grad is None for p in made.discriminators.parameters())
         assert all(p.requires_grad for p in made.discriminators.parameters())
+
+
+@pytest.mark.slow
+def test_a_step_of_the_papers_model() -> None:
+    """The LJ Speech preset whole, with a short clip and slice: both updates are finite and reach every weight."""
+    config = run_config("vits/ljspeech", ["model.num_symbols=178", "objective.slice_frames=8"])
+    torch.manual_seed(0)
+    made = VitsObjective(Vits(config.model), config.objective).train()
+    draw = generator(1)
+    tokens = torch.randint(1, 178, (1, 21), generator=draw)
+    data = SpeechBatch(
+        ("one",), 0.1 * torch.randn(1, 40 * 256, generator=draw), torch.tensor([40 * 256]), torch.tensor([0]),
+        tokens, torch.zeros_like(tokens), torch.tensor([21]),
+    )  # fmt: skip
+    updates = {}
+    for update in made.updates(data, 0, draw):
+        updates[update.optimizer] = set(update.terms)
+        update.total().backward()
+        assert bool(update.total().isfinite())
+    assert updates == {
+        "discriminator": {"discriminator"},
+        "model": {"kl", "duration", "mel", "adversarial", "feature_matching"},
+    }
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in made.parameters())
