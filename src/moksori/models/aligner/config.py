@@ -16,6 +16,9 @@ class MelStates(Config):
     channels: int = 128
     num_layers: int = 2
     kernel_size: int = 5
+    shared_silence: bool = True
+    """A gap or punctuation mark may also sound like the end of the recording. Most gaps of connected speech are no
+    silence, and a state that learnt them does not hold a long pause, which the words beside it then get."""
 
 
 class ForwardSum(Config):

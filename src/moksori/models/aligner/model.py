@@ -9,7 +9,7 @@ k-means-like core of Glow-TTS's search with a unit-variance Gaussian per state, 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from moksori.models.aligner.base import Aligner
@@ -19,16 +19,19 @@ from moksori.nn.masks import sequence_mask
 from moksori.text.symbols import END, GAP, PAD, PUNCTUATION, START, SYMBOLS
 from moksori.types import SpeechBatch
 
+_PAUSES = frozenset((GAP, *PUNCTUATION))
 _SINGLE = frozenset((PAD, GAP, START, END, *PUNCTUATION, "ɾ"))
 """Symbols of one state: silences have no attack and release, and a flap is over within a frame or two."""
 
 
 @dataclass(frozen=True)
 class States:
-    """The states of a batch of texts. mel: what each sounds like; token: which token each belongs to."""
+    """The states of a batch of texts. mel: what each sounds like; token: which token each belongs to; pause: gaps
+    and punctuation, which may share the silence of the last state."""
 
     mel: Float[Tensor, "batch mels states"]
     token: Int[Tensor, "batch states"]
+    pause: Bool[Tensor, "batch states"]
     lengths: Int[Tensor, " batch"]
 
 
@@ -36,6 +39,7 @@ class MelStateAligner(Aligner):
     """Text states against mel frames."""
 
     states_per_token: Tensor
+    is_pause: Tensor
 
     def __init__(self, config: AlignerConfig) -> None:
         super().__init__(config)
@@ -54,6 +58,8 @@ class MelStateAligner(Aligner):
         self.to_mel = nn.Linear(channels, 2 * mels)
         counts = torch.tensor([1 if symbol in _SINGLE or symbol.startswith("<") else 2 for symbol in SYMBOLS])
         self.register_buffer("states_per_token", counts, persistent=False)
+        pauses = torch.tensor([network.shared_silence and symbol in _PAUSES for symbol in SYMBOLS])
+        self.register_buffer("is_pause", pauses, persistent=False)
 
     def minimum_frames(self, tokens: Int[Tensor, "*batch tokens"]) -> Int[Tensor, "*batch"]:
         return self.states_per_token[tokens].sum(dim=-1)
@@ -77,12 +83,24 @@ class MelStateAligner(Aligner):
         token = durations_to_path(counts, int(lengths.max()))
         first = (counts.cumsum(dim=1) - counts).gather(1, token)
         part = (torch.arange(token.shape[1], device=token.device) - first).clamp(0, 1)
-        return States(expand_by_path(pairs, 2 * token + part), token, lengths)
+        pause = self.is_pause[batch.tokens].gather(1, token)
+        return States(expand_by_path(pairs, 2 * token + part), token, pause, lengths)
 
     def scores(self, states: States, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch frames states"]:
         """Log-likelihood of each frame under each state, up to a constant: half the squared distance, negated."""
         cross = torch.matmul(mel.transpose(1, 2).float(), states.mel)
-        return cross - 0.5 * states.mel.square().sum(dim=1, keepdim=True)
+        scores = cross - 0.5 * states.mel.square().sum(dim=1, keepdim=True)
+        silence = scores.gather(2, (states.lengths - 1)[:, None, None].expand(-1, scores.shape[1], 1))
+        return torch.where(states.pause.unsqueeze(1), torch.maximum(scores, silence), scores)
+
+    def path_error(
+        self, states: States, mel: Float[Tensor, "batch mels frames"], path: Int[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch frames"]:
+        """Mean squared error of each frame under the state it is on; in a pause, under the nearer of its two sounds."""
+        error = (expand_by_path(states.mel, path) - mel).square().mean(dim=1)
+        last = (states.lengths - 1).unsqueeze(1).expand(-1, mel.shape[2])
+        silence = (expand_by_path(states.mel, last) - mel).square().mean(dim=1)
+        return torch.where(states.pause.gather(1, path), torch.minimum(error, silence), error)
 
     def search(self, batch: SpeechBatch, states: States, mel: Tensor) -> Int[Tensor, "batch states"]:
         """Frames of each state on the best path; AlignmentError where a recording is too short for its text."""
@@ -104,5 +122,5 @@ class MelStateAligner(Aligner):
         states, mel = self.states(batch), self.mel(batch)
         path = durations_to_path(self.search(batch, states, mel), mel.shape[2])
         mask = sequence_mask(self.frame_lengths(batch), mel.shape[2])
-        error = (expand_by_path(states.mel, path) - mel).square().mean(dim=1) * mask[:, 0]
+        error = self.path_error(states, mel, path) * mask[:, 0]
         return error.sum(dim=1) / mask.sum(dim=(1, 2))

@@ -11,7 +11,7 @@ from moksori.models.aligner.config import AlignerObjectiveConfig
 from moksori.models.aligner.forward_sum import ForwardSumAligner
 from moksori.models.aligner.model import MelStateAligner, States
 from moksori.models.contract import Objective, Update
-from moksori.nn.alignment import durations_to_path, expand_by_path
+from moksori.nn.alignment import durations_to_path
 from moksori.nn.masks import sequence_mask
 from moksori.types import SpeechBatch
 
@@ -54,8 +54,8 @@ class MelStateObjective(AlignerObjective):
         frame_lengths = self.model.frame_lengths(batch)
         durations = _uniform_durations(states, frame_lengths) if uniform else self.model.search(batch, states, mel)
         mask = sequence_mask(frame_lengths, mel.shape[2])
-        expected = expand_by_path(states.mel, durations_to_path(durations, mel.shape[2]))
-        return ((expected - mel).square() * mask).sum() / (mask.sum() * mel.shape[1])
+        error = self.model.path_error(states, mel, durations_to_path(durations, mel.shape[2]))
+        return (error * mask[:, 0]).sum() / mask.sum()
 
 
 class ForwardSumObjective(AlignerObjective):

@@ -14,6 +14,7 @@ from moksori.models.aligner import Aligner, AlignerObjective, ForwardSumAligner,
 from moksori.nn.alignment import AlignmentError
 from moksori.pipeline.batches import ExampleBatches
 from moksori.pipeline.run_config import RunConfig, run_config
+from moksori.text.symbols import GAP_ID, SYMBOL_IDS
 from moksori.training.loop import fit
 from moksori.types import Example, SpeechBatch, SpeechNeeds
 
@@ -142,6 +143,29 @@ def test_it_learns_the_boundaries_of_tones(preset: str, settings: list[str], fra
     after = median_boundary_error(model.eval(), unheard)
     assert before > 10.0
     assert after <= frames
+
+
+def test_a_pause_may_sound_like_itself_or_like_the_silence_at_the_end() -> None:
+    shared = built(configured("aligner/tiny"))
+    own = built(configured("aligner/tiny", "model.network.shared_silence=false"))
+    assert isinstance(shared, MelStateAligner)
+    assert isinstance(own, MelStateAligner)
+    example = tones(1)[0]
+    batch = collate([example], NEEDS)
+    states, mel = shared.states(batch), shared.mel(batch)
+    assert example.tokens is not None
+    gaps = np.isin(example.tokens, [GAP_ID, SYMBOL_IDS["."]])
+    assert states.pause[0].tolist() == gaps[states.token[0].numpy()].tolist()
+    assert states.pause.any()
+    plain, with_silence = own.scores(own.states(batch), mel), shared.scores(states, mel)
+    silence = plain[:, :, -1:]
+    torch.testing.assert_close(with_silence, torch.where(states.pause, torch.maximum(plain, silence), plain))
+    path = torch.full((1, mel.shape[2]), int(states.pause[0].int().argmax()))
+    error = shared.path_error(states, mel, path)
+    here, end = (
+        own.path_error(own.states(batch), mel, p) for p in (path, torch.full_like(path, states.mel.shape[2] - 1))
+    )
+    torch.testing.assert_close(error, torch.minimum(here, end))
 
 
 def test_forward_sum_draws_the_soft_alignment_to_its_path_after_the_start() -> None:
