@@ -20,6 +20,11 @@ VERBS = ("say", "corpus", "train", "evaluate", "models", "doctor")
 """Modules of moksori.cli, in the order of the help; each has `register(app)` and imports what is heavy when run."""
 
 _INTERRUPTED = 130
+# Threads of torch that wait for each other should sleep, not spin: on a busy machine spinning costs minutes. Read when
+# torch is loaded, which no verb does before it runs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 # Usage errors have a class in typer's own copy of click or in click, depending on the version: found by inheritance.
 _USAGE_ERROR = typer.BadParameter.__mro__[2]
 
