@@ -119,7 +119,7 @@ def align(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as training.max_steps=500.")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="aligner/compact or aligner/forward_sum; chosen for the corpus without it.")
+        str | None, typer.Option(help="aligner/compact (without it) or aligner/forward_sum.")
     ] = None,
     out: Annotated[
         Path | None,

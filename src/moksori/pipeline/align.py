@@ -28,6 +28,8 @@ from moksori.types import Example, SpeechNeeds
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_PRESET = "aligner/compact"
+"""Its word edges are the sharper ones on every corpus measured (docs/aligner.md)."""
 ENOUGH_EPOCHS, FEWEST_STEPS = 20, 300
 """A corpus that is small enough is aligned after so many passes, but not before so many steps."""
 
@@ -70,7 +72,7 @@ def align(
         f"training.seed={1234}",
         *assignments,
     ]
-    config = run_config(preset or choose_preset(corpus), overrides)
+    config = run_config(preset or DEFAULT_PRESET, overrides)
     if not any(assignment.startswith("training.max_steps=") for assignment in assignments):
         config = _shortened(config, len(corpus.split("train")))
     settings = config.model.model_copy(update={"text": text})
@@ -115,11 +117,6 @@ def align(
     alignment = Alignment(durations, misfit, too_short)
     _store(path, alignment)
     return alignment
-
-
-def choose_preset(corpus: Corpus) -> str:
-    """The preset that measured better on such corpora (docs/aligner.md)."""
-    return "aligner/compact"
 
 
 def _shortened(config: RunConfig, clips: int) -> RunConfig:

@@ -12,7 +12,7 @@ from moksori.corpus.manifest import Corpus, CorpusInfo
 from moksori.corpus.pack import pack_corpus
 from moksori.corpus.segment import SplitReport, Timing, snap_to_pauses, split_corpus
 from moksori.corpus.stats import SpeakerStats, corpus_stats
-from moksori.pipeline.align import align, word_times
+from moksori.pipeline.align import DEFAULT_PRESET, align, word_times
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.timings import ALIGNED_HOP, ALIGNED_RATE
 from moksori.text.tokenizer import TextConfig
@@ -92,7 +92,10 @@ def _aligned_words(
     splits = [name for name in corpus.splits if corpus.utterances[name]]
     if all(u.duration_seconds <= maximum_seconds for name in splits for u in corpus.split(name)):
         return {}
-    durations = align(corpus, needs, text, splits, progress=progress).durations
+    # Where several speakers read long clips, only the forward sum finds the words beside a pause; its blurred edges do
+    # not matter here, since the recording's energy sets them anew (docs/aligner.md).
+    preset = DEFAULT_PRESET if len(corpus.info.speakers) == 1 else "aligner/forward_sum"
+    durations = align(corpus, needs, text, splits, preset, progress=progress).durations
     times = {}
     for name in splits:
         for example in prepare(corpus, name, needs, text):

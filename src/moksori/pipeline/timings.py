@@ -43,7 +43,7 @@ def align_words(
     """Trains an aligner on the corpus and writes the words' times of every split as {name: [[word, start, end], ...]}.
 
     out: `CORPUS/alignment/words.json` where None; `moksori corpus split --words` reads the file. preset: the aligner's,
-    chosen for the corpus where None. Raises CorpusError if nothing can be aligned.
+    `aligner/compact` where None. Raises CorpusError if nothing can be aligned.
     """
     opened = ingest.open_imported(Path(corpus))
     needs, text = SpeechNeeds(ALIGNED_RATE, ALIGNED_HOP), TextConfig(language=opened.info.language)
