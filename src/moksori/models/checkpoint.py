@@ -263,8 +263,12 @@ def count_parameters(folder: Path) -> int:
 
 
 def fingerprint(folder: Path) -> str:
-    """A short hash of a model's settings and weights: the same model in two places has the same one."""
-    digest = hashlib.sha256((Path(folder) / CONFIG_NAME).read_bytes())
+    """A short hash of a model's settings and weights: the same model in two places has the same one.
+
+    Its scores do not count: measuring a model does not make it another one.
+    """
+    settings = read_manifest(folder).model_dump(mode="json", exclude={"scores"})
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
     for path in weight_files(folder):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
