@@ -1,16 +1,15 @@
 """`moksori corpus`: import, check, stats, align, split, pack."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moksori.cli.progress import progress_bar
+
 if TYPE_CHECKING:
     from moksori.corpus.check import CheckReport
     from moksori.corpus.manifest import CorpusInfo, Dropped
-    from moksori.pipeline.progress import Progress
 
 _CORPUS = Annotated[Path, typer.Argument(help="A corpus made by 'moksori corpus import'.", show_default=False)]
 FORMATS = ("csv", "folder", "ljspeech", "vctk", "libritts")
@@ -56,7 +55,7 @@ def import_(
     settings = ImportSettings(
         target_lufs=None if keep_level else lufs, trim_db=None if keep_silence else ImportSettings().trim_db
     )
-    with _bar("importing") as progress:
+    with progress_bar("importing") as progress:
         report = import_corpus(
             folders[:-1], folders[-1], format_name, settings,
             name=name, licence=licence, language=language, redo=redo, progress=progress,
@@ -78,7 +77,7 @@ def check(
     from moksori.corpus.check import require_known_symbols
     from moksori.pipeline.corpora import check as look
 
-    with _bar("checking") as progress:
+    with progress_bar("checking") as progress:
         report = look(corpus, write=not dry_run, progress=progress)
     _print_check(report)
     _print_dropped(report.dropped, corpus)
@@ -95,7 +94,7 @@ def stats(
 
     from moksori.pipeline.corpora import stats as measure
 
-    with _bar("measuring") as progress:
+    with progress_bar("measuring") as progress:
         found = measure(corpus, out, progress=progress)
     table = Table(box=None, pad_edge=False)
     for title in ("speaker", "utterances", "hours", "median s", "longest s", "F0 5 %", "median", "95 % Hz", "voiced"):
@@ -133,7 +132,7 @@ def align(
 
     from moksori.pipeline.timings import align_words
 
-    with _bar("aligning") as progress:
+    with progress_bar("aligning") as progress:
         timings = align_words(corpus, out, preset, settings or (), progress=progress)
     table = Table(box=None, pad_edge=False)
     for title in ("worst fits", "misfit", "seconds", "text"):
@@ -165,7 +164,7 @@ def split(
     from moksori.pipeline.corpora import split as cut
 
     times = None if words is None else read_word_times(words)
-    with _bar("aligning") as progress:
+    with progress_bar("aligning") as progress:
         report = cut(corpus, times, seconds, pause, progress=progress)
     typer.echo(
         f"{report.cut} of {report.clips} clips cut: {report.pieces} utterances, "
@@ -187,29 +186,12 @@ def pack(
     """Write Lhotse Shar shards, for moving a corpus to another machine; training reads them."""
     from moksori.pipeline.corpora import pack as write
 
-    with _bar("packing") as progress:
+    with progress_bar("packing") as progress:
         info = write(corpus, target, audio, shard, progress=progress)
     _print_counts(info)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 2**20
     typer.echo(f"wrote {target}: {size:.1f} MiB of {audio} shards")
 
-
-@contextmanager
-def _bar(title: str) -> Iterator["Progress"]:
-    """A bar with the time left on stderr, gone at the end; none where nobody watches."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None)
-
-        yield progress
 
 
 def _print_counts(info: "CorpusInfo") -> None:

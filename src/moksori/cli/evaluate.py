@@ -1,15 +1,14 @@
 """`moksori evaluate`: a voice beside the human recordings, in numbers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moksori.cli.progress import progress_bar
+
 if TYPE_CHECKING:
     from moksori.evaluation.report import Report
-    from moksori.pipeline.progress import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +47,7 @@ def evaluate(
         raise typer.BadParameter("--corpus is missing: give a corpus made by 'moksori corpus import'")
     if name is not None and model is not None and name != model:
         raise typer.BadParameter(f"two models are named, {name!r} and {model!r}: give one")
-    with _bar("evaluating") as progress:
+    with progress_bar("evaluating") as progress:
         report = measured(
             name or model, corpus, split, limit, seed,
             variation=variation, threads=threads, workers=workers, measures=measure, progress=progress,
@@ -75,21 +74,3 @@ def _print(report: "Report") -> None:
     Console().print(table)
     for line in report.summary():
         typer.echo(line)
-
-
-@contextmanager
-def _bar(title: str) -> "Iterator[Progress]":
-    """A bar with the time left on stderr, gone at the end; none where nobody watches."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None)
-
-        yield progress

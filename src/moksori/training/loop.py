@@ -268,7 +268,8 @@ def _fabric(config: TrainingConfig) -> Any:
         from moksori.errors import MissingExtra
 
         raise MissingExtra("lightning", "train", "training") from error
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning", "lightning.fabric"):  # it tells the precision, which config.yaml and the caller know
+        logging.getLogger(name).setLevel(logging.WARNING)
     accelerator = "auto" if config.device == "auto" else config.device
     cuda = torch.cuda.is_available() and accelerator != "cpu"
     half = config.precision == "bf16"
