@@ -48,7 +48,6 @@ class SpeechNeeds:
     """What a family's training batches must hold, so that the corpus reader prepares that and nothing else.
 
     hop_length: samples per frame; waveforms are cut to whole frames and `durations` and `f0` count these frames.
-    language: of the texts; `None` takes each utterance's own.
     durations: frames of each token, from the aligner. f0: fundamental frequency per frame.
     """
 

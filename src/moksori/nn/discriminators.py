@@ -43,6 +43,16 @@ def _normed(layer: nn.Module, normalization: Normalization) -> nn.Module:
     return parametrizations.spectral_norm(layer) if normalization == "spectral" else weight_normed(layer)
 
 
+def _judged(layers: nn.ModuleList, output: nn.Module, x: Tensor) -> DiscriminatorOutput:
+    """Layers with a leaky ReLU after each, then the scores; every map is kept for feature matching, the scores too."""
+    features = []
+    for layer in layers:
+        x = F.leaky_relu(layer(x), SLOPE)
+        features.append(x)
+    scores = output(x)
+    return DiscriminatorOutput(scores.flatten(1), (*features, scores))
+
+
 class ScaleDiscriminator(nn.Module):
     """Grouped convolutions over the raw waveform; `channels` of its six layers, four in-channels to a group.
 
@@ -71,12 +81,7 @@ class ScaleDiscriminator(nn.Module):
 
     def forward(self, waveform: Float[Tensor, "batch samples"]) -> DiscriminatorOutput:
         x = waveform.unsqueeze(1) * self.input_scale
-        features = []
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), SLOPE)
-            features.append(x)
-        x = self.output(x)
-        return DiscriminatorOutput(x.flatten(1), (*features, x))
+        return _judged(self.layers, self.output, x)
 
 
 class PeriodDiscriminator(nn.Module):
@@ -193,12 +198,7 @@ class SpectrogramDiscriminator(nn.Module):
 
     def forward(self, waveform: Float[Tensor, "batch samples"]) -> DiscriminatorOutput:
         x = self.log_magnitude(waveform)
-        features = []
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), SLOPE)
-            features.append(x)
-        x = self.output(x)
-        return DiscriminatorOutput(x.flatten(1), (*features, x))
+        return _judged(self.layers, self.output, x)
 
 
 class DiscriminatorEnsemble(nn.Module):

@@ -69,7 +69,6 @@ def align(
         f"model.mel.hop_length={hop}",
         f"model.mel.f_max_hz={min(8000.0, rate / 2)}",
         f"model.num_speakers={len(corpus.info.speakers)}",
-        f"training.seed={1234}",
         *assignments,
     ]
     config = run_config(preset or DEFAULT_PRESET, overrides)

@@ -98,16 +98,14 @@ def fit(
         name: _optimizer(list(parameters), _settings(config, name), device)
         for name, parameters in objective.parameter_groups().items()
     }
-    averaged = AveragedModel(objective.model, config.ema_decay)
     saved = checkpoints(folder / "checkpoints") if resume else []
+    if initialise and not saved:
+        objective.initialise(batches.batch(step).to(device) for step in range(8))
+    averaged = AveragedModel(objective.model, config.ema_decay)
+    state = TrainingState()
     if saved:
         state = load_checkpoint(saved[-1], objective, averaged, optimizers)
         logger.info("resumed from %s", saved[-1])
-    else:
-        state = TrainingState()
-        if initialise:
-            objective.initialise(batches.batch(step).to(device) for step in range(8))
-        averaged = AveragedModel(objective.model, config.ema_decay)
     log = RunLog(folder, steps_done=state.step) if fabric.is_global_zero else None
     rates: list[float] = []
     try:
