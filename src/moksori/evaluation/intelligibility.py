@@ -45,7 +45,7 @@ class WordErrors:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences as the recogniser's words. kept: those whose words are all in its dictionary.
+    """Sentences as the recogniser's words. kept: those whose words all have a pronunciation.
 
     left_out: written sentence -> its words that are not.
     """
@@ -62,18 +62,43 @@ def spoken_words(text: str) -> list[str]:
 
 
 def split_by_dictionary(texts: Iterable[str]) -> Sentences:
-    """Which sentences the bundled dictionary covers; needs pocketsphinx."""
-    known = _dictionary()
+    """Which sentences the bundled dictionary and its regular endings cover; needs pocketsphinx."""
     kept: dict[tuple[str, ...], None] = {}
     left_out = {}
     for text in texts:
         words = tuple(spoken_words(text))
-        unknown = tuple(word for word in words if word not in known)
+        unknown = tuple(word for word in words if not dictionary_lines(word))
         if unknown or not words:
             left_out[text] = unknown
         else:
             kept[words] = None
     return Sentences(tuple(kept), left_out)
+
+
+def dictionary_lines(word: str) -> list[str]:
+    """The dictionary's lines for a word, one a pronunciation; for possessives and words in -y of words that are there
+    (`factor's`, `springy`) made from them. Empty for a word that it does not know.
+    """
+    known = _dictionary()
+    if word in known:
+        return known[word]
+    stem, ending = (word[:-2], "'s") if word.endswith("'s") else (word[:-1], word[-1:])
+    if ending not in ("'s", "y") or stem not in known:
+        return []
+    lines = []
+    for line in known[stem]:
+        head, _, phones = line.partition(" ")
+        variant = head[len(stem) :]  # "(2)" of a second pronunciation
+        lines.append(f"{word}{variant} {phones} {_ending_phones(ending, phones.split()[-1])}")
+    return lines
+
+
+def _ending_phones(ending: str, before: str) -> str:
+    if ending == "y":
+        return "IY"
+    if before in ("S", "Z", "SH", "ZH", "CH", "JH"):
+        return "IH Z"
+    return "S" if before in ("P", "T", "K", "F", "TH") else "Z"
 
 
 def count_errors(text: str, heard: str) -> WordErrors:
@@ -119,17 +144,15 @@ class Recogniser:
             path = Path(folder) / "sentences.arpa"
             path.write_text(model.to_arpa(), encoding="utf-8")
             # Only the words that the language model knows can be heard, and reading all 135,000 takes a second.
-            known = _dictionary()
-            lines = [line for word in model.vocabulary for line in known.get(word, ())]
+            lines = [line for word in model.vocabulary for line in dictionary_lines(word)]
             words = Path(folder) / "sentences.dict"
             words.write_text("\n".join(lines) + "\n", encoding="utf-8")
             self._decoder = _decoder(path, words)
 
     def covers(self, text: str) -> bool:
         """True where all words of the sentence are in the dictionary, so that it can be recognised at all."""
-        known = _dictionary()
         words = spoken_words(text)
-        return bool(words) and all(word in known for word in words)
+        return bool(words) and all(dictionary_lines(word) for word in words)
 
     def transcribe(self, waveform: Waveform) -> str:
         """What is heard, in lower case, empty for nothing; at -23 LUFS and with 0.2 s of silence at both ends."""

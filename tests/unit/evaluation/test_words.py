@@ -7,7 +7,13 @@ import pytest
 
 from moksori.errors import MissingExtra, TextError
 from moksori.evaluation import intelligibility
-from moksori.evaluation.intelligibility import Recogniser, count_errors, split_by_dictionary, spoken_words
+from moksori.evaluation.intelligibility import (
+    Recogniser,
+    count_errors,
+    dictionary_lines,
+    split_by_dictionary,
+    spoken_words,
+)
 from moksori.types import Waveform
 
 
@@ -42,6 +48,26 @@ def test_sentences_with_unknown_words_are_left_out_and_named():
     assert found.left_out == {"A zzyzxq ran.": ("zzyzxq",)}
     with pytest.raises(TextError, match="English"):
         Recogniser(["Zwölf Boxkämpfer jagen"])
+
+
+@pytest.mark.parametrize(
+    ("word", "phones"),
+    [
+        ("factor's", "F AE K T ER Z"),
+        ("pascal's", "P AE S K AE L Z"),
+        ("springy", "S P R IH NG IY"),
+        ("epoch's", "EH P AH K S"),
+        ("larch's", "L AA R CH IH Z"),
+    ],
+)
+def test_regular_endings_of_known_words_are_known(word, phones):
+    assert f"{word} {phones}" in dictionary_lines(word)
+
+
+def test_only_regular_endings_of_known_words(monkeypatch):
+    monkeypatch.setattr(intelligibility, "_dictionary", lambda: {"lead": ["lead L EH D", "lead(2) L IY D"]})
+    assert dictionary_lines("lead's") == ["lead's L EH D Z", "lead's(2) L IY D Z"]
+    assert dictionary_lines("zzyzx's") == dictionary_lines("zzyzxy") == dictionary_lines("leads'") == []
 
 
 def test_the_recogniser_hears_nothing_in_silence_and_says_what_it_knows():
