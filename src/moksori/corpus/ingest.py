@@ -38,6 +38,8 @@ from moksori.errors import AudioError, CorpusError
 from moksori.types import Utterance, Waveform
 
 JOURNAL = "import.jsonl"
+SHORTEST_SECONDS = 0.05
+"""Two analysis windows: nothing shorter can be measured, let alone learnt."""
 
 
 class ImportSettings(Config):
@@ -317,7 +319,12 @@ def _import_one(job: _Job, settings: ImportSettings) -> _Finished:
 
 
 def prepare_recording(waveform: Waveform, settings: ImportSettings) -> Waveform:
-    """Trims the silence at both ends and sets the loudness; raises AudioError for a recording without sound."""
+    """Trims the silence at both ends and sets the loudness; raises AudioError for one too short or without sound."""
+    if waveform.duration_seconds < SHORTEST_SECONDS:
+        raise AudioError(
+            f"too short: {len(waveform.samples)} samples, {waveform.duration_seconds:.4f} s; "
+            f"the least is {SHORTEST_SECONDS:g} s"
+        )
     if float(np.abs(waveform.samples).max(initial=0.0)) < 1e-4:
         raise AudioError("silent: no sample is above -80 dB")
     if settings.trim_db is not None:

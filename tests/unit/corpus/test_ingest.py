@@ -122,10 +122,12 @@ def test_broken_recordings_are_dropped_with_their_reason(csv_source, tmp_path):
     (source / "r2.wav").write_bytes(b"")
     soundfile.write(source / "r3.flac", np.zeros(16000), 16000)
     soundfile.write(source / "r4.wav", np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
+    soundfile.write(source / "r0.wav", np.array([0.5]), 16000)
     report = import_sources("csv", [source], target)
-    assert report.imported == 2
+    assert report.imported == 1
     reasons = {row.name: row.reason for row in read_dropped(target)}
-    assert set(reasons) == {"r1", "r2", "r3", "r4"}
+    assert set(reasons) == {"r0", "r1", "r2", "r3", "r4"}
+    assert "too short: 1 samples" in reasons["r0"]
     assert "silent" in reasons["r3"]
     assert "NaN" in reasons["r4"]
     assert import_sources("csv", [source], target).imported == 0  # known to be broken: not tried again
