@@ -3,9 +3,11 @@
 Mode "phones" (house default): a token is a phone of espeak's, so affricates, diphthongs and long vowels are one token;
 stress is an array beside the tokens; exactly one token stands between two words, the gap or the strongest mark of the
 punctuation there; none where espeak runs two words together. Mode "characters" (official VITS and Piper): a token is a
-character of the IPA text, stress and length marks included.
+character of the IPA text, stress and length marks included. Mode "letters" (MMS and other voices without phonemes): a
+token is a character of the written text.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +17,7 @@ from jaxtyping import Int
 
 from moksori.config import Config
 from moksori.errors import ConfigError
+from moksori.text.letters import spelled
 from moksori.text.normalize import normalize
 from moksori.text.phonemes import Pause, Phonemizer, SpokenWord, split_phones
 from moksori.text.symbols import END, GAP, PAD, START, SYMBOLS, symbol_ids
@@ -28,10 +31,14 @@ class TextConfig(Config):
 
     language: str = "en-us"
     """An espeak voice; `encode` can be told another one."""
-    mode: Literal["phones", "characters"] = "phones"
-    """A token a phone with stress beside it, or a token a character of the IPA text."""
+    mode: Literal["phones", "characters", "letters"] = "phones"
+    """A token a phone with stress beside it, a token a character of the IPA text, or one a character as written."""
     blanks: bool = False
-    """The pad token between all tokens and at both ends: 2N + 1 tokens."""
+    """A blank between all tokens, and where `blank_places` says: 2N + 1 or 2N - 1 tokens."""
+    blank: str = PAD
+    """The symbol of the blanks; imported voices have others."""
+    blank_places: Literal["around", "between"] = "around"
+    """`around`: also before the first and after the last token; `between` (Piper): not there."""
     ends: bool = True
     """`^` and `$` around the text: they take the silence before and after speech."""
     language_token: bool = False
@@ -76,7 +83,9 @@ class Tokenizer:
         self.ids = symbol_ids(self.config.symbols)
         self.lexicon = dict(lexicon or {})
         self._phonemizers: dict[str, Phonemizer] = {}
-        needed = [(PAD, "padding"), (GAP, "the gap between words")]
+        needed = [(self.config.blank, "blanks=true")] if self.config.blanks else []
+        if self.config.mode == "phones":
+            needed += [(PAD, "padding"), (GAP, "the gap between words")]
         if self.config.ends:
             needed += [(START, "ends=true"), (END, "ends=true")]
         for symbol, purpose in needed:
@@ -97,15 +106,12 @@ class Tokenizer:
         Raises UnknownName for a language that espeak lacks and MissingExtra without the espeak extra.
         """
         language = language or self.config.language
-        if language not in self._phonemizers:
-            self._phonemizers[language] = Phonemizer(language, self.lexicon)
-        phonemizer = self._phonemizers[language]
-        items = phonemizer.phonemize(normalize(text, language))
+        items = spelled(text, language, self.ids) if self.config.mode == "letters" else self._spoken(text, language)
         draft = _Draft(self.ids)
         if self.config.ends:
             draft.add(START)
         if self.config.language_token:
-            draft.add(f"<{phonemizer.language}>")
+            draft.add(f"<{Phonemizer(language).language}>")
         for item in items:
             if isinstance(item, Pause):
                 self._add_pause(draft, item)
@@ -114,11 +120,18 @@ class Tokenizer:
         if self.config.ends:
             draft.add(END)
         return draft.finished(
-            "".join(i.text if isinstance(i, Pause) else i.ipa for i in items).strip(), self.config.blanks
+            "".join(i.text if isinstance(i, Pause) else i.ipa for i in items).strip(),
+            self.ids[self.config.blank] if self.config.blanks else None,
+            self.config.blank_places == "around",
         )
 
+    def _spoken(self, text: str, language: str) -> tuple[SpokenWord | Pause, ...]:
+        if language not in self._phonemizers:
+            self._phonemizers[language] = Phonemizer(language, self.lexicon)
+        return self._phonemizers[language].phonemize(normalize(text, language))
+
     def _add_pause(self, draft: "_Draft", pause: Pause) -> None:
-        if self.config.mode == "characters":
+        if self.config.mode != "phones":
             for character in pause.text:
                 draft.add(character)
         else:
@@ -127,7 +140,7 @@ class Tokenizer:
 
     def _add_word(self, draft: "_Draft", word: SpokenWord) -> None:
         start = len(draft.tokens)
-        if self.config.mode == "characters":
+        if self.config.mode != "phones":
             for character in word.ipa:
                 draft.add(character)
         else:
@@ -150,6 +163,12 @@ class _Draft:
         if symbol in self.ids:
             self.tokens.append(self.ids[symbol])
             self.stress.append(stress)
+            return
+        # Some tables (Piper's) hold letters and their marks apart: ç as c and a cedilla.
+        parts = unicodedata.normalize("NFD", symbol)
+        if len(parts) > 1 and all(part in self.ids for part in parts):
+            for part in parts:
+                self.add(part, stress)
         else:
             self.unknown[symbol] = None
 
@@ -163,13 +182,16 @@ class _Draft:
             self.add(part, stress)
             stress = 0 if len(self.tokens) > before else stress
 
-    def finished(self, phonemes: str, blanks: bool) -> Encoded:
+    def finished(self, phonemes: str, blank: int | None, around: bool) -> Encoded:
         tokens = np.array(self.tokens, dtype=np.int64)
         stress = np.array(self.stress, dtype=np.int64)
         words = tuple(self.words)
-        if blanks:
-            tokens, stress = _interspersed(tokens, self.ids[PAD]), _interspersed(stress, 0)
+        if blank is not None:
+            tokens, stress = _interspersed(tokens, blank), _interspersed(stress, 0)
             words = tuple(_between_blanks(word) for word in words)
+            if not around and len(tokens) > 1:
+                tokens, stress = tokens[1:-1], stress[1:-1]
+                words = tuple(Word(w.text, max(w.start_token - 1, 0), max(w.end_token - 1, 0)) for w in words)
         return Encoded(tokens, stress, words, tuple(self.unknown), phonemes)
 
 

@@ -87,7 +87,7 @@ ENGLISH = {
     "100 km/h": "one hundred kilometers per hour",
     "20 m²": "twenty square meters",
     "25°C": "twenty-five degrees Celsius",
-    "a 90° turn": "a ninety degrees turn",
+    "a 90° turn": "a ninety degree turn",
     "1.5 GB": "one point five gigabytes",
     "44.1 kHz": "forty-four point one kilohertz",
     "2 lbs": "two pounds",
