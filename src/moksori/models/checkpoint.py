@@ -66,6 +66,9 @@ class Manifest(Config):
     """Samples per second of what it makes, in Hz."""
     requires: dict[str, str] = Field(default_factory=dict)
     """Other models it needs (a vocoder, a codec): name -> fingerprint."""
+    absent: tuple[str, ...] = ()
+    """Parts that its source lacked and that hold zeros: without `posterior_encoder` a model speaks, but it can neither
+    convert nor be trained on."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,12 @@ def save_model(
     manifest: Manifest,
     card: str = "",
     discriminators: "Mapping[str, Tensor] | None" = None,
+    exact: bool = False,
 ) -> None:
     """Writes a model folder: `config.json`, fp16 weights and the card; a model folder already there is replaced whole.
 
     discriminators: the state of what only training needs, for a second file from which fine-tuning starts well.
+    exact: tensors that fp16 would round stay fp32, so that an imported model sounds as it did where it comes from.
     Raises CheckpointError for weights that are not finite, and for a folder that holds something else than a model.
     """
     folder = Path(folder)
@@ -96,7 +101,7 @@ def save_model(
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         staging.chmod(0o755)  # mkdtemp makes it private
-        _write_weights(staging, MODEL_STEM, model.state_dict())
+        _write_weights(staging, MODEL_STEM, model.state_dict(), exact)
         if discriminators is not None:
             _write_weights(staging, DISCRIMINATORS_STEM, discriminators)
         text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -275,17 +280,17 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write_weights(folder: Path, stem: str, state: "Mapping[str, Tensor]") -> None:
+def _write_weights(folder: Path, stem: str, state: "Mapping[str, Tensor]", exact: bool = False) -> None:
     from safetensors.torch import save_file
 
-    parts = list(_parts({name: _stored(name, tensor) for name, tensor in state.items()}))
+    parts = list(_parts({name: _stored(name, tensor, exact) for name, tensor in state.items()}))
     for index, part in enumerate(parts):
         name = f"{stem}.safetensors" if len(parts) == 1 else _part_name(stem, index, len(parts))
         save_file(part, folder / name)
 
 
-def _stored(name: str, tensor: "Tensor") -> "Tensor":
-    """fp16 where its range allows; the rare tensor beyond it stays fp32."""
+def _stored(name: str, tensor: "Tensor", exact: bool = False) -> "Tensor":
+    """fp16 where its range allows, and where `exact` its precision too; other tensors stay fp32."""
     tensor = tensor.detach().cpu()
     if not tensor.is_floating_point():
         return tensor.contiguous().clone()
@@ -294,7 +299,10 @@ def _stored(name: str, tensor: "Tensor") -> "Tensor":
             f"weight {name!r} holds NaN or infinity and is not saved: the training diverged, use an earlier checkpoint"
         )
     small = tensor.numel() == 0 or float(tensor.abs().max()) <= _FP16_MAXIMUM
-    return (tensor.half() if small else tensor.float()).contiguous().clone()
+    half = tensor.half()
+    if not small or (exact and not bool((half == tensor).all())):
+        return tensor.float().contiguous().clone()
+    return half.contiguous().clone()
 
 
 def _parts(state: "Mapping[str, Tensor]") -> "Iterator[dict[str, Tensor]]":

@@ -1,14 +1,26 @@
 """Family name -> module path, imported on demand: no cycles, no conditions on names; a new family is one line."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from moksori.errors import unknown_name
 from moksori.models.contract import Family
+
+if TYPE_CHECKING:
+    from moksori.models.interop import Layout
 
 _MODULES = {
     "aligner": "moksori.models.aligner",
     "vits": "moksori.models.vits",
 }
+
+_LAYOUTS = ("moksori.models.vits.interop",)
+"""Modules whose `LAYOUTS` are other projects' ways to store models of a family."""
+
+
+def layouts() -> "tuple[Layout, ...]":
+    """Other projects' model files that can be read or written, in the order in which they are tried."""
+    return tuple(layout for module in _LAYOUTS for layout in import_module(module).LAYOUTS)
 
 
 def family_names() -> list[str]:

@@ -67,8 +67,10 @@ def test_no_default_voice_says_what_to_do(toy_home):
 def test_hub_names_are_asked_for_only_with_the_hub_client(toy_home, toy_folder, monkeypatch):
     import types
 
-    with pytest.raises(CheckpointError, match="someone/voice: no such model folder"):
-        finding.find_model("someone/voice")
+    with monkeypatch.context() as without:
+        without.setattr(finding, "find_spec", lambda name: None)
+        with pytest.raises(CheckpointError, match="someone/voice: no such model folder"):
+            finding.find_model("someone/voice")
     asked = []
     client = types.ModuleType("huggingface_hub")
     client.__spec__ = types.SimpleNamespace()

@@ -259,7 +259,7 @@ def test_symbol_tables_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"lacks '\^'.*ends=true"):
         Tokenizer(TextConfig(symbols=OFFICIAL_SYMBOLS))
     with pytest.raises(ConfigError, match="mode"):
-        validate(TextConfig, {"mode": "letters"})
+        validate(TextConfig, {"mode": "words"})
 
 
 @needs_espeak

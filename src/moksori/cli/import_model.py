@@ -1,0 +1,49 @@
+"""`moksori import` and `moksori export`: models of other projects."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import")(import_)
+    app.command("export")(export)
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="The other project's model: its folder, or its file of weights.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make; its name becomes the model's.")],
+    layout: Annotated[
+        str | None,
+        typer.Option("--format", help="hf, coqui, piper or official.", show_default="found out"),
+    ] = None,
+) -> None:
+    """Bring a VITS voice of transformers, Coqui TTS, Piper or the authors' code.
+
+    Example: moksori import mms-tts-eng -o eng; moksori say "Hello." --voice eng -o hello.wav
+    """
+    from moksori.pipeline.import_model import import_model
+
+    made = import_model(source, output, layout)
+    manifest = made.manifest
+    speakers = f"{len(manifest.speakers)} speakers" if manifest.speakers else "one speaker"
+    typer.echo(f"{made.folder}: {made.layout}, {speakers}, language {manifest.language}, {manifest.sample_rate} Hz")
+    typer.echo("discriminators included" if made.discriminators else "no discriminators in the source")
+    for note in made.notes:
+        typer.echo(f"note: {note}")
+    typer.echo("the files do not state the licence of the voice: look it up where you got it")
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="A model's name or folder; see 'moksori models'.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")],
+    layout: Annotated[str, typer.Option("--format", help="hf: transformers' VitsModel.")],
+) -> None:
+    """Write a voice in another project's format.
+
+    Example: moksori export my-voice --format hf -o my-voice-hf
+    """
+    from moksori.pipeline.import_model import export_model
+
+    typer.echo(f"{export_model(name, output, layout)}: written as {layout}")

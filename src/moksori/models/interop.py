@@ -1,0 +1,40 @@
+"""What another project's model format is: how it is recognised, read and written."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moksori.models.checkpoint import Loaded, Manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model read from another project's files.
+
+    manifest: its `name` is the source's, for the caller to replace. discriminators: where the source has them.
+    notes: what could not be taken over, a line each.
+    """
+
+    model: "nn.Module"
+    manifest: Manifest
+    discriminators: "Mapping[str, Tensor] | None" = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One format. Both functions raise CheckpointError with a remedy for files or models that do not fit.
+
+    name: as in `--format`. recognises: whether a path looks like it; opens no pickle. read: the model of a path.
+    write: fills a new, empty folder with a model in this format; None where it can only be read.
+    """
+
+    name: str
+    title: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Imported]
+    write: Callable[[Loaded, Path], None] | None = None

@@ -1,0 +1,111 @@
+"""Other projects' models: `import_model` turns their files into a model folder, `export_model` writes theirs."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from moksori.errors import CheckpointError, unknown_name
+from moksori.models.checkpoint import CONFIG_NAME, Manifest, load_model, read_manifest, save_model
+from moksori.models.interop import Layout
+from moksori.models.registry import layouts
+from moksori.pipeline.model_card import model_card
+from moksori.pipeline.models import find_model
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A model folder made of another project's files.
+
+    layout: which format they were in. notes: what could not be taken over. discriminators: whether they came along.
+    """
+
+    folder: Path
+    layout: str
+    manifest: Manifest
+    discriminators: bool
+    notes: tuple[str, ...]
+
+
+def import_model(source: str | Path, target: str | Path, layout: str | None = None) -> ImportedModel:
+    """Reads another project's model and writes it as a model folder that all verbs take.
+
+    source: its file or folder. target: the new folder, whose name becomes the model's. layout: the format's name, found
+    out by itself where None. Weights are stored exactly: in fp16 where that loses nothing, else in fp32.
+    Raises CheckpointError for a source that no format fits, that is damaged, or that holds more than data; pickles are
+    read without executing anything in them. UnknownName for a layout that does not exist.
+    """
+    source, target = Path(source).expanduser(), Path(target).expanduser()
+    if not source.exists():
+        raise CheckpointError(f"{source}: no such file or folder: check the path")
+    chosen = _layout(source, layout)
+    found = chosen.read(source)
+    manifest = found.manifest.model_copy(update={"name": target.name})
+    notes = "Imported; " + ("; ".join(found.notes) if found.notes else "nothing of it was lost") + "."
+    save_model(target, found.model, manifest, model_card(manifest, notes), found.discriminators, exact=True)
+    return ImportedModel(target, chosen.name, manifest, found.discriminators is not None, found.notes)
+
+
+def export_model(name: str | Path, target: str | Path, layout: str) -> Path:
+    """Writes a model in another project's format, into a folder that does not exist yet or is empty.
+
+    name: as `--voice` takes it. layout: one of `writable_layouts`. The folder appears whole or not at all.
+    Raises CheckpointError where the format has no place for something in the model, naming it.
+    """
+    chosen = {known.name: known for known in layouts()}.get(layout)
+    if chosen is None or chosen.write is None:
+        raise unknown_name("export format", layout, writable_layouts())
+    target = Path(target).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target}: is there already and is left alone: name a new folder")
+    loaded = load_model(find_model(name))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        staging.chmod(0o755)  # mkdtemp makes it private
+        chosen.write(loaded, staging)
+        os.replace(staging, target)  # noqa: PTH105 (as in models.checkpoint)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def readable_layouts() -> tuple[str, ...]:
+    """Names of the formats that can be read."""
+    return tuple(layout.name for layout in layouts())
+
+
+def writable_layouts() -> tuple[str, ...]:
+    """Names of the formats that can be written."""
+    return tuple(layout.name for layout in layouts() if layout.write is not None)
+
+
+def _layout(source: Path, name: str | None) -> Layout:
+    known = layouts()
+    if name is not None:
+        for layout in known:
+            if layout.name == name:
+                return layout
+        raise unknown_name("import format", name, readable_layouts())
+    if source.is_dir() and (source / CONFIG_NAME).is_file():
+        try:
+            own = read_manifest(source)
+        except CheckpointError:
+            pass
+        else:
+            raise CheckpointError(f"{source}: is a model of moksori already ({own.name}): use it as it is")
+    if source.suffix == ".onnx" or (
+        source.is_dir() and not any(source.glob("*.[pc]*t*")) and any(source.glob("*.onnx"))
+    ):
+        raise CheckpointError(
+            f"{source}: an ONNX graph is made for running only: import the checkpoint it was made from (.ckpt, .pth)"
+        )
+    for layout in known:
+        if layout.recognises(source):
+            return layout
+    formats = ", ".join(f"{layout.name} ({layout.title})" for layout in known)
+    raise CheckpointError(
+        f"{source}: fits no format that is known; weights and their JSON must lie together. Or name it by --format: "
+        f"{formats}"
+    )
