@@ -17,7 +17,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 from moksori.errors import MissingExtra, unknown_name
-from moksori.text.normalize import RAW_PHONEMES
+from moksori.text.inline import read_given
+from moksori.text.normalize import RAW_PHONEMES, normalize
 from moksori.text.symbols import GAP, PUNCTUATION, STRESS_MARKS, SYMBOLS, is_vowel
 
 _PUNCTUATION_RUN = re.compile(f"([{re.escape(PUNCTUATION)}][{re.escape(PUNCTUATION)}\\s]*)")
@@ -94,7 +95,7 @@ class Phonemizer:
 
         for text, raw in _pieces(normalized):
             if raw is not None:
-                pending.extend((group, group) for group in raw.split())
+                pending.extend(self._given(raw))
                 continue
             parts = _PUNCTUATION_RUN.split(text)
             for index, part in enumerate(parts):
@@ -109,6 +110,33 @@ class Phonemizer:
         flush()
         return tuple(items)
 
+    def _given(self, raw: str) -> list[tuple[str, str | None]]:
+        """Written words and their IPA of one `[[...]]` (text.inline); without a written word the IPA stands for it."""
+        given = read_given(raw)
+        sounds = self._respelled(given.sounds) if given.respelled else given.sounds
+        groups, words = sounds.split(), given.written.split()
+        if not groups:
+            return []
+        if not words:
+            return [(given.sounds, sounds)] if given.respelled else [(group, group) for group in groups]
+        if len(words) == len(groups):
+            return list(zip(words, groups, strict=True))
+        return [(given.written, sounds)]
+
+    def _respelled(self, words: str) -> str:
+        """The IPA of other words to read: phones parted by "_", words by spaces, marks between words kept as phones."""
+        items = self.phonemize(normalize(words, self.language))
+        said = "".join(
+            (f"_{item.marks[0]}_" if item.marks else " ")
+            if isinstance(item, Pause)
+            else "_".join(
+                "".join(mark for mark, value in STRESS_MARKS.items() if value == stress) + phone
+                for phone, stress in zip(item.phones, item.stress, strict=True)
+            )
+            for item in items
+        )
+        return said.strip(" _" + PUNCTUATION)
+
     def _clause(self, written: Sequence[tuple[str, str | None]]) -> list[SpokenWord]:
         """The words of one clause; those with an IPA of their own are spoken as a neutral word while espeak listens."""
         if self.language.startswith("en"):
@@ -122,6 +150,11 @@ class Phonemizer:
             word if ipa is None else _from_ipa(text, ipa, word.joined)
             for (text, ipa), word in zip(written, spoken, strict=True)
         ]
+
+
+def sounds_of(ipa: str) -> tuple[str, ...]:
+    """The phones of a person's IPA, without stress marks and gaps; what no table knows comes out as it is."""
+    return tuple(phone for phone in _from_ipa("", ipa).phones if phone != GAP)
 
 
 def split_phones(ipa: str, known: Mapping[str, int] | frozenset[str]) -> list[str]:

@@ -16,10 +16,12 @@ import numpy as np
 from jaxtyping import Int
 
 from moksori.config import Config
-from moksori.errors import ConfigError
+from moksori.errors import ConfigError, TextError
+from moksori.text.inline import all_given, links_inlined, without_sounds
 from moksori.text.letters import spelled
+from moksori.text.lexicon import Lexicon, LexiconSource
 from moksori.text.normalize import normalize
-from moksori.text.phonemes import Pause, Phonemizer, SpokenWord, split_phones
+from moksori.text.phonemes import Pause, Phonemizer, SpokenWord, sounds_of, split_phones
 from moksori.text.symbols import END, GAP, PAD, START, SYMBOLS, symbol_ids
 
 _STRENGTH = '?!.…;:—,¡¿"“”«»'
@@ -74,14 +76,15 @@ class Encoded:
 class Tokenizer:
     """Token ids of texts under a TextConfig.
 
-    lexicon: word -> IPA, used instead of espeak; case is ignored. `[[həlˈoʊ]]` in a text holds raw phonemes.
+    lexicon: pronunciations that come before normalisation and espeak; those bound to a voice hold here whatever voice
+    it is. `[[həlˈoʊ]]` and `[hello](/həlˈoʊ/)` in a text hold sounds (text.inline).
     Raises ConfigError for a symbol table that lacks what the other settings need.
     """
 
-    def __init__(self, config: TextConfig | None = None, lexicon: Mapping[str, str] | None = None) -> None:
+    def __init__(self, config: TextConfig | None = None, lexicon: LexiconSource | None = None) -> None:
         self.config = config or TextConfig()
         self.ids = symbol_ids(self.config.symbols)
-        self.lexicon = dict(lexicon or {})
+        self.lexicon = Lexicon.of(lexicon)
         self._phonemizers: dict[str, Phonemizer] = {}
         needed = [(self.config.blank, "blanks=true")] if self.config.blanks else []
         if self.config.mode == "phones":
@@ -106,6 +109,7 @@ class Tokenizer:
         Raises UnknownName for a language that espeak lacks and MissingExtra without the espeak extra.
         """
         language = language or self.config.language
+        text = self._marked(text, language)
         items = spelled(text, language, self.ids) if self.config.mode == "letters" else self._spoken(text, language)
         draft = _Draft(self.ids)
         if self.config.ends:
@@ -125,9 +129,32 @@ class Tokenizer:
             self.config.blank_places == "around",
         )
 
+    def check_sounds(self, text: str, language: str | None = None) -> None:
+        """Raises TextError naming the symbols of given sounds, in the text or the lexicon, that the table lacks."""
+        for given in all_given(self._marked(text, language or self.config.language)):
+            if given.respelled:
+                continue
+            draft = _Draft(self.ids)
+            for phone in sounds_of(given.sounds):
+                if self.config.mode == "phones":
+                    draft.add_phone(phone, 0)
+                else:
+                    for character in phone:
+                        draft.add(character)
+            if draft.unknown:
+                named = ", ".join(f"{symbol!r}" for symbol in draft.unknown)
+                raise TextError(
+                    f"the sounds {given.sounds[:40]!r}: this voice has no symbol {named}: write IPA as in [[həlˈoʊ]]"
+                )
+
+    def _marked(self, text: str, language: str) -> str:
+        """Text whose words with sounds of their own carry them."""
+        text = self.lexicon.marked(links_inlined(text), language)
+        return without_sounds(text) if self.config.mode == "letters" else text
+
     def _spoken(self, text: str, language: str) -> tuple[SpokenWord | Pause, ...]:
         if language not in self._phonemizers:
-            self._phonemizers[language] = Phonemizer(language, self.lexicon)
+            self._phonemizers[language] = Phonemizer(language)
         return self._phonemizers[language].phonemize(normalize(text, language))
 
     def _add_pause(self, draft: "_Draft", pause: Pause) -> None:
