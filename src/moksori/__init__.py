@@ -11,18 +11,24 @@ if TYPE_CHECKING:
     from moksori.pipeline.say import load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "corpus", "evaluation", "families", "load", "models", "training"]
+__all__ = ["__version__", "corpus", "evaluation", "families", "interop", "load", "models", "training"]
 
 _NAMES = {
     "families": ("moksori.models.registry", "family_names"),
     "load": ("moksori.pipeline.say", "load"),
 }
-_PACKAGES = {"corpus", "evaluation", "models", "training"}
+_PACKAGES = {
+    "corpus": "moksori.corpus",
+    "evaluation": "moksori.evaluation",
+    "interop": "moksori.pipeline.import_model",
+    "models": "moksori.models",
+    "training": "moksori.training",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
-        return import_module(f"moksori.{name}")
+        return import_module(_PACKAGES[name])
     if name in _NAMES:
         module, attribute = _NAMES[name]
         found = getattr(import_module(module), attribute)

@@ -143,12 +143,14 @@ def test_discriminators_come_along_under_our_names(tmp_path, layout, spelling):
     torch.testing.assert_close(g * v / v.flatten(1).norm(dim=1).reshape(g.shape), expected, rtol=0, atol=1e-3)
 
 
-def test_a_voice_without_posterior_speaks_and_is_marked(tmp_path):
+def test_a_voice_without_posterior_speaks_and_is_marked(tmp_path, capsys):
     model = small(text=ENGLISH)
     made = import_model(official(tmp_path / "source", model, posterior=False, judges=False), tmp_path / "voice")
     assert made.manifest.absent == ("posterior_encoder",)
     assert any("cannot convert" in note for note in made.notes)
     assert not made.discriminators
+    assert main(["info", str(tmp_path / "voice")]) == 0
+    assert "posterior_encoder" in capsys.readouterr().out
     assert_sounds_the_same(model, tmp_path / "voice", 0.0)
     stored = load_file(tmp_path / "voice" / "model.safetensors")
     assert not stored["posterior_encoder.projection.weight"].any()
@@ -408,6 +410,12 @@ def test_paths_that_are_no_model(tmp_path):
     import_model(official(tmp_path / "source", small(text=ENGLISH)), tmp_path / "voice")
     with pytest.raises(CheckpointError, match="already"):
         import_model(tmp_path / "voice", tmp_path / "again")
+
+
+def test_the_python_name():
+    import moksori
+
+    assert moksori.interop.import_model is import_model
 
 
 def test_a_file_alone_is_enough_where_its_settings_lie_beside_it(tmp_path):

@@ -136,7 +136,9 @@ class _Run:
             if item.name in takes
         ]
         machines = [_speaking(self.speaker, self.seed, self.variation)]
-        if isinstance(self.speaker.loaded.model, CanReconstruct):
+        if "posterior_encoder" in self.speaker.manifest.absent:
+            self.notes.append("no copy-synthesis: the voice was imported without its posterior encoder")
+        elif isinstance(self.speaker.loaded.model, CanReconstruct):
             machines.insert(0, _copying(self.speaker, self.seed))
         else:
             self.notes.append(

@@ -95,9 +95,8 @@ def _layout(source: Path, name: str | None) -> Layout:
             pass
         else:
             raise CheckpointError(f"{source}: is a model of moksori already ({own.name}): use it as it is")
-    if source.suffix == ".onnx" or (
-        source.is_dir() and not any(source.glob("*.[pc]*t*")) and any(source.glob("*.onnx"))
-    ):
+    files = {path.suffix for path in source.iterdir()} if source.is_dir() else {source.suffix}
+    if ".onnx" in files and not files & {".pth", ".pt", ".ckpt", ".safetensors"}:
         raise CheckpointError(
             f"{source}: an ONNX graph is made for running only: import the checkpoint it was made from (.ckpt, .pth)"
         )

@@ -15,8 +15,8 @@ from moksori.text.symbols import GAP
 _WITH_RULES = ("en", "de", "nl", "ko")
 """Languages whose numbers and abbreviations are written out first."""
 _PIECES = re.compile(r"\S+")
-_ROMANIAN = str.maketrans("țș", "ţş")
-"""The MMS voices were trained on the letters with cedillas."""
+_ROMANIAN = str.maketrans("țȚ", "ţŢ")
+"""The MMS voice was trained on t with a cedilla."""
 
 
 def spelled(text: str, language: str, known: Container[str]) -> tuple[SpokenWord | Pause, ...]:
