@@ -54,7 +54,12 @@ def say(
     ] = None,
     timings: Annotated[Path | None, typer.Option("--timings", help="Write when each word is heard, as JSON.")] = None,
     lexicon: Annotated[
-        Path | None, typer.Option("--lexicon", help="Your pronunciations: lines of word, tab, IPA.")
+        list[Path] | None,
+        typer.Option("--lexicon", help="Your pronunciations: lines of word, tab, IPA or respelling; may be repeated."),
+    ] = None,
+    ssml: Annotated[
+        bool | None,
+        typer.Option("--ssml/--no-ssml", help="Whether the text is SSML.", show_default="where it starts with <speak"),
     ] = None,
 ) -> None:
     """Speak a text.
@@ -76,19 +81,19 @@ def say(
         speaker=speaker,
         language=language,
         volume_db=volume,
-        lexicon=speaking.read_lexicon(lexicon) if lexicon is not None else {},
+        lexicon=speaking.read_lexicon(*(lexicon or [])),
     )
     model = speaking.load(voice)
     if output is None:
-        _play(model, open_text, options, seed)
+        _play(model, open_text, options, seed, ssml)
         return
     spoken = language or model.manifest.language
     with open_text() as source:
-        total = sum(1 for _ in speaking.sentences(source, spoken))
+        total = model.check(speaking.readings(source, spoken, ssml))
     with open_text() as source, _bar(total) as progress:
         written = speaking.speak_to_file(
             model,
-            speaking.sentences(source, spoken),
+            speaking.readings(source, spoken, ssml),
             output,
             options=options,
             seed=seed,
@@ -103,14 +108,16 @@ def say(
     )
 
 
-def _play(model: "Speaker", open_text: Callable[[], TextIO], options: "SayOptions", seed: int | None) -> None:
+def _play(
+    model: "Speaker", open_text: Callable[[], TextIO], options: "SayOptions", seed: int | None, ssml: bool | None
+) -> None:
     from moksori.pipeline import say as speaking
     from moksori.pipeline.speaker import chosen_seed
 
     seed = chosen_seed(seed)
     with open_text() as source:
         seconds = speaking.play(
-            model, speaking.sentences(source, options.language or model.manifest.language), options, seed
+            model, speaking.readings(source, options.language or model.manifest.language, ssml), options, seed
         )
     typer.echo(f"played {seconds:.2f} s of speech, seed {seed}")
 

@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from moksori.audio.stream import check_suffix, write_blocks
-from moksori.errors import BadInput, MissingExtra, MoksoriError, TextError
+from moksori.errors import BadInput, MissingExtra, MoksoriError
 from moksori.models.checkpoint import fingerprint, load_model
 from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.sentences import Gap, Sentence, Word, readings, sentences
 from moksori.pipeline.speaker import (
-    EDGE_FACTOR,
     SayOptions,
-    Sentence,
     Speaker,
     Speech,
-    Word,
     chosen_seed,
     nothing_to_say,
-    sentences,
     synthetic_metadata,
     write_timings,
 )
 from moksori.pipeline.speech_job import SpeechJob
+from moksori.text.lexicon import Lexicon, LexiconSource, read_lexicon
 
 __all__ = [
+    "Lexicon",
     "SayOptions",
     "Sentence",
     "Speaker",
@@ -37,6 +36,7 @@ __all__ = [
     "load",
     "play",
     "read_lexicon",
+    "readings",
     "sentences",
     "speak_to_file",
 ]
@@ -64,13 +64,14 @@ class Written:
         return self.compute_seconds / self.spoken_seconds if self.spoken_seconds > 0 else 0.0
 
 
-def load(name: str | Path | None = None, device: str = "cpu") -> Speaker:
+def load(name: str | Path | None = None, device: str = "cpu", lexicon: LexiconSource | None = None) -> Speaker:
     """The voice called `name` (a model's name, a family, or a model folder), ready to speak; None is the default voice.
 
+    lexicon: pronunciations for all that the voice says: a mapping of word to IPA or respelling, or lexicon files.
     Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
     cannot speak.
     """
-    return Speaker(load_model(find_model(name), device=device))
+    return Speaker(load_model(find_model(name), device=device), lexicon)
 
 
 def speak_to_file(
@@ -87,9 +88,10 @@ def speak_to_file(
 ) -> Written:
     """Speaks sentences into a wav, flac, ogg, opus or mp3 file, in bounded memory; interrupted, the same call goes on.
 
-    texts: from `sentences`. seed: None takes the interrupted job's, or draws one. timings: word times as JSON go there.
-    job: the job file, `PATH.job` by default; it is there while the job runs, and afterwards only if the job was
-    interrupted. Sentences whose text or order changed since are spoken anew. total: sentences in all, for `progress`.
+    texts: from `readings` or `sentences`. seed: None takes the interrupted job's, or draws one. timings: word times as
+    JSON go there. job: the job file, `PATH.job` by default; it is there while the job runs, and afterwards only if the
+    job was interrupted. Sentences whose text or order changed since are spoken anew. total: sentences in all, for
+    `progress`.
     The output appears when it is whole, with the bytes that an uninterrupted job would have written (ogg and opus: but
     for the stream number that libsndfile draws for each file).
     Raises TextError if there is nothing to speak, AudioError or BadInput for a path that cannot be written, and
@@ -112,7 +114,7 @@ def speak_to_file(
             resumed = _speak(state, speaker, texts, options, progress, total)
             spoken = (state.samples - resumed.samples) / speaker.sample_rate
             compute = time.perf_counter() - started
-            tail = speaker.silence(options.pause * EDGE_FACTOR)
+            tail = speaker.silence(state.gap.seconds_at_end(options.pause))
             frames = state.samples + len(tail)
             metadata = synthetic_metadata(speaker.name, state.seed)
             write_blocks(path, _chained(state.blocks(), tail), speaker.sample_rate, frames, metadata)
@@ -169,15 +171,16 @@ def play(speaker: Speaker, texts: Iterable[Sentence], options: SayOptions, seed:
             seen = seen or sentence.text
             yield sentence
 
-    samples = 0
+    samples, gap = 0, Gap()
     with stream:
         for piece in speaker.pieces(noted(), options, seed):
+            gap = gap.after(piece)
             if piece.spoken:
                 stream.write(piece.samples[:, None])
                 samples += len(piece.samples)
         if samples == 0:
             raise nothing_to_say(seen)
-        stream.write(speaker.silence(max(options.pause * EDGE_FACTOR, 0.1))[:, None])
+        stream.write(speaker.silence(max(gap.seconds_at_end(options.pause), 0.1))[:, None])
     return samples / speaker.sample_rate
 
 
@@ -193,26 +196,6 @@ def _output_stream(sample_rate: int) -> Any:
         return sounddevice.OutputStream(samplerate=sample_rate, channels=1, dtype="float32")
     except (sounddevice.PortAudioError, ValueError) as error:
         raise MoksoriError(f"no sound device to play on ({error}): name an output file: -o hello.wav") from error
-
-
-def read_lexicon(path: str | Path) -> dict[str, str]:
-    """A user's lexicon: lines `word<TAB>IPA` or `word=IPA`, `#` starts a comment. Raises TextError naming the line."""
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise TextError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}: check the name") from error
-    except UnicodeDecodeError as error:
-        raise TextError(f"{path}: no UTF-8 text at byte {error.start}: save it as UTF-8") from error
-    lexicon: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        word, separator, phonemes = line.partition("\t" if "\t" in line else "=")
-        if not separator or not word.strip() or not phonemes.strip():
-            raise TextError(f"{path}:{number}: {line.strip()[:40]!r}: expected a word, a tab and its phonemes in IPA")
-        lexicon[word.strip()] = phonemes.strip()
-    return lexicon
 
 
 def check_output(path: Path) -> None:
@@ -237,7 +220,8 @@ def check_folder(path: Path) -> None:
 
 
 def _settings(speaker: Speaker, options: SayOptions) -> dict[str, Any]:
-    kept = {**asdict(options), "lexicon": dict(sorted(options.lexicon.items())), "pause_seconds": options.pause}
+    lexicon = (speaker.lexicon + options.lexicon).as_json()
+    kept = {**asdict(options), "lexicon": lexicon, "pause_seconds": options.pause}
     return {
         "model": speaker.name,
         "fingerprint": fingerprint(speaker.loaded.folder),

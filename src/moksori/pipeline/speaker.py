@@ -5,16 +5,13 @@ it is spoken in memory, streamed to a file, or after a resumed job.
 """
 
 import hashlib
-import io
-import itertools
 import json
 import logging
 import math
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -25,37 +22,20 @@ from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, U
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
 from moksori.models.contract import CanSay
-from moksori.text.sentences import split_sentences
+from moksori.pipeline.sentences import Gap, Piece, Sentence, Word, readings, sentences
+from moksori.text.lexicon import Lexicon, LexiconSource
 from moksori.text.tokenizer import Encoded, Tokenizer
 from moksori.types import SayControls, TextBatch, Waveform
 
 logger = logging.getLogger(__name__)
 
+__all__ = ["Gap", "Piece", "SayOptions", "Sentence", "Speaker", "Speech", "Word", "readings", "sentences"]
+
 DEFAULT_PAUSE_SECONDS = 0.25
-PARAGRAPH_FACTOR = 2.5
-EDGE_FACTOR = 0.5
-"""Silence at the end of a paragraph and at both ends of a text, in pauses."""
 MAXIMUM_CHARACTERS = 200_000
 """The longest text spoken in memory: some 4 hours and 1.2 GB of samples; longer ones go straight to a file."""
 MAXIMUM_SEED = 2**63 - 1
-_LINE_CHARACTERS = 2**16
-
-
-@dataclass(frozen=True)
-class Word:
-    """A written word and when it is heard."""
-
-    text: str
-    start_seconds: float
-    end_seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The word with times rounded to 0.1 ms."""
-        return {
-            "text": self.text,
-            "start_seconds": round(self.start_seconds, 4),
-            "end_seconds": round(self.end_seconds, 4),
-        }
+SLOWEST, FASTEST = 0.1, 10.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +45,7 @@ class SayOptions:
     speed: 2 = half as long, 0.1 to 10. variation: standard deviation of the prior's noise, 0 to 10; None = the model's.
     pause_seconds: silence between sentences, 2.5 times that between paragraphs, half of it at both ends; None = 0.25.
     speaker: a name of the model's speaker table; None = the first. language: None = the model's own.
-    volume_db: gain; what it lifts beyond full scale is clipped. lexicon: word -> IPA, used instead of espeak.
+    volume_db: gain; what it lifts beyond full scale is clipped. lexicon: pronunciations that come before all rules.
     """
 
     speed: float = 1.0
@@ -74,10 +54,10 @@ class SayOptions:
     speaker: str | None = None
     language: str | None = None
     volume_db: float = 0.0
-    lexicon: Mapping[str, str] = field(default_factory=dict)
+    lexicon: Lexicon = field(default_factory=Lexicon)
 
     def __post_init__(self) -> None:
-        _within("speed", self.speed, 0.1, 10.0)
+        _within("speed", self.speed, SLOWEST, FASTEST)
         _within("volume", self.volume_db, -80.0, 40.0)
         if self.variation is not None:
             _within("variation", self.variation, 0.0, 10.0)
@@ -88,41 +68,6 @@ class SayOptions:
     def pause(self) -> float:
         """Seconds between two sentences."""
         return DEFAULT_PAUSE_SECONDS if self.pause_seconds is None else self.pause_seconds
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A piece of text that is spoken in one go; `ends_paragraph` makes the pause after it longer."""
-
-    text: str
-    ends_paragraph: bool = False
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Sentence `index` as sound: the silence before it, then its speech; empty where the sentence has nothing to speak.
-
-    words: times from the start of `samples`.
-    """
-
-    index: int
-    sentence: Sentence
-    samples: Float[np.ndarray, " samples"]
-    words: tuple[Word, ...]
-    spoken: bool
-
-
-@dataclass(frozen=True)
-class Gap:
-    """What the silence before the next sentence depends on."""
-
-    started: bool = False
-    paragraph: bool = False
-
-    def after(self, piece: Piece) -> "Gap":
-        """The state once `piece` is over; an unspoken sentence can end a paragraph, but starts nothing."""
-        carried = False if piece.spoken else self.paragraph
-        return Gap(self.started or piece.spoken, carried or piece.sentence.ends_paragraph)
 
 
 @dataclass(frozen=True)
@@ -168,10 +113,12 @@ class Speech:
 class Speaker:
     """A model that speaks: `say` for texts in memory, `pieces` for texts of any length.
 
+    lexicon: pronunciations for all that it says. A model's attribute `takes_pitch`, where it has one, tells whether it
+    can shift the pitch.
     Raises UnsupportedTask if the model cannot speak, CheckpointError if the folder names two different text settings.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, lexicon: LexiconSource | None = None) -> None:
         if not isinstance(loaded.model, CanSay) or loaded.manifest.text is None:
             able = [name for name in registry.family_names() if hasattr(registry.family(name).model, "say")]
             raise UnsupportedTask(
@@ -184,7 +131,8 @@ class Speaker:
         self.manifest = loaded.manifest
         self._model: CanSay = loaded.model
         self._text = loaded.manifest.text
-        self._tokenizers: dict[tuple[tuple[str, str], ...], Tokenizer] = {}
+        self.lexicon = Lexicon.of(lexicon)
+        self._tokenizers: dict[Lexicon, Tokenizer] = {}
         parameter = next(loaded.model.parameters(), None)
         self._device = parameter.device if parameter is not None else torch.device("cpu")
 
@@ -211,12 +159,14 @@ class Speaker:
         speaker: str | None = None,
         language: str | None = None,
         volume: float = 0.0,
-        lexicon: Mapping[str, str] | None = None,
+        lexicon: LexiconSource | None = None,
+        ssml: bool | None = None,
     ) -> Speech:
         """The text as speech; the same seed gives the same samples, None draws one.
 
         speed: factor, 2 = half as long. variation: 0 = the same sound every time, None = the model's own.
-        pause: seconds between sentences. volume: dB. lexicon: word -> IPA. Ranges: see SayOptions.
+        pause: seconds between sentences. volume: dB. Ranges: see SayOptions. lexicon: a mapping of word to IPA or
+        respelling, or lexicon files. ssml: whether the text is SSML; None = where it starts with `<speak`.
         Raises TextError for a text with nothing to speak or of more than 200,000 characters, BadInput for a value out
         of range, UnknownName for a speaker or language that does not exist.
         """
@@ -227,19 +177,22 @@ class Speaker:
                 f"text: {len(text):,} characters, {MAXIMUM_CHARACTERS:,} at most are spoken in memory: write it to "
                 "a file with moksori.pipeline.say.speak_to_file, or 'moksori say --file TEXT.txt -o OUT.flac'"
             )
-        options = SayOptions(speed, variation, pause, speaker, language, volume, lexicon or {})
+        options = SayOptions(speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon))
         seed = chosen_seed(seed)
+        texts = list(readings(text, language or self.manifest.language, ssml))
+        self.check(texts)
         samples: list[np.ndarray] = []
         words: list[Word] = []
-        position = 0
-        for piece in self.pieces(sentences(text, language or self.manifest.language), options, seed):
+        position, gap = 0, Gap()
+        for piece in self.pieces(texts, options, seed):
             start = position / self.sample_rate
             words += (Word(w.text, start + w.start_seconds, start + w.end_seconds) for w in piece.words)
             samples.append(piece.samples)
             position += len(piece.samples)
+            gap = gap.after(piece)
         if position == 0:
             raise nothing_to_say(text)
-        samples.append(self.silence(options.pause * EDGE_FACTOR))
+        samples.append(self.silence(gap.seconds_at_end(options.pause)))
         return Speech(np.concatenate(samples), self.sample_rate, words, seed, self.name, text)
 
     def pieces(
@@ -249,44 +202,64 @@ class Speaker:
 
         first: the number of the first of these sentences in the whole text; gap: the state before it.
         """
-        table = self.manifest.speakers
-        if options.speaker is not None and options.speaker not in self.speakers:
-            raise unknown_name("speaker", options.speaker, self.speakers)
-        index = table.index(options.speaker) if options.speaker in table else 0
-        tokenizer = self._tokenizer(options.lexicon)
         told: set[str] = set()
+        tokenizers: dict[str | None, Tokenizer] = {}
         for number, sentence in enumerate(texts, start=first):
-            encoded = tokenizer.encode(sentence.text, options.language)
+            voice = sentence.style.voice or options.speaker
+            if voice not in tokenizers:
+                tokenizers[voice] = self._tokenizer(options.lexicon, voice)
+            tokenizer, language = tokenizers[voice], sentence.style.language or options.language
+            tokenizer.check_sounds(sentence.text, language)
+            encoded = tokenizer.encode(sentence.text, language)
             for symbol in encoded.unknown:
                 if symbol not in told:
                     told.add(symbol)
                     logger.warning("%s does not know the symbol %r and leaves it out", self.name, symbol)
             if any(word.end_token > word.start_token for word in encoded.words):
-                silence = options.pause * (
-                    EDGE_FACTOR if not gap.started else PARAGRAPH_FACTOR if gap.paragraph else 1.0
-                )
-                piece = self._piece(number, sentence, encoded, index, silence, options, seed)
+                piece = self._piece(number, sentence, encoded, voice, gap.seconds(options.pause), options, seed)
             else:
                 piece = Piece(number, sentence, np.zeros(0, np.float32), (), spoken=False)
             yield piece
             gap = gap.after(piece)
 
+    def check(self, texts: Iterable[Sentence]) -> int:
+        """Reads texts through before anything is spoken; returns how many sentences they have.
+
+        Raises UnknownName for a voice that the model lacks; warns where the pitch is to shift and the model cannot.
+        """
+        shifted, count = False, 0
+        for sentence in texts:
+            count += 1
+            if sentence.style.voice is not None:
+                self._speaker_index(sentence.style.voice)
+            shifted = shifted or sentence.style.shift_semitones != 0.0
+        if shifted and not getattr(self._model, "takes_pitch", True):
+            logger.warning("%s cannot shift its pitch: <prosody pitch> has no effect", self.name)
+        return count
+
     def silence(self, seconds: float) -> Float[np.ndarray, " samples"]:
         """Zeros."""
         return np.zeros(round(seconds * self.sample_rate), np.float32)
 
-    def _tokenizer(self, lexicon: Mapping[str, str]) -> Tokenizer:
-        key = tuple(sorted(lexicon.items()))
-        if key not in self._tokenizers:
-            self._tokenizers[key] = Tokenizer(self._text, lexicon)
-        return self._tokenizers[key]
+    def _tokenizer(self, lexicon: Lexicon, voice: str | None) -> Tokenizer:
+        """A tokenizer with the entries that hold for a voice."""
+        self._speaker_index(voice)
+        lexicon = (self.lexicon + lexicon).for_voice(self.name, voice or self.speakers[0])
+        if lexicon not in self._tokenizers:
+            self._tokenizers[lexicon] = Tokenizer(self._text, lexicon)
+        return self._tokenizers[lexicon]
+
+    def _speaker_index(self, voice: str | None) -> int:
+        if voice is not None and voice not in self.speakers:
+            raise unknown_name("speaker", voice, self.speakers)
+        return self.manifest.speakers.index(voice) if voice in self.manifest.speakers else 0
 
     def _piece(
         self,
         number: int,
         sentence: Sentence,
         encoded: Encoded,
-        speaker: int,
+        voice: str | None,
         silence: float,
         options: SayOptions,
         seed: int,
@@ -295,11 +268,13 @@ class Speaker:
             tokens=torch.from_numpy(encoded.tokens)[None].to(self._device),
             stress=torch.from_numpy(encoded.stress)[None].to(self._device),
             token_lengths=torch.tensor([len(encoded.tokens)], device=self._device),
-            speaker=torch.tensor([speaker], device=self._device),
+            speaker=torch.tensor([self._speaker_index(voice)], device=self._device),
         )
+        style = sentence.style
+        speed = min(max(options.speed * style.rate, SLOWEST), FASTEST)
         generator = sentence_generator(seed, number, self._device)
         with torch.inference_mode():
-            spoken = self._model.say(batch, SayControls(options.variation, options.speed), generator)
+            spoken = self._model.say(batch, SayControls(options.variation, speed, style.shift_semitones), generator)
         length = int(spoken.waveform_lengths[0])
         samples = spoken.waveform[0, :length].float().cpu().numpy()
         if not np.isfinite(samples).all():
@@ -314,29 +289,10 @@ class Speaker:
             Word(w.text, offset + float(borders[w.start_token]), offset + float(borders[w.end_token]))
             for w in encoded.words
         )
-        if options.volume_db != 0.0:
-            samples = samples * np.float32(10.0 ** (options.volume_db / 20.0))
+        if (volume_db := options.volume_db + style.volume_db) != 0.0:
+            samples = samples * np.float32(10.0 ** (volume_db / 20.0))
         samples = np.clip(samples, -1.0, 1.0).astype(np.float32)
         return Piece(number, sentence, np.concatenate([before, samples]), words, spoken=True)
-
-
-def sentences(text: str | TextIO, language: str = "en-us") -> Iterator[Sentence]:
-    """The sentences of a text or of an open text file, read as they are asked for; blank lines end paragraphs.
-
-    language: decides which abbreviations do not end a sentence.
-    """
-    file = io.StringIO(text) if isinstance(text, str) else text
-    lines = iter(lambda: file.readline(_LINE_CHARACTERS), "")
-    for blank, paragraph in itertools.groupby(lines, key=lambda line: not line.strip()):
-        if blank:
-            continue
-        previous: str | None = None
-        for sentence in split_sentences(paragraph, language):
-            if previous is not None:
-                yield Sentence(previous)
-            previous = sentence
-        if previous is not None:
-            yield Sentence(previous, ends_paragraph=True)
 
 
 def sentence_generator(seed: int, index: int, device: torch.device | str = "cpu") -> torch.Generator:

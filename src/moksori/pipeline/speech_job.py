@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Float
 
 from moksori.errors import BadInput
-from moksori.pipeline.speaker import Gap, Piece, Sentence, Word
+from moksori.pipeline.sentences import Gap, Piece, Sentence, Word
+from moksori.text.markup import Style
 
 VERSION = 1
 _BLOCK_SAMPLES = 2**16
@@ -98,9 +99,10 @@ class SpeechJob:
 
     def key(self, sentence: Sentence) -> str:
         """Identifies a sentence at its place: the text before it is the `gap` and the sentence's number."""
-        return hashlib.sha256(
-            f"{int(sentence.ends_paragraph)}{sentence.text}".encode("utf-8", "surrogatepass")
-        ).hexdigest()[:16]
+        said = f"{int(sentence.ends_paragraph)}{sentence.text}"
+        if sentence.style != Style() or sentence.pause_seconds is not None:
+            said += f"\0{sentence.style}{sentence.pause_seconds}"
+        return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def keep(self, count: int) -> None:
         """Forgets all sentences after the first `count`."""
@@ -121,6 +123,7 @@ class SpeechJob:
             "samples": samples,
             "started": gap.started,
             "paragraph": gap.paragraph,
+            "pause_seconds": gap.pause_seconds,
             "words": words,
         }
         end = self._append(line)
@@ -168,9 +171,8 @@ class SpeechJob:
         for line in iter(self._file.readline, b""):
             try:
                 entry = json.loads(line) if line.endswith(b"\n") else {}
-                item = Done(
-                    entry["key"], entry["samples"], Gap(entry["started"], entry["paragraph"]), self._file.tell()
-                )
+                gap = Gap(entry["started"], entry["paragraph"], entry["pause_seconds"])
+                item = Done(entry["key"], entry["samples"], gap, self._file.tell())
             except (ValueError, KeyError, TypeError):
                 break  # the line that was being written when the process died
             if item.samples > available:

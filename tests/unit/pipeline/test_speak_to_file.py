@@ -263,7 +263,7 @@ def test_a_device_is_no_output_file(voice):
 def test_lexicon_files(tmp_path):
     path = tmp_path / "words.tsv"
     path.write_text("# mine\nmoksori\tmˈoʊksoʊɹi\n\nGIF=dʒˈɪf\n")
-    assert say.read_lexicon(path) == {"moksori": "mˈoʊksoʊɹi", "GIF": "dʒˈɪf"}
+    assert say.read_lexicon(path) == say.Lexicon.of({"moksori": "mˈoʊksoʊɹi", "GIF": "dʒˈɪf"})
     path.write_text("moksori\tx\njust a word\n")
     with pytest.raises(TextError, match=r"words.tsv:2: 'just a word': expected a word, a tab"):
         say.read_lexicon(path)
