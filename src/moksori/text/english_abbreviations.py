@@ -130,7 +130,7 @@ ABBREVIATIONS: tuple[Rule, ...] = (
     rule(r"(?<![\w./])(?:w/o?(?= \w)|and/or\b)|(?<=\w )vs(?= \w)", _say_unmarked),
     rule(r"(?<!\w)(\d{1,5} [A-Z][a-z]{1,20} )(St|Dr)\b\.?(?! [A-Z][a-z]+ [A-Z])", _say_street),
     rule(r"(?<![\w.'])(Mr|Mrs|Ms|Dr|Prof|St)(?:\.(?=\s?[A-Z\[])|(?= [A-Z]))", _say_title),
-    rule(rf"(?<![\w.'])({one_of(_TITLES).title()})\.(?= [A-Z])", _say_title),
+    rule(rf"(?<![\w.'])({one_of(_TITLES).title()})\.(?= (?:(?:and|or|&) )?[A-Z])", _say_title),
     rule(r"\b([A-Z][\w']{0,30} )(St|Dr)\.(?= [a-z]|[,;]|$)", _say_street),
     rule(rf"(?<![\w.'])({one_of(_ENDINGS)})\.(?![\w.])", _say_ending, re.IGNORECASE),
     rule(r"\b([Pp]ages? |(?<![\w.'])pp?\. ?)([ivxlc]{1,8})\b(?!')", _say_small_page),

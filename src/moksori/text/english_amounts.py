@@ -136,7 +136,8 @@ def _say_code(match: re.Match[str], language: str) -> str:
 
 
 def _say_cents(match: re.Match[str], language: str) -> str:
-    return f"{numbers.cardinal(match[1], language)} {'cent' if match[1] == '1' else 'cents'}"
+    single = match[1] == "1" or is_adjective(match)
+    return f"{numbers.cardinal(match[1], language)} {'cent' if single else 'cents'}"
 
 
 def _say_percent(match: re.Match[str], language: str) -> str:

@@ -124,7 +124,7 @@ def _apart(match: re.Match[str], spoken: str) -> str:
 
 
 TELEPHONES: tuple[Rule, ...] = (
-    rule(r"(?<![\w.+])\+\d{1,3}(?:[ .-]\(?\d{1,4}\)?){2,6}(?![\w-]|[.,]\d)", _say_telephone),
+    rule(r"(?<![\w.+])\+\d{1,3}(?:[ .-]\(?\d{1,8}\)?){2,6}(?![\w-]|[.,]\d)", _say_telephone),
     rule(r"(?<!\w)(?:\d-)?\(\d{3}\) ?\d{3}[-. ]\d{4}(?![\w-])", _say_telephone),
     rule(r"(?<![\w.,/-])\d{3}\.\d{3}\.\d{4}(?![\w-]|[.,]\d)", _say_telephone),
     rule(r"(?<![\w.,/-])0\d{2,4} \d{3,4} \d{3,4}(?![\w-]|[.,]\d)", _say_telephone),
