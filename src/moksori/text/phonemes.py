@@ -72,16 +72,15 @@ class _Group:
 class Phonemizer:
     """Phones of one language.
 
-    language: an espeak voice (`en-us`, `de`, `nl`, `ko`, ...). lexicon: word -> IPA, before espeak; case is ignored.
+    language: an espeak voice (`en-us`, `de`, `nl`, `ko`, ...).
     Raises MissingExtra without the espeak extra and UnknownName for a language that espeak lacks, on first use.
     """
 
-    def __init__(self, language: str, lexicon: Mapping[str, str] | None = None) -> None:
+    def __init__(self, language: str) -> None:
         self.language = _ALIASES.get(language, language)
-        self.lexicon = {word.casefold(): ipa for word, ipa in (lexicon or {}).items()}
 
     def phonemize(self, normalized: str) -> tuple[SpokenWord | Pause, ...]:
-        """Words and what stands between them, in order; `[[...]]` holds raw phonemes. Empty for text without words."""
+        """Words and what stands between them, in order; `[[...]]` as in text.inline. Empty for text without words."""
         items: list[SpokenWord | Pause] = []
         pending: list[tuple[str, str | None]] = []
 
@@ -100,7 +99,7 @@ class Phonemizer:
             parts = _PUNCTUATION_RUN.split(text)
             for index, part in enumerate(parts):
                 if index % 2 == 0:
-                    pending.extend((word, self.lexicon.get(word.casefold())) for word in _words(part))
+                    pending.extend((word, None) for word in _words(part))
                     if not pending and part.isspace():
                         _append_space(items)
                 else:
