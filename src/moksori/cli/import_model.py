@@ -46,4 +46,7 @@ def export(
     """
     from moksori.pipeline.import_model import export_model
 
-    typer.echo(f"{export_model(name, output, layout)}: written as {layout}")
+    made = export_model(name, output, layout)
+    typer.echo(f"{made.folder}: written as {layout}")
+    for note in made.notes:
+        typer.echo(f"note: {note}")

@@ -30,11 +30,12 @@ class Layout:
     """One format. Both functions raise CheckpointError with a remedy for files or models that do not fit.
 
     name: as in `--format`. recognises: whether a path looks like it; opens no pickle. read: the model of a path.
-    write: fills a new, empty folder with a model in this format; None where it can only be read.
+    write: fills a new, empty folder with a model in this format and returns what it has lost, a line each; None where
+    the format can only be read.
     """
 
     name: str
     title: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path], Imported]
-    write: Callable[[Loaded, Path], None] | None = None
+    write: Callable[[Loaded, Path], tuple[str, ...]] | None = None

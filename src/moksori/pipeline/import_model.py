@@ -47,7 +47,15 @@ def import_model(source: str | Path, target: str | Path, layout: str | None = No
     return ImportedModel(target, chosen.name, manifest, found.discriminators is not None, found.notes)
 
 
-def export_model(name: str | Path, target: str | Path, layout: str) -> Path:
+@dataclass(frozen=True)
+class ExportedModel:
+    """A folder in another project's format; notes: what that has no place for, a line each."""
+
+    folder: Path
+    notes: tuple[str, ...]
+
+
+def export_model(name: str | Path, target: str | Path, layout: str) -> ExportedModel:
     """Writes a model in another project's format, into a folder that does not exist yet or is empty.
 
     name: as `--voice` takes it. layout: one of `writable_layouts`. The folder appears whole or not at all.
@@ -64,11 +72,11 @@ def export_model(name: str | Path, target: str | Path, layout: str) -> Path:
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         staging.chmod(0o755)  # mkdtemp makes it private
-        chosen.write(loaded, staging)
+        notes = chosen.write(loaded, staging)
         os.replace(staging, target)  # noqa: PTH105 (as in models.checkpoint)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return target
+    return ExportedModel(target, notes)
 
 
 def readable_layouts() -> tuple[str, ...]:

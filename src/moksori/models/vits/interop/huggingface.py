@@ -16,6 +16,7 @@ from moksori.models.interop import Imported, Layout
 from moksori.models.vits.config import HifiganConfig, VitsConfig
 from moksori.models.vits.interop.reading import (
     DURATION_NOISE,
+    MAXIMUM_TABLE,
     assembled,
     checked_config,
     manifest,
@@ -206,6 +207,8 @@ def _text(folder: Path, settings: Mapping[str, Any]) -> TextConfig:
     if not all(isinstance(index, int) and index >= 0 for index in vocabulary.values()):
         raise CheckpointError(f"{vocabulary_path}: expected a table of symbols and ids: copy it again")
     count = number(settings, "vocab_size", len(vocabulary), folder)
+    if not 0 < count <= MAXIMUM_TABLE:
+        raise CheckpointError(f"{folder}: vocab_size {count}: expected 1 to {MAXIMUM_TABLE}: copy the model again")
     symbols = [""] * count
     for symbol, index in vocabulary.items():
         if index < count:
@@ -246,8 +249,11 @@ def _tensors(folder: Path) -> dict[str, Any]:
     return tensors
 
 
-def write(loaded: Loaded, folder: Path) -> None:
-    """Fills a folder that `VitsModel.from_pretrained` reads; raises CheckpointError for what it has no place for."""
+def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
+    """Fills a folder that `VitsModel.from_pretrained` reads; raises CheckpointError for what it has no place for.
+
+    Returns what its tokenizer does otherwise than ours.
+    """
     from safetensors.torch import save_file
 
     model = loaded.model
@@ -273,6 +279,26 @@ def write(loaded: Loaded, folder: Path) -> None:
     }
     for name, value in files.items():
         (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    absent = loaded.manifest.absent
+    return (
+        *_text_notes(text),
+        *(f"the {part.replace('_', ' ')} holds zeros, as its source lacked it" for part in absent),
+    )
+
+
+def _text_notes(text: TextConfig) -> tuple[str, ...]:
+    """How far VitsTokenizer gives the ids that the model was trained with."""
+    wrong = {
+        "it has no start and end symbols": text.ends,
+        "it puts the symbol of id 0 between the others": text.blanks and text.blank != text.symbols[0],
+        "it puts blanks at both ends too": text.blanks and text.blank_places != "around",
+        "its symbols are single characters": text.mode == "phones",
+        "it asks espeak for American English": text.mode == "characters" and text.language != "en-us",
+    }
+    found = [problem for problem, present in wrong.items() if present]
+    if not found:
+        return ()
+    return (f"VitsTokenizer cannot make this voice's ids ({'; '.join(found)}): give the model ids from moksori's",)
 
 
 def hf_settings(model: Vits, name: str) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from moksori.text.tokenizer import TextConfig
 POSTERIOR = "posterior_encoder"
 DURATION_NOISE = 1.2
 """Our duration noise, in units of `variation`."""
+MAXIMUM_LAYERS = 256
+MAXIMUM_TABLE = 65536
+"""Rows of symbols and speakers, far above any known voice's."""
 _LANGUAGES = {"eng": "en-us", "en": "en-us", "deu": "de", "nld": "nl", "kor": "ko"}
 
 
@@ -49,6 +52,7 @@ def assembled(
     length_scale: the source's default; it is built in, so that speed 1 is as fast as there.
     Raises CheckpointError if tensors are missing, left over, of another shape or not finite.
     """
+    _refuse_endless(config, where)
     try:
         with torch.device("meta"):  # shapes alone, before settings can ask for any amount of memory
             own = Vits(config).state_dict()
@@ -82,6 +86,19 @@ def assembled(
     _stretch(model, length_scale, where)
     notes = ("no posterior encoder: the model speaks, but cannot convert or be trained on",) if absent else ()
     return Built(model, absent, notes)
+
+
+def _refuse_endless(config: VitsConfig, where: str) -> None:
+    """Settings are read before the weights are: none may ask for a million layers."""
+    counts = {
+        "text encoder layers": config.text_encoder.num_layers,
+        "posterior layers": config.posterior.num_layers,
+        "flow layers": config.flow.num_layers,
+        "couplings": config.flow.num_couplings,
+    }
+    for what, value in counts.items():
+        if not 0 < value <= MAXIMUM_LAYERS:
+            raise CheckpointError(f"{where}: {value} {what}: expected 1 to {MAXIMUM_LAYERS}: copy the model again")
 
 
 def _conditions(name: str) -> bool:
@@ -216,6 +233,8 @@ def speaker_names(names: Any, count: Any, where: "str | Path") -> tuple[str, ...
     if isinstance(count, bool) or not isinstance(count, int | None):
         raise CheckpointError(f"{where}: {count!r} speakers: expected a number")
     count = count or 0
+    if count > MAXIMUM_TABLE:
+        raise CheckpointError(f"{where}: {count} speakers: expected {MAXIMUM_TABLE} at most: copy the model again")
     if count <= 1:
         return ()
     known: dict[int, str] = {}
