@@ -9,12 +9,13 @@ files are made again.
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ _LOGGER = logging.getLogger(__name__)
 CACHE_VERSION = 1
 """Part of every key: raise it when the files' own form changes."""
 WORKERS = 2
+PROCESSES_FROM = 64
+"""Clips: with fewer, starting processes takes longer than they save."""
 
 Progress = Callable[[int, int], None]
 
@@ -199,22 +202,22 @@ def _tokens(cache: _Cache, utterances: Sequence[Utterance], text: TextConfig, re
 def _pitch(
     cache: _Cache, utterances: Sequence[Utterance], sound: Ragged, needs: SpeechNeeds, report: _Report
 ) -> Ragged:
-    def one(index: int) -> Float[np.ndarray, " frames"]:
-        samples = sound[index].astype(np.float32) / 32768.0
-        f0 = extract_f0(Waveform(samples, needs.sample_rate), needs.hop_length)
-        frames = len(samples) // needs.hop_length
-        return np.pad(f0[:frames], (0, max(frames - len(f0), 0))).astype(np.float32)
+    def make() -> Mapping[str, Ragged]:
+        one = partial(_frame_pitch, sample_rate=needs.sample_rate, hop_length=needs.hop_length)
+        clips = [sound[index] for index in range(len(utterances))]
+        return {"f0": Ragged.of(_parallel(one, clips, report, processes=len(clips) >= PROCESSES_FROM), np.float32)}
 
-    settings = {"sample_rate": needs.sample_rate, "hop_length": needs.hop_length}
-    found, cached = cache.get(
-        "f0",
-        settings,
-        cache.items,
-        lambda: {"f0": Ragged.of(_parallel(one, range(len(utterances)), report), np.float32)},
-    )
+    settings = {"sample_rate": needs.sample_rate, "hop_length": needs.hop_length, "tracker": "auto"}
+    found, cached = cache.get("f0", settings, cache.items, make)
     if cached:
         report.step(len(utterances))
     return found["f0"]
+
+
+def _frame_pitch(samples: np.ndarray, sample_rate: int, hop_length: int) -> Float[np.ndarray, " frames"]:
+    f0 = extract_f0(Waveform(samples.astype(np.float32) / 32768.0, sample_rate), hop_length)
+    frames = len(samples) // hop_length
+    return np.pad(f0[:frames], (0, max(frames - len(f0), 0))).astype(np.float32)
 
 
 def _durations(
@@ -239,8 +242,17 @@ def _durations(
     return found.astype(np.int64)
 
 
-def _parallel(one: Callable[[Any], np.ndarray], items: Sequence[Any], report: _Report) -> list[np.ndarray]:
-    with ThreadPoolExecutor(WORKERS) as pool:
+def _parallel(
+    one: Callable[[Any], np.ndarray], items: Sequence[Any], report: _Report, processes: bool = False
+) -> list[np.ndarray]:
+    """processes: for work that keeps the interpreter's lock; where forking is not offered, threads do it."""
+    pool: Executor
+    if processes and "fork" in multiprocessing.get_all_start_methods():
+        # Forked, since a spawned process would run a user's script again from its top. The children touch no torch.
+        pool = ProcessPoolExecutor(WORKERS, multiprocessing.get_context("fork"))
+    else:
+        pool = ThreadPoolExecutor(WORKERS)
+    with pool:
         try:
             results = []
             for result in pool.map(one, items):

@@ -94,7 +94,7 @@ def _pitches(
 ) -> dict[str, Float[np.ndarray, " frames"]]:
     def one(utterance: Utterance) -> Float[np.ndarray, " frames"]:
         waveform = read_utterance(utterance)
-        return extract_f0(waveform, round(HOP_SECONDS * waveform.sample_rate))
+        return extract_f0(waveform, round(HOP_SECONDS * waveform.sample_rate), method="fast")
 
     found = {}
     with ThreadPoolExecutor(workers) as pool:

@@ -59,7 +59,7 @@ def analyse(waveform: Waveform) -> SpeechFrames:
         padding = _MINIMUM_SAMPLES - len(waveform.samples)
         waveform = Waveform(np.pad(waveform.samples, (0, padding)), SAMPLE_RATE)
     waveform = trim_silence(waveform, keep_seconds=0.05)
-    f0 = extract_f0(waveform, HOP_LENGTH)
+    f0 = extract_f0(waveform, HOP_LENGTH, method="fast")
     centres = (np.arange(len(f0)) + 0.5) * HOP_LENGTH / SAMPLE_RATE
     power = pyworld.cheaptrick(waveform.samples.astype(np.float64), f0.astype(np.float64), centres, SAMPLE_RATE)
     return SpeechFrames(f0, mel_cepstrum(power, ORDER, warping_factor(SAMPLE_RATE)), waveform.duration_seconds)

@@ -112,12 +112,21 @@ def test_bad_values() -> None:
         extract_f0(Waveform(np.full(5000, np.nan, np.float32), RATE), HOP)
 
 
+def test_the_default_is_the_careful_tracker_and_fast_the_other() -> None:
+    pytest.importorskip("pyworld")
+    creak = harmonic(np.concatenate([np.full(9000, 180.0), np.full(4000, 85.0), np.full(9000, 210.0)]))
+    assert np.array_equal(extract_f0(creak, HOP), extract_f0(creak, HOP, method="harvest"))
+    assert np.array_equal(extract_f0(creak, HOP, method="fast"), extract_f0(creak, HOP, method="dio"))
+    assert not np.array_equal(extract_f0(creak, HOP), extract_f0(creak, HOP, method="fast"))
+
+
 def test_without_pyworld_comes_pyin(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("librosa")
     waveform = harmonic(np.full(8000, 130.0))
     expected = extract_f0(waveform, HOP, method="pyin")
     monkeypatch.setitem(sys.modules, "pyworld", None)
     assert np.array_equal(extract_f0(waveform, HOP), expected)
+    assert np.array_equal(extract_f0(waveform, HOP, method="fast"), expected)
     with pytest.raises(MissingExtra, match=r"moksori\[world\]"):
         extract_f0(waveform, HOP, method="harvest")
     monkeypatch.setitem(sys.modules, "librosa", None)

@@ -70,6 +70,13 @@ def test_the_second_time_everything_comes_from_the_cache(made, counted):
     assert seen[-1] == (12, 12)
 
 
+def test_processes_find_the_same_pitch_as_threads(made, monkeypatch):
+    threads = prepare(made.corpus, "train", NEEDS)
+    monkeypatch.setattr(features, "PROCESSES_FROM", 1)
+    monkeypatch.setattr(features, "CACHE_VERSION", 1000)  # nothing is found in the cache
+    assert same(threads, prepare(made.corpus, "train", NEEDS))
+
+
 def test_other_settings_have_their_own_cache(made, counted):
     prepare(made.corpus, "train", NEEDS)
     prepare(made.corpus, "train", SpeechNeeds(16000, 256, f0=True))
