@@ -1,7 +1,7 @@
 """What do the three decoders of VITS cost: seconds of work per second of sound, and parameters?
 
 Each decoder gets the same random latents (96 channels, 22.05 kHz) with random weights: cost does not depend on them.
-`hifigan` is the paper's V1; `istft` and `source_filter` are those of `vits/compact`.
+`hifigan` is the paper's V1; `istft` and `homomorphic` are those of `vits/compact`.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from common import best_of, finish, parser, start
 
-from moksori.models.vits.config import HifiganConfig, IstftConfig, SourceFilterConfig, VitsConfig
+from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig, VitsConfig
 from moksori.models.vits.decoders import Decoder, build_decoder
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     environment = start(chosen)
     torch.manual_seed(0)
     decoders: dict[str, Decoder] = {}
-    for kind in (SourceFilterConfig(), IstftConfig(), HifiganConfig()):
+    for kind in (HomomorphicConfig(), IstftConfig(), HifiganConfig()):
         config = VitsConfig(latent_channels=96, weight_norm=False, decoder=kind)
         decoders[kind.kind] = build_decoder(config).eval()
     mel = config.mel

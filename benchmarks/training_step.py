@@ -23,7 +23,6 @@ from common import finish, parser, start
 CYCLE = 2
 """Different batches that are repeated."""
 GAN = ("objective.adversarial_start=0",)
-OFF = ("objective.energy_repulsion=0",)
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ SETTINGS: dict[str, Setting] = {
     "search in the step": Setting(
         "whole utterances", ("objective.window_frames=null", "objective.alignment=search", "model.prior={kind: token}")
     ),
-    "one rendering": Setting("compact", OFF),
-    "istft decoder": Setting("one rendering", (*OFF, "model.decoder={kind: istft}")),
-    "hifigan decoder": Setting("one rendering", (*OFF, "model.decoder={kind: hifigan}")),
+    "two renderings": Setting("compact", ("objective.energy_repulsion=1",)),
+    "istft decoder": Setting("compact", ("model.decoder={kind: istft}",)),
+    "hifigan decoder": Setting("compact", ("model.decoder={kind: hifigan}",)),
     "slice 24": Setting("compact", ("objective.slice_frames=24",)),
     "slice 64": Setting("compact", ("objective.slice_frames=64",)),
     "batch 8": Setting("compact", batch_size=8),
@@ -62,6 +61,10 @@ SETTINGS: dict[str, Setting] = {
     "discriminators, 2 periods": Setting("discriminators", (*GAN, "objective.discriminators.periods=[2, 5]")),
     "discriminators, slice 24": Setting("discriminators", (*GAN, "objective.slice_frames=24")),
     "discriminators, two threads": Setting("discriminators", GAN, threads=2),
+    "discriminators, decoder only": Setting("discriminators", (*GAN, "objective.trained_parts=[decoder]")),
+    "discriminators, decoder only, two threads": Setting(
+        "discriminators", (*GAN, "objective.trained_parts=[decoder]"), threads=2
+    ),
 }
 
 

@@ -54,7 +54,7 @@ def train(
         typer.echo(f"taken over from {start_from}: {result.transferred.summary()}")
     typer.echo(f"{result.run}: {result.state.step} steps in {result.state.elapsed_seconds / 60:.1f} minutes")
     if result.model.is_dir():
-        typer.echo(f"model (best by validation): {result.model}")
+        typer.echo(f"model: {result.model}")
         typer.echo(f'speak with it: moksori say "Hello." --voice {result.model} -o hello.wav')
     typer.echo(f"curves, sounds and pictures: tensorboard --logdir {result.run / 'tensorboard'}")
 
@@ -68,8 +68,14 @@ class _Bars:
 
         self.console = Console(stderr=True)
         self.bars = Progress(
-            TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=self.console, disable=not self.console.is_terminal,
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
         )
         self.bars.start()
         self.task = self.bars.add_task("", total=None, note="", visible=False)

@@ -43,6 +43,17 @@ class Objective(nn.Module, ABC):
         """Optimizer name -> the parameters it steps."""
         return {"model": self.model.parameters()}
 
+    @property
+    def newest_is_best(self) -> bool:
+        """True where `validate` cannot tell which weights are best, as in an adversarial game: export the last."""
+        return False
+
+    def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
+        """Sets on weights that are about to be exported what gradients do not teach; changes `model` in place.
+
+        model: of the class of `self.model`, in evaluation mode. batches: training data.
+        """
+
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Data-dependent initialisation before the first step, such as feature statistics; not called on resume."""
 

@@ -1,5 +1,6 @@
 """Train a model on a corpus: one call from manifests to a model folder that speaks."""
 
+import copy
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -43,12 +44,14 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.6, 20.0
 VALIDATION_CLIPS = 40
+CALIBRATION_BATCHES = 6
 RUN_NAME = "run.json"
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run has come to. model: the folder of the best averaged weights, ready for `moksori say --voice`."""
+    """What a run has come to. model: the folder of the averaged weights, the best by
+    validation or, after an adversarial game, the newest; ready for `moksori say --voice`."""
 
     run: Path
     model: Path
@@ -99,7 +102,12 @@ def train(
     target = folder / "model"
     manifest = _manifest(config, found, text, needs)
 
+    batches = ExampleBatches(examples, needs, config.training.batch_size, config.training.seed)
+
     def export(averaged: nn.Module, state: TrainingState) -> None:
+        averaged = copy.deepcopy(averaged).eval()  # calibrated for speaking; training goes on with what it has learnt
+        device = next(averaged.parameters()).device
+        objective.calibrate(averaged, (batches.batch(index).to(device) for index in range(CALIBRATION_BATCHES)))
         described = manifest.model_copy(update={"steps": state.step})
         save_model(target, averaged, described, model_card(described), _discriminators(objective))
 
@@ -109,7 +117,7 @@ def train(
     listener.stage("training")
     result = fit(
         objective,
-        ExampleBatches(examples, needs, config.training.batch_size, config.training.seed),
+        batches,
         fixed_batches(validation, needs, config.training.batch_size),
         config.training,
         folder,
@@ -219,9 +227,7 @@ def _examples(
     if needs.durations:
         listener.stage("aligning")
         splits = [split for split in ("train", "valid") if split in corpus.splits and corpus.split(split)]
-        alignment = align(
-            corpus, needs, text, splits, assignments=aligner_assignments, progress=listener.progress
-        )
+        alignment = align(corpus, needs, text, splits, assignments=aligner_assignments, progress=listener.progress)
         durations = dict(alignment.durations)
         if alignment.too_short:
             logger.warning("%d recordings are too short for their text and left out", len(alignment.too_short))

@@ -53,7 +53,8 @@ class Watcher:
     """Callbacks of a run.
 
     on_step: for a progress bar. speak: renders fixed sentences with the averaged weights. on_best: is given the
-    averaged weights whenever they validate best, and at the end of a run without validation, to export them.
+    averaged weights to export whenever they validate best (at each validation where the objective's newest are its
+    best), and at the end of a run without validation.
     Of several processes only the first tells its watcher.
     """
 
@@ -207,6 +208,7 @@ def _periodic(
         best = measures["total"] < state.best_total
         if best:
             state.best_total, state.best_step = measures["total"], state.step
+        best = best or objective.newest_is_best
     if best or (ends and not validation):
         watcher.on_best(averaged.model, state)
     if config.speak_every and (state.step % config.speak_every == 0 or ends):

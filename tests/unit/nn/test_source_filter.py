@@ -1,11 +1,11 @@
-"""The pulse train against its harmonics one by one, its spectrum, its place in time; the levels of the excitation."""
+"""The pulse train against its harmonics one by one, its spectrum and place in time; levels; cepstral filters."""
 
 import math
 
 import numpy as np
 import torch
 
-from moksori.nn.source_filter import Excitation, pulse_train
+from moksori.nn.source_filter import CepstralFilter, Excitation, pulse_train
 
 RATE, HOP = 22050, 256
 
@@ -96,3 +96,31 @@ def test_equal_generators_give_equal_sources() -> None:
     )
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
+
+
+def test_a_cepstrum_makes_the_minimum_phase_filter_of_its_magnitude() -> None:
+    """Against the definition, and causal with the energy in front, as minimum phase is."""
+    layer = CepstralFilter(3, 20, 512, log_gain=-1.0)
+    states = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        layer.cepstrum.weight.mul_(10.0)
+        response = layer(states)
+        cepstrum = layer.cepstrum(states)
+    assert response.shape == (2, 257, 5)
+    omega = 2 * math.pi * torch.arange(257) / 512
+    exponent = sum(cepstrum[1, 2, k] * torch.exp(-1j * omega * k) for k in range(20))
+    torch.testing.assert_close(response[1, :, 2], exponent.exp().to(torch.complex64), rtol=1e-4, atol=1e-5)
+    impulse = torch.fft.irfft(response, n=512, dim=1)
+    assert float(impulse[:, 256:].abs().max()) < 1e-3 * float(impulse.abs().max())  # nothing before time 0
+    mirrored = torch.fft.irfft(response.abs().to(torch.complex64), n=512, dim=1).roll(256, 1)  # the zero-phase filter
+    early, late = (x[:, :20].square().sum(1) / x.square().sum(1) for x in (impulse, mirrored))
+    assert bool((early > late).all())
+
+
+def test_filters_start_flat_and_loud_ones_are_held() -> None:
+    layer = CepstralFilter(3, 20, 512, log_gain=-4.0)
+    flat = layer(torch.zeros(1, 1, 3))
+    torch.testing.assert_close(flat, torch.full_like(flat, math.exp(-4.0)))
+    with torch.no_grad():
+        layer.cepstrum.bias[0] = 50.0
+    assert float(layer(torch.zeros(1, 1, 3)).abs().max()) < 101.0

@@ -6,7 +6,7 @@ import pytest
 
 from moksori.config import load_preset, override
 from moksori.errors import ConfigError, UnknownName
-from moksori.models.vits.config import HifiganConfig, IstftConfig, SourceFilterConfig
+from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig
 from moksori.pipeline.run_config import DEFAULT_SENTENCES, run_config
 
 
@@ -46,10 +46,10 @@ def test_presets_inherit_and_leave_their_base_alone() -> None:
 
 
 def test_another_kind_replaces_its_section_whole() -> None:
-    assert isinstance(run_config("vits/tiny").model.decoder, SourceFilterConfig)
+    assert isinstance(run_config("vits/tiny").model.decoder, HomomorphicConfig)
     swapped = run_config("vits/tiny", ["model.decoder.kind=istft"]).model.decoder
     assert swapped == IstftConfig()  # the tiny widths were the other kind's
-    kept = run_config("vits/tiny", ["model.decoder.kind=source_filter", "model.decoder.num_layers=5"]).model.decoder
+    kept = run_config("vits/tiny", ["model.decoder.kind=homomorphic", "model.decoder.num_layers=5"]).model.decoder
     assert (kept.channels, kept.num_layers) == (32, 5)
     hifigan = run_config("vits/tiny", ["model.decoder={kind: hifigan, channels: 64}"]).model.decoder
     assert hifigan == HifiganConfig(channels=64)
@@ -65,7 +65,7 @@ def test_another_kind_replaces_its_section_whole() -> None:
         ("training.batch_size=none", r"setting training\.batch_size = 'none'"),
         ("training.batch_size=0", r"setting training\.batch_size = 0: .*greater than or equal to 1"),
         ("training.precision=fp8", r"setting training\.precision = 'fp8': .*'fp32'"),
-        ("model.decoder.kind=wavenet", r"model\.decoder.*'hifigan', 'istft', 'source_filter'"),
+        ("model.decoder.kind=wavenet", r"model\.decoder.*'hifigan', 'istft', 'homomorphic'"),
         ("model.mel.hop_length=300", r"model\.mel|model:"),
         ("model=5", r"setting model = 5: expected a section"),
         ("training=[1]", r"setting training = \[1\]: expected a section"),

@@ -146,6 +146,24 @@ def test_validation_sees_the_averaged_weights_and_the_best_is_exported(tmp_path,
     assert [p.name for p in checkpoints(tmp_path / "checkpoints")] == ["step-00000008", "step-00000012"]
 
 
+def test_where_validation_cannot_choose_the_newest_is_exported(tmp_path, line, line_batches, settings) -> None:
+    class Game(type(line())):
+        newest_is_best = True
+
+    objective, exported, calls = line(), [], []
+    objective.__class__ = Game
+
+    def rising(batch, generator=None):
+        calls.append(batch)
+        return {"total": torch.tensor(float(len(calls)))}
+
+    objective.validate = rising
+    watcher = Watcher(on_best=lambda model, state: exported.append(state.step))
+    result = fit(objective, line_batches, [line_batches.batch(500)], settings(max_steps=12), tmp_path, watcher)
+    assert exported == [4, 8, 12]
+    assert result.state.best_step == 4  # of the measure, for the record
+
+
 def test_without_validation_the_last_weights_are_exported(tmp_path, line, line_batches, settings) -> None:
     exported, spoken = [], []
     watcher = Watcher(

@@ -14,7 +14,7 @@ def _needs(config: VitsConfig, objective: VitsObjectiveConfig) -> SpeechNeeds:
         config.mel.sample_rate,
         config.mel.hop_length,
         durations=objective.alignment == "given",
-        f0=config.decoder.kind == "source_filter",
+        f0=config.decoder.kind == "homomorphic",
     )
 
 

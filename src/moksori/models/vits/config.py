@@ -99,18 +99,29 @@ class IstftConfig(Config):
     num_layers: int = 8
 
 
-class SourceFilterConfig(Config):
-    """The same body filtering a pulse train that follows F0, and noise, in the STFT domain."""
+class HomomorphicConfig(Config):
+    """Pulse train and noise, each through a filter given by its cepstrum (Liu et al. 2020)."""
 
-    kind: Literal["source_filter"] = "source_filter"
+    kind: Literal["homomorphic"] = "homomorphic"
     channels: int = 256
     inner_channels: int = 768
     num_layers: int = 8
+    rate: int = 2
+    """Filters per latent frame."""
+    n_fft: int = 512
+    """Of the filters: half the blur in time of the latents' own transform."""
+    fine_channels: int = 128
+    fine_inner_channels: int = 384
+    fine_layers: int = 2
+    """Width, inner width and number of the blocks at the filters' rate."""
+    pulse_quefrencies: int = 128
+    noise_quefrencies: int = 64
+    """Cepstral coefficients of each filter: how much detail over frequency it can have."""
     pitch_channels: int = 96
     pitch_layers: int = 3
 
 
-DecoderConfig = Annotated[HifiganConfig | IstftConfig | SourceFilterConfig, Field(discriminator="kind")]
+DecoderConfig = Annotated[HifiganConfig | IstftConfig | HomomorphicConfig, Field(discriminator="kind")]
 PriorConfig = Annotated[TokenPriorConfig | FramePriorConfig, Field(discriminator="kind")]
 
 
@@ -152,6 +163,21 @@ class VitsConfig(Config):
                 )
         if not (self.duration.stochastic or self.duration.deterministic):
             raise ValueError("duration.stochastic and duration.deterministic are both off: one is needed to speak")
+        return self
+
+    @model_validator(mode="after")
+    def _filters_fit(self) -> "VitsConfig":
+        decoder, hop = self.decoder, self.mel.hop_length
+        if not isinstance(decoder, HomomorphicConfig):
+            return self
+        if decoder.rate < 1 or hop % decoder.rate:
+            raise ValueError(f"decoder.rate {decoder.rate} does not divide mel.hop_length {hop}")
+        fine_hop, most = hop // decoder.rate, decoder.n_fft // 2
+        if decoder.n_fft < 2 * fine_hop or decoder.n_fft % 2:
+            raise ValueError(f"decoder.n_fft {decoder.n_fft} must be even and at least two hops of {fine_hop}")
+        counts = (decoder.pulse_quefrencies, decoder.noise_quefrencies)
+        if not all(0 < count <= most for count in counts):
+            raise ValueError(f"decoder quefrencies {counts[0]} and {counts[1]} must lie in 1 to n_fft / 2 = {most}")
         return self
 
     @property
@@ -203,9 +229,17 @@ class VitsObjectiveConfig(Config):
         "feature_matching": 1.0,
     }
     """`stft`, `pitch`, `voicing` may be added."""
+    stft_resolutions: tuple[tuple[int, int, int], ...] = ((512, 128, 512), (1024, 256, 1024), (2048, 512, 2048))
+    """(n_fft, hop_length, window_length) of the `stft` loss."""
+    posterior_temperature: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Of the posterior's noise in the decoder's latents. Speech is made with little noise in the prior, and a decoder
+    that goes on alone may learn on latents as clean. Where the posterior learns it must be 1: so the KL supposes."""
     energy_repulsion: float = 0.0
     """1 turns the spectral losses of a decoder with its own noise into the generalised energy distance."""
     discriminators: DiscriminatorConfig = DiscriminatorConfig()
+    match_spread: float = Field(default=0.0, ge=0.0, le=1.0)
+    """How far a homomorphic decoder's filters are scaled, before they are exported, to the spread that recordings have:
+    0 not at all, 1 all the way."""
     adversarial_start: int | None = 0
     """First step with the discriminators; None: never."""
     head_start_steps: int = 0

@@ -1,4 +1,4 @@
-"""The decoders p(x|z), chosen by configuration: the paper's HiFi-GAN, an inverse STFT, and a source-filter one.
+"""The decoders p(x|z), chosen by configuration: the paper's HiFi-GAN, an inverse STFT, and a homomorphic one.
 
 All of them are called alike: latents, speaker vector, pitch (for those that take one), and how many renderings of
 the same latents with independent noise are wanted.
@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
-from moksori.models.vits.config import HifiganConfig, IstftConfig, SourceFilterConfig, VitsConfig
+from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig, VitsConfig
 from moksori.models.vits.pitch import Pitch, PitchPredictor
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.hifigan import HifiGanGenerator
 from moksori.nn.istft import InverseStft
 from moksori.nn.precision import full_precision
-from moksori.nn.source_filter import Excitation
+from moksori.nn.source_filter import CepstralFilter, Excitation
 
 
 class Decoder(nn.Module, ABC):
@@ -105,11 +105,16 @@ class IstftDecoder(Decoder):
         return waveform.expand(renderings, -1, -1)
 
 
-class SourceFilterDecoder(Decoder):
-    """Filters a pulse train and white noise in the STFT domain: S = E exp(a_h + j phi) + N exp(a_n), per bin and frame.
+class HomomorphicDecoder(Decoder):
+    """A pulse train and white noise, each through a filter that the network gives by its cepstrum.
 
-    The harmonics are thus exact from the first step on, and the body only learns filters, as in
-    Wang et al. 2019 ("Neural source-filter waveform models") and Engel et al. 2020 (DDSP).
+    Liu, Chen, Yu 2020, "Neural homomorphic vocoder". A real cepstrum c makes a minimum-phase filter, as the vocal
+    tract nearly is: log H(w) = sum_k c_k exp(-jwk). Few coefficients make it smooth over frequency, so that harmonics
+    are the source's alone. Filters come `rate` times per latent frame, over a shorter window than the latents' own
+    transform: at hop 256 and 1024 bins even the true envelope sounds blurred (docs/families/vits.md).
+
+    The pulses never stop: where speech is unvoiced, the network turns their filter down. A voicing decision that gates
+    them was wrong in one frame of eight.
     """
 
     takes_pitch = True
@@ -117,28 +122,28 @@ class SourceFilterDecoder(Decoder):
 
     def __init__(
         self,
-        config: SourceFilterConfig,
+        config: HomomorphicConfig,
         latent_channels: int,
         condition_channels: int,
         sample_rate: int,
-        n_fft: int,
         hop_length: int,
     ) -> None:
         super().__init__()
+        self.config, fine = config, config.fine_channels
         self.body = ConvNeXtStack(
-            latent_channels + 2,
+            latent_channels + 1,
             config.channels,
             config.inner_channels,
             config.num_layers,
             condition_channels=condition_channels,
         )
-        bins = n_fft // 2 + 1
-        self.head = nn.Linear(config.channels, 3 * bins)
-        nn.init.trunc_normal_(self.head.weight, std=0.02)
-        with torch.no_grad():  # start quiet: speech lies 20 to 80 dB under a full-scale harmonic
-            self.head.bias.copy_(torch.cat([torch.full((bins,), -4.0), torch.zeros(bins), torch.full((bins,), -5.0)]))
-        self.excitation = Excitation(sample_rate, n_fft, hop_length)
-        self.istft = InverseStft(n_fft, hop_length)
+        self.refine = nn.Linear(config.channels, config.rate * fine)
+        self.fine_body = ConvNeXtStack(fine, fine, config.fine_inner_channels, config.fine_layers)
+        self.pulse_filter = CepstralFilter(fine, config.pulse_quefrencies, config.n_fft, log_gain=-4.0)
+        self.noise_filter = CepstralFilter(fine, config.noise_quefrencies, config.n_fft, log_gain=-5.0)
+        hop = hop_length // config.rate
+        self.excitation = Excitation(sample_rate, config.n_fft, hop)
+        self.istft = InverseStft(config.n_fft, hop)
         self.pitch_predictor = PitchPredictor(
             latent_channels, config.pitch_channels, config.pitch_layers, condition_channels
         )
@@ -154,18 +159,20 @@ class SourceFilterDecoder(Decoder):
     ) -> Float[Tensor, "renderings batch samples"]:
         if pitch is None:
             pitch = self.pitch_predictor.predict(z, mask, condition)
+        fine_pitch = pitch.finer(self.config.rate)
+        frames = fine_pitch.log_f0.shape[1]
         with full_precision(z.device.type):
-            pulses = self.excitation.pulses(pitch.log_f0.exp(), pitch.voicing, generator)
-            noises = [
-                self.excitation.noise(z.shape[0], z.shape[2], z.device, generator) for _ in range(renderings)
-            ]
-        features = torch.stack([pitch.log_f0 - 5.3, pitch.voicing], dim=1).to(z.dtype)
-        hidden = self.body(torch.cat([z, features], dim=1), mask, condition)
+            pulses = self.excitation.pulses(fine_pitch.log_f0.exp(), torch.ones_like(fine_pitch.log_f0), generator)
+            noises = [self.excitation.noise(z.shape[0], frames, z.device, generator) for _ in range(renderings)]
+        features = (pitch.log_f0 - 5.3).unsqueeze(1).to(z.dtype)
+        hidden = self.refine(self.body(torch.cat([z, features], dim=1), mask, condition).transpose(1, 2))
+        fine_mask = None if mask is None else mask.repeat_interleave(self.config.rate, dim=2)
+        hidden = self.fine_body(hidden.unflatten(2, (self.config.rate, -1)).flatten(1, 2).transpose(1, 2), fine_mask)
         with full_precision(z.device.type):
-            harmonic, phase, noisy = self.head(hidden.float().transpose(1, 2)).transpose(1, 2).chunk(3, dim=1)
-            voiced = pulses * torch.polar(harmonic.clamp(max=4.6).exp(), phase)
-            gain = noisy.clamp(max=4.6).exp()
-            return torch.stack([self.istft(voiced + noise * gain) for noise in noises])
+            hidden = hidden.float().transpose(1, 2)
+            voiced = pulses * self.pulse_filter(hidden)
+            noise_response = self.noise_filter(hidden)
+            return torch.stack([self.istft(voiced + noise * noise_response) for noise in noises])
 
 
 def build_decoder(config: VitsConfig) -> Decoder:
@@ -176,5 +183,5 @@ def build_decoder(config: VitsConfig) -> Decoder:
             return HifiganDecoder(config.decoder, latent, condition)
         case IstftConfig():
             return IstftDecoder(config.decoder, latent, condition, mel.n_fft, mel.hop_length)
-        case SourceFilterConfig():
-            return SourceFilterDecoder(config.decoder, latent, condition, mel.sample_rate, mel.n_fft, mel.hop_length)
+        case HomomorphicConfig():
+            return HomomorphicDecoder(config.decoder, latent, condition, mel.sample_rate, mel.hop_length)

@@ -5,6 +5,7 @@ through posterior and flow, 32-frame slices through the decoder. The compact pre
 and windows for everything, which is several times cheaper per step.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,8 +21,10 @@ from moksori.losses.kl import flow_kl
 from moksori.losses.stft import SpectralDistance, energy_distance
 from moksori.models.contract import Objective, Update
 from moksori.models.vits.config import DiscriminatorConfig, VitsObjectiveConfig
+from moksori.models.vits.decoders import HomomorphicDecoder
 from moksori.models.vits.model import Frames, Vits
 from moksori.models.vits.pitch import Pitch, pitch_from_f0
+from moksori.models.vits.spread import match_spread
 from moksori.models.vits.text_encoder import EncodedText
 from moksori.nn.alignment import gaussian_scores, monotonic_durations
 from moksori.nn.discriminators import (
@@ -32,7 +35,9 @@ from moksori.nn.discriminators import (
 )
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.masks import sequence_mask
-from moksori.types import SpeechBatch, TextBatch
+from moksori.types import SayControls, SpeechBatch, TextBatch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class VitsObjective(Objective):
         self.config = config
         adversarial = config.adversarial_start is not None
         self.discriminators = build_discriminators(config.discriminators) if adversarial else None
-        self.spectral = SpectralDistance()
+        self.spectral = SpectralDistance(config.stft_resolutions)
         parts = dict(model.named_children())
         for name in config.trained_parts:
             if name not in parts:
@@ -77,6 +82,11 @@ class VitsObjective(Objective):
         if config.alignment == "search" and model.frame_prior is not None:
             raise ConfigError("objective.alignment=search needs model.prior.kind=token: the search compares tokens")
         self.trained = config.trained_parts or tuple(parts)
+        if config.posterior_temperature < 1.0 and not self.decoder_only:
+            raise ConfigError(
+                f"objective.posterior_temperature {config.posterior_temperature} needs "
+                "objective.trained_parts=[decoder]: a posterior that learns draws with its full noise"
+            )
         for name, part in parts.items():
             part.requires_grad_(name in self.trained)
 
@@ -87,6 +97,38 @@ class VitsObjective(Objective):
             "text_encoder", "frame_prior", "flow", "posterior_encoder", "stochastic_duration", "deterministic_duration"
         }  # fmt: skip
         return not others & set(self.trained)
+
+    @property
+    def newest_is_best(self) -> bool:
+        """With discriminators: what they teach makes every distance to the recordings larger."""
+        return self.discriminators is not None
+
+    def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
+        """Gives a homomorphic decoder's filters the spread of the recordings, as it speaks the recordings' texts."""
+        assert isinstance(model, Vits)
+        decoder = model.decoder
+        strength = self.config.match_spread
+        if not strength or not isinstance(decoder, HomomorphicDecoder):
+            return
+        given = list(batches)
+        hop = model.hop_length
+
+        def real() -> Iterator[Tensor]:
+            for batch in given:
+                for waveform, frames in zip(batch.waveform, self._frame_lengths(batch), strict=True):
+                    yield waveform[: int(frames) * hop]
+
+        def render() -> Iterator[Tensor]:
+            for index, batch in enumerate(given):
+                draw = Generator(device=batch.waveform.device).manual_seed(index)
+                spoken = model.say(_text(batch), SayControls(), draw)
+                for waveform, length in zip(spoken.waveform, spoken.waveform_lengths, strict=True):
+                    yield waveform[: int(length)]
+
+        filters = (decoder.pulse_filter, decoder.noise_filter)
+        n_fft, fine_hop = decoder.config.n_fft, hop // decoder.config.rate
+        factor = match_spread(filters, real(), render, model.config.mel.sample_rate, n_fft, fine_hop, strength)
+        logger.info("spread of the filters scaled by %.2f on average, %.2f at most", factor.mean(), factor.max())
 
     def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
         groups: dict[str, Iterable[nn.Parameter]] = {"model": [p for p in self.model.parameters() if p.requires_grad]}
@@ -102,9 +144,7 @@ class VitsObjective(Objective):
         values, masks = [], []
         for batch in batches:
             mel = self.model.config.mel
-            magnitude = linear_spectrogram(
-                batch.waveform, mel.n_fft, mel.hop_length, mel.window_length, mel.epsilon
-            )
+            magnitude = linear_spectrogram(batch.waveform, mel.n_fft, mel.hop_length, mel.window_length, mel.epsilon)
             spectrogram = magnitude.log()
             masks.append(sequence_mask(self._frame_lengths(batch), spectrogram.shape[2])[:, 0].flatten())
             values.append(spectrogram.transpose(1, 2).flatten(0, 1))
@@ -114,7 +154,7 @@ class VitsObjective(Objective):
         stretch = self._stretch(batch, generator)
         condition = self.model.condition(batch.speaker)
         posterior = self.model.posterior(stretch.spectrogram, stretch.mask, condition)
-        z = posterior.sample(generator) * stretch.mask
+        z = posterior.sample(generator, self.config.posterior_temperature) * stretch.mask
         terms = {} if self.decoder_only else self._text_terms(batch, stretch, posterior, z, condition, step, generator)
         pitch = self._pitch(batch, stretch)
         if pitch is not None:
@@ -136,7 +176,7 @@ class VitsObjective(Objective):
         stretch = self._stretch(batch, generator)
         condition = self.model.condition(batch.speaker)
         posterior = self.model.posterior(stretch.spectrogram, stretch.mask, condition)
-        z = posterior.sample(generator) * stretch.mask
+        z = posterior.sample(generator, self.config.posterior_temperature) * stretch.mask
         terms = self._text_terms(batch, stretch, posterior, z, condition, 0, generator)
         pitch = self._pitch(batch, stretch)
         if pitch is not None:
@@ -268,7 +308,7 @@ class VitsObjective(Objective):
         if not self.model.decoder.takes_pitch:
             return None
         if batch.f0 is None:
-            raise ConfigError("a source-filter decoder needs F0 in the batch")
+            raise ConfigError("a decoder with a source needs F0 in the batch")
         pitch = pitch_from_f0(batch.f0)
         index = stretch.start.unsqueeze(1) + torch.arange(stretch.mask.shape[2], device=stretch.start.device)
         index = index.clamp(max=batch.f0.shape[1] - 1)

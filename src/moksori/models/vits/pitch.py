@@ -1,4 +1,4 @@
-"""The pitch of a latent sequence: what the source of the source-filter decoder follows."""
+"""The pitch of a latent sequence: what the source of the homomorphic decoder follows."""
 
 from dataclasses import dataclass
 
@@ -19,6 +19,14 @@ class Pitch:
 
     def shifted(self, semitones: float) -> "Pitch":
         return Pitch(self.log_f0 + semitones * (0.6931471805599453 / 12.0), self.voicing)
+
+    def finer(self, rate: int) -> "Pitch":
+        """`rate` frames for each one, interpolated linearly between frame centres."""
+        if rate == 1:
+            return self
+        both = torch.stack([self.log_f0, self.voicing], dim=1)
+        fine = nn.functional.interpolate(both, scale_factor=rate, mode="linear", align_corners=False)
+        return Pitch(fine[:, 0], fine[:, 1])
 
     def cut(self, start: int, stop: int) -> "Pitch":
         return Pitch(self.log_f0[:, start:stop], self.voicing[:, start:stop])

@@ -86,7 +86,7 @@ def test_copy_synthesis_keeps_the_length(decoder: str) -> None:
     assert copy.shape == (2, 20 * 256)
     again = made.reconstruct(waveform, torch.zeros(2, dtype=torch.int64), generator())
     assert torch.equal(copy, again)
-    if decoder != "source_filter":
+    if decoder != "homomorphic":
         means = [made.reconstruct(waveform, torch.zeros(2, dtype=torch.int64), temperature=0.0) for _ in range(2)]
         assert torch.equal(*means)
 
@@ -134,9 +134,10 @@ def test_the_source_follows_the_pitch_and_its_shift() -> None:
     made = model()
     steady = Pitch(torch.full((1, 60), math.log(200.0)), torch.ones(1, 60))
     with torch.no_grad():
-        made.decoder.head.weight.zero_()
-        made.decoder.head.bias.fill_(0.0)
-        made.decoder.head.bias[-513:] = -20.0  # no noise
+        for part, log_gain in ((made.decoder.pulse_filter, 0.0), (made.decoder.noise_filter, -20.0)):  # no noise
+            part.cepstrum.weight.zero_()
+            part.cepstrum.bias.zero_()
+            part.cepstrum.bias[0] = log_gain
         z = torch.zeros(1, 16, 60)
         for semitones, hertz in ((0.0, 200.0), (12.0, 400.0), (-7.0, 200.0 * 2 ** (-7 / 12))):
             waveform = made.decoder(z, None, None, steady.shifted(semitones), generator=generator())[0, 0]
@@ -162,7 +163,27 @@ def test_rates_must_multiply_to_the_hop() -> None:
         model("model.duration.stochastic=false", "model.duration.deterministic=false")
 
 
+def test_filters_come_finer_than_latents_but_fill_the_same_time() -> None:
+    base = model()
+    for rate, n_fft in ((1, 1024), (2, 512), (4, 512)):
+        made = model(f"model.decoder.rate={rate}", f"model.decoder.n_fft={n_fft}", "model.decoder.pulse_quefrencies=40")
+        z = torch.randn(1, 16, 12, generator=generator(1))
+        assert made.decoder(z, generator=generator()).shape == base.decoder(z, generator=generator()).shape
+    with pytest.raises(ConfigError, match=r"decoder.rate 3 does not divide mel.hop_length 256"):
+        model("model.decoder.rate=3")
+    with pytest.raises(ConfigError, match=r"quefrencies 300 and 64 must lie in 1 to n_fft / 2 = 256"):
+        model("model.decoder.pulse_quefrencies=300")
+
+
 # ---- pitch, places and frames ----
+
+
+def test_finer_pitch_lies_on_the_line_between_frames() -> None:
+    coarse = Pitch(torch.tensor([[5.0, 5.4, 5.2]]), torch.tensor([[0.0, 1.0, 1.0]]))
+    fine = coarse.finer(2)
+    torch.testing.assert_close(fine.log_f0, torch.tensor([[5.0, 5.1, 5.3, 5.35, 5.25, 5.2]]))
+    torch.testing.assert_close(fine.voicing, torch.tensor([[0.0, 0.25, 0.75, 1.0, 1.0, 1.0]]))
+    assert coarse.finer(1) is coarse
 
 
 def test_pitch_is_interpolated_in_the_log_and_held_at_the_ends() -> None:

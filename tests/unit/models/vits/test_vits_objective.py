@@ -217,6 +217,8 @@ def test_settings_that_contradict_each_other() -> None:
         objective("objective.loss_weights.mell=1.0")
     with pytest.raises(UnknownName, match="part of the model 'decoderr': did you mean 'decoder'"):
         objective("objective.trained_parts=[decoderr]")
+    with pytest.raises(ConfigError, match=r"posterior_temperature 0\.5 needs objective\.trained_parts=\[decoder\]"):
+        objective("objective.posterior_temperature=0.5")
     made = objective()
     data = batch(made)
     with pytest.raises(ConfigError, match="align the corpus first"):
@@ -233,6 +235,31 @@ def test_training_the_decoder_alone_leaves_the_rest() -> None:
     assert {"mel", "stft", "pitch", "voicing"} == set(update.terms)
     update.total().backward()
     assert all(p.grad is None for p in made.model.posterior_encoder.parameters())
+
+
+def test_a_decoder_alone_may_learn_on_cleaner_latents(monkeypatch) -> None:
+    heard = []
+    for temperature in (0.0, 1.0):
+        made = objective("objective.trained_parts=[decoder]", f"objective.posterior_temperature={temperature}")
+        monkeypatch.setattr(made.model.decoder, "forward", lambda z, *rest: heard.append(z) or torch.zeros(1, 3, 5120))
+        with torch.no_grad():
+            for seed in (1, 2):
+                cut_start = torch.Generator().manual_seed(seed)
+                list(made.updates(batch(made), 0, cut_start))
+    exact = objective("objective.trained_parts=[decoder]", "objective.posterior_temperature=0.0")
+    data = batch(exact)
+    with torch.no_grad():
+        stretch = exact._stretch(data, generator(1))
+        mean = exact.model.posterior(stretch.spectrogram, stretch.mask, None).mean
+    first = heard[0][0, :, heard[0].shape[2] // 2]
+    assert float((mean[0] - first.unsqueeze(1)).abs().amax(0).min()) < 1e-5  # a frame of the posterior's mean
+    noisy = heard[2][0, :, heard[2].shape[2] // 2]
+    assert float((mean[0] - noisy.unsqueeze(1)).abs().amax(0).min()) > 0.1
+
+
+def test_the_newest_of_an_adversarial_game_is_the_best() -> None:
+    assert not objective().newest_is_best
+    assert objective("objective.adversarial_start=0").newest_is_best
 
 
 def test_the_discriminators_game_and_its_head_start() -> None:

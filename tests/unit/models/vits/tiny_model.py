@@ -13,8 +13,8 @@ HIFIGAN = (
     "residual_kernel_sizes: [3], residual_dilations: [[1, 3]], residual_kind: 2}"
 )
 ISTFT = "model.decoder={kind: istft, channels: 32, inner_channels: 64, num_layers: 2}"
-SOURCE_FILTER = "model.decoder.num_layers=2"  # the preset's own
-DECODERS = {"hifigan": HIFIGAN, "istft": ISTFT, "source_filter": SOURCE_FILTER}
+HOMOMORPHIC = "model.decoder.num_layers=2"  # the preset's own
+DECODERS = {"hifigan": HIFIGAN, "istft": ISTFT, "homomorphic": HOMOMORPHIC}
 SEARCH = ("objective.alignment=search", "objective.window_frames=null", "model.prior={kind: token}")
 
 
