@@ -279,7 +279,11 @@ def _take_over(objective: Objective, start_from: str) -> TransferReport:
     """Weights, and discriminators where both sides have them, from a model's name or folder, or a run's folder."""
     exported = Path(start_from) / "model"
     folder = exported if (exported / CONFIG_NAME).is_file() else find_model(start_from)
-    report = transfer_weights(objective.model, read_weights(folder))
+    missing = read_manifest(folder).absent
+    if missing:
+        logger.warning("%s holds no %s, which starts from new weights", start_from, ", ".join(missing))
+    weights = {name: t for name, t in read_weights(folder).items() if name.split(".")[0] not in missing}
+    report = transfer_weights(objective.model, weights)
     if not report.whole:
         raise CheckpointError(
             f"--from {start_from}: no tensor fits; it is a {read_manifest(folder).family!r} model of another size"

@@ -111,6 +111,22 @@ def test_from_takes_over_what_fits(corpus: Path, whole: Path, tmp_path, monkeypa
         run(corpus, tmp_path / "aligner", preset="aligner/tiny", start_from=str(whole / "model"))
 
 
+def test_from_a_model_without_a_part_starts_that_part_anew(
+    corpus: Path, whole: Path, tmp_path, monkeypatch, caplog
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(whole / "model", bare)
+    config = json.loads((bare / "config.json").read_text(encoding="utf-8"))
+    (bare / "config.json").write_text(json.dumps(config | {"absent": ["posterior_encoder"]}), encoding="utf-8")
+    fit = module.fit
+    monkeypatch.setattr(module, "fit", lambda *given, **options: fit(*given, **options, pause_at=0))
+    result = run(corpus, tmp_path / "run", start_from=str(bare))
+    assert "holds no posterior_encoder, which starts from new weights" in caplog.text
+    assert result.transferred is not None
+    assert "text_encoder.embedding.weight" in result.transferred.whole
+    assert not any(name.startswith("posterior_encoder.") for name in result.transferred.whole)
+
+
 def test_equal_seeds_start_from_equal_weights() -> None:
     config = module.run_config("vits/tiny")
     before = torch.random.get_rng_state()

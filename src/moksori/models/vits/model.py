@@ -122,6 +122,11 @@ class Vits(nn.Module):
         """Samples per frame."""
         return self.config.mel.hop_length
 
+    @property
+    def takes_pitch(self) -> bool:
+        """Whether `shift_semitones` has an effect: only decoders with a source follow a pitch."""
+        return self.decoder.takes_pitch
+
     def condition(self, speaker: Int[Tensor, " batch"]) -> Float[Tensor, "batch condition 1"] | None:
         """The speaker vector g; None for a model of one speaker."""
         return None if self.speaker_embedding is None else self.speaker_embedding(speaker).unsqueeze(2)

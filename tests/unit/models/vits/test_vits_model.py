@@ -148,6 +148,7 @@ def test_the_source_follows_the_pitch_and_its_shift() -> None:
 
 
 def test_a_shift_moves_only_models_with_a_source() -> None:
+    assert [model(DECODERS[kind]).takes_pitch for kind in ("hifigan", "istft", "homomorphic")] == [False, False, True]
     made = model()
     plain, shifted = (
         made.say(text(), SayControls(variation=0.0, shift_semitones=s), generator(1)).waveform for s in (0.0, 5.0)
