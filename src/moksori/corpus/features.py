@@ -141,7 +141,7 @@ class _Cache:
     ) -> tuple[Mapping[str, Ragged], bool]:
         """The arrays, and whether they came from the cache; `content` lists whatever they depend on per utterance."""
         path = self.folder / f"{kind}-{_hash([CACHE_VERSION, settings])}" / f"{self.split}.safetensors"
-        key = _hash([CACHE_VERSION, settings, content, _front_end(kind)])
+        key = _hash([CACHE_VERSION, settings, content, front_end(kind)])
         stored = _load(path, key, self.count)
         if stored is not None:
             return stored, True
@@ -285,7 +285,7 @@ _PACKAGES = {
 
 
 @lru_cache
-def _front_end(kind: str) -> str:
+def front_end(kind: str) -> str:
     """A hash of the code that makes this kind: an update that changes a phoneme must not find the old ones."""
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent

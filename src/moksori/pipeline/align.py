@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from moksori.corpus.collate import collate
-from moksori.corpus.features import prepare
+from moksori.corpus.features import front_end, prepare
 from moksori.corpus.manifest import Corpus
 from moksori.errors import CorpusError
 from moksori.pipeline.batches import ExampleBatches
@@ -149,7 +149,8 @@ def _key(corpus: Corpus, splits: Sequence[str], model: Mapping[str, Any], traini
         for split in dict.fromkeys(("train", *splits))
         for u in corpus.split(split)
     ]
-    text = json.dumps([model, training, content], sort_keys=True, default=list)
+    # A text that is read otherwise by newer code has other tokens, which old durations do not fit.
+    text = json.dumps([model, training, content, front_end("tokens")], sort_keys=True, default=list)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 

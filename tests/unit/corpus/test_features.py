@@ -112,7 +112,7 @@ def test_a_changed_text_or_text_setting_gives_new_tokens(made, counted):
 
 def test_new_code_of_the_front_end_makes_the_cache_stale(made, counted, monkeypatch):
     prepare(made.corpus, "train", NEEDS)
-    monkeypatch.setattr(features, "_front_end", lambda kind: f"newer {kind}")
+    monkeypatch.setattr(features, "front_end", lambda kind: f"newer {kind}")
     prepare(made.corpus, "train", NEEDS)
     assert counted == {"read": 8, "f0": 8}
 

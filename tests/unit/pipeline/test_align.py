@@ -84,6 +84,14 @@ def test_a_second_call_reads_what_the_first_has_kept(made, monkeypatch) -> None:
     assert [p.suffix for p in (corpus.corpus.folder / "alignment").iterdir()] == [".safetensors"]
 
 
+def test_new_code_of_the_front_end_is_aligned_anew(made, monkeypatch) -> None:
+    settings = [made[0].corpus, ("train",), {}, ""]
+    before = module._key(*settings)
+    assert module._key(*settings) == before
+    monkeypatch.setattr(module, "front_end", lambda kind: f"newer {kind}")
+    assert module._key(*settings) != before
+
+
 def test_broken_or_other_settings_are_made_again(made, caplog) -> None:
     corpus, alignment = made
     few = (*QUICK, "training.max_steps=2")
