@@ -6,11 +6,9 @@ judges the recordings, WORLD's own resynthesis, and each grid. Needs pyworld, sp
 """
 
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from common import finish, parser, start
 
 from moksori.audio.f0 import Method, extract_f0
 from moksori.corpus.manifest import Corpus, read_utterance
+from moksori.evaluation.mcd import require_pyworld
 from moksori.evaluation.naturalness import Dnsmos
 from moksori.models.vits.pitch import pitch_from_f0
 from moksori.nn.istft import InverseStft
@@ -73,17 +72,9 @@ def _opinion(judge: Dnsmos, sounds: Sequence[np.ndarray]) -> dict[str, float]:
     return {key: round(float(np.mean([getattr(o, key) for o in found])), 3) for key in ("ovrl", "sig", "bak", "p808")}
 
 
-def _pyworld() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pyworld
-
-    return pyworld
-
-
 def _world(clip: np.ndarray) -> np.ndarray:
     """Analysis and synthesis by WORLD itself, every 5 ms."""
-    pyworld = _pyworld()
+    pyworld = require_pyworld()
     f0, times = pyworld.harvest(clip, RATE, 60.0, 500.0)
     envelope = pyworld.cheaptrick(clip, f0, times, RATE)
     return np.asarray(pyworld.synthesize(f0, envelope, pyworld.d4c(clip, f0, times, RATE), RATE))
@@ -93,7 +84,7 @@ def _through(grid: Grid) -> Callable[[np.ndarray], np.ndarray]:
     excitation, istft = Excitation(RATE, grid.n_fft, grid.hop), InverseStft(grid.n_fft, grid.hop)
 
     def system(clip: np.ndarray) -> np.ndarray:
-        pyworld = _pyworld()
+        pyworld = require_pyworld()
         frames = len(clip) // grid.hop
         f0 = extract_f0(Waveform(clip.astype(np.float32), RATE), grid.hop, method=grid.tracker)
         times = (np.arange(frames) + 0.5) * grid.hop / RATE

@@ -193,7 +193,6 @@ def pack(
     typer.echo(f"wrote {target}: {size:.1f} MiB of {audio} shards")
 
 
-
 def _print_counts(info: "CorpusInfo") -> None:
     from rich.console import Console
     from rich.table import Table

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import moksori
@@ -147,7 +147,9 @@ def test_a_terminal_as_stdin_is_not_waited_for(run, monkeypatch):
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=80))
-def test_any_text_ends_in_a_file_or_in_one_line(run, text):
+@example(text="-")
+def test_any_text_ends_in_a_file_or_in_one_line(run, monkeypatch, text):
+    feed(monkeypatch, b"")  # for the text "-"
     Path("x.wav").unlink(missing_ok=True)
     code, _, err = run("say", "-o", "x.wav", "--seed", 1, "--", text)
     assert code in (0, 2)

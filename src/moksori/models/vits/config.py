@@ -229,8 +229,6 @@ class VitsObjectiveConfig(Config):
         "feature_matching": 1.0,
     }
     """`stft`, `pitch`, `voicing` may be added."""
-    stft_resolutions: tuple[tuple[int, int, int], ...] = ((512, 128, 512), (1024, 256, 1024), (2048, 512, 2048))
-    """(n_fft, hop_length, window_length) of the `stft` loss."""
     posterior_temperature: float = Field(default=1.0, ge=0.0, le=1.0)
     """Of the posterior's noise in the decoder's latents. Speech is made with little noise in the prior, and a decoder
     that goes on alone may learn on latents as clean. Where the posterior learns it must be 1: so the KL supposes."""

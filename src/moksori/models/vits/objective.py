@@ -72,7 +72,7 @@ class VitsObjective(Objective):
         self.config = config
         adversarial = config.adversarial_start is not None
         self.discriminators = build_discriminators(config.discriminators) if adversarial else None
-        self.spectral = SpectralDistance(config.stft_resolutions)
+        self.spectral = SpectralDistance()
         parts = dict(model.named_children())
         for name in config.trained_parts:
             if name not in parts:

@@ -14,12 +14,11 @@ from moksori.models.pickles import read_pickle
 from moksori.models.vits.interop.official import (
     COUPLING,
     DETERMINISTIC,
-    DOUBLE_BLOCKS,
     POSTERIOR,
-    SINGLE_BLOCKS,
     SPLINE,
     STOCHASTIC,
     TEXT_ENCODER,
+    decoder,
 )
 from moksori.models.vits.interop.reading import (
     assembled,
@@ -40,13 +39,6 @@ from moksori.models.vits.interop.reading import (
 from moksori.models.vits.interop.tables import Row, discriminators, shape_of, within
 from moksori.text.tokenizer import TextConfig
 
-DECODER = (
-    Row("input", "conv_pre"),
-    Row("condition.projection", "cond_layer"),
-    Row("upsamplers.{i}", "ups.{i}"),
-    Row("blocks.{i}.plain.{k}", "resblocks.{i}.convs2.{k}"),
-    Row("output", "conv_post"),
-)
 TABLE = (
     *within("text_encoder", "text_encoder", TEXT_ENCODER),
     *within("posterior_encoder", "posterior_encoder", POSTERIOR),
@@ -61,7 +53,6 @@ TABLE = (
     Row("stochastic_duration.posterior_flow.affine.log_scale", "duration_predictor.post_flows.0.log_scale", "tensor"),
     *within("stochastic_duration.posterior_flow.splines.{i}", "duration_predictor.post_flows.{i+1}", SPLINE),
     *within("deterministic_duration", "duration_predictor", DETERMINISTIC),
-    *within("decoder.generator", "waveform_decoder", DECODER),
     Row("speaker_embedding", "emb_g"),
 )
 FIXED = {
@@ -77,8 +68,7 @@ _TRAINING_ONLY = ("disc.", "audio_transform.", "speaker_manager.", "language_man
 
 def table(residual_kind: int) -> tuple[Row, ...]:
     """All rows, for a decoder with the blocks of HiFi-GAN V1 (1) or V3 (2)."""
-    blocks = DOUBLE_BLOCKS if residual_kind == 1 else SINGLE_BLOCKS
-    return (*TABLE, *within("decoder.generator", "waveform_decoder", blocks))
+    return (*TABLE, *decoder("waveform_decoder", "cond_layer", residual_kind))
 
 
 def read(path: Path) -> Imported:

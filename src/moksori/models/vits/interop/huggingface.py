@@ -14,6 +14,7 @@ from moksori.errors import CheckpointError
 from moksori.models.checkpoint import Loaded
 from moksori.models.interop import Imported, Layout
 from moksori.models.vits.config import HifiganConfig, VitsConfig
+from moksori.models.vits.interop.official import WAVENET
 from moksori.models.vits.interop.reading import (
     DURATION_NOISE,
     MAXIMUM_TABLE,
@@ -33,11 +34,6 @@ from moksori.models.vits.interop.tables import Row, give, within
 from moksori.models.vits.model import Vits
 from moksori.text.tokenizer import TextConfig
 
-WAVENET = (
-    Row("gates.{k}", "in_layers.{k}"),
-    Row("residual_skips.{k}", "res_skip_layers.{k}"),
-    Row("condition.projection", "cond_layer"),
-)
 SEPARABLE = (
     Row("depthwise.{k}", "convs_dilated.{k}"),
     Row("pointwise.{k}", "convs_pointwise.{k}"),

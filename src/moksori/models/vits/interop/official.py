@@ -81,15 +81,24 @@ DETERMINISTIC = (
     Row("projection", "proj"),
     Row("condition.projection", "cond"),
 )
-DECODER = (
-    Row("input", "conv_pre"),
-    Row("condition.projection", "cond"),
-    Row("upsamplers.{i}", "ups.{i}"),
-    Row("blocks.{i}.plain.{k}", "resblocks.{i}.convs2.{k}"),
-    Row("output", "conv_post"),
-)
-DOUBLE_BLOCKS = (Row("blocks.{i}.dilated.{k}", "resblocks.{i}.convs1.{k}"),)
-SINGLE_BLOCKS = (Row("blocks.{i}.dilated.{k}", "resblocks.{i}.convs.{k}"),)
+
+
+def decoder(name: str, condition: str, residual_kind: int) -> tuple[Row, ...]:
+    """Rows of the decoder `name`, whose speaker layer is `condition`.
+
+    residual_kind: blocks of HiFi-GAN V1 (1) or V3 (2), as in `HifiganConfig`.
+    """
+    rows = (
+        Row("input", "conv_pre"),
+        Row("condition.projection", condition),
+        Row("upsamplers.{i}", "ups.{i}"),
+        Row("blocks.{i}.dilated.{k}", f"resblocks.{{i}}.{'convs1' if residual_kind == 1 else 'convs'}.{{k}}"),
+        Row("blocks.{i}.plain.{k}", "resblocks.{i}.convs2.{k}"),
+        Row("output", "conv_post"),
+    )
+    return within("decoder.generator", name, rows)
+
+
 # Flips are entries of the authors' lists of flows, without weights.
 TABLE = (
     *within("text_encoder", "enc_p", TEXT_ENCODER),
@@ -103,14 +112,13 @@ TABLE = (
     Row("stochastic_duration.posterior_flow.affine.log_scale", "dp.post_flows.0.logs", "tensor"),
     *within("stochastic_duration.posterior_flow.splines.{i}", "dp.post_flows.{2i+1}", SPLINE),
     *within("deterministic_duration", "dp", DETERMINISTIC),
-    *within("decoder.generator", "dec", DECODER),
     Row("speaker_embedding", "emb_g"),
 )
 
 
 def table(residual_kind: int) -> tuple[Row, ...]:
     """All rows, for a decoder with the blocks of HiFi-GAN V1 (1) or V3 (2)."""
-    return (*TABLE, *within("decoder.generator", "dec", DOUBLE_BLOCKS if residual_kind == 1 else SINGLE_BLOCKS))
+    return (*TABLE, *decoder("dec", "cond", residual_kind))
 
 
 def structure(tensors: Mapping[str, Tensor], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
