@@ -27,21 +27,49 @@ def pulse_train(
     f0: Hz, positive in every frame (interpolate through unvoiced ones); between frame centres it is interpolated.
     voicing: 0 to 1. start_phase: of the fundamental, in periods. No gradient flows through a source.
     """
-    with torch.no_grad(), torch.autocast(f0.device.type, enabled=False):
-        samples = nn.functional.interpolate(
-            torch.stack([f0.float(), voicing.float()], dim=1),
-            scale_factor=hop_length,
-            mode="linear",
-            align_corners=False,
-        )
-        frequency, gate = samples[:, 0].clamp(min=1.0), samples[:, 1]
+    return PulseTrain(sample_rate, hop_length, start_phase)(f0, voicing)
+
+
+class PulseTrain:
+    """`pulse_train` in pieces: each call goes on with the phase at which the one before ended."""
+
+    def __init__(self, sample_rate: int, hop_length: int, start_phase: Float[Tensor, " batch"] | None = None) -> None:
+        self.sample_rate, self.hop_length = sample_rate, hop_length
+        self._start = None if start_phase is None else start_phase.double().unsqueeze(1)
+        self._past: Tensor | None = None  # periods of all samples so far, without the start
+
+    def __call__(
+        self,
+        f0: Float[Tensor, "batch frames"],
+        voicing: Float[Tensor, "batch frames"],
+        before: int = 0,
+        after: int = 0,
+    ) -> Float[Tensor, "batch samples"]:
+        """The samples of the next frames. The first `before` and the last `after` of those given are none of them: they
+        are neighbours to interpolate with."""
+        with torch.no_grad(), torch.autocast(f0.device.type, enabled=False):
+            samples = nn.functional.interpolate(
+                torch.stack([f0.float(), voicing.float()], dim=1),
+                scale_factor=self.hop_length,
+                mode="linear",
+                align_corners=False,
+            )
+            samples = samples[..., before * self.hop_length : samples.shape[2] - after * self.hop_length]
+            frequency, gate = samples[:, 0].clamp(min=1.0), samples[:, 1]
+            return self._harmonics(frequency, gate)
+
+    def _harmonics(self, frequency: Tensor, gate: Tensor) -> Tensor:
         # In float32 the phase of a long utterance would lose the upper harmonics.
-        period = frequency.double().div(sample_rate).cumsum(dim=1)
-        if start_phase is not None:
-            period = period + start_phase.double().unsqueeze(1)
+        step = frequency.double().div(self.sample_rate)
+        if self._past is not None:  # added before the sum, so that pieces round as the whole does
+            step[:, 0] += self._past
+        period = step.cumsum(dim=1)
+        self._past = period[:, -1]
+        if self._start is not None:
+            period = period + self._start
         # In [-pi, pi], where float32 is finest at 0: there the kernel is a quotient of two small numbers.
         phi = (2.0 * math.pi) * (period - period.round()).float()
-        count = (0.5 * sample_rate / frequency - 1.0).clamp(min=0.0)
+        count = (0.5 * self.sample_rate / frequency - 1.0).clamp(min=0.0)
         whole = count.floor()
         sine = torch.sin(0.5 * phi)
         tiny = sine.abs() < 1e-6
@@ -68,13 +96,29 @@ class Excitation(nn.Module):
         generator: Generator | None = None,
     ) -> Tensor:
         """Complex `[batch, bins, frames]` spectrum of the pulse train; the generator draws its start phase."""
-        start = torch.rand(f0.shape[0], generator=generator, device=f0.device)
-        train = pulse_train(f0, voicing, self.sample_rate, self.hop_length, start)
-        return self.stft(train) * self.pulse_scale
+        start = self.start_phase(f0.shape[0], f0.device, generator)
+        return self.pulse_spectrum(pulse_train(f0, voicing, self.sample_rate, self.hop_length, start))
 
     def noise(self, batch: int, frames: int, device: torch.device, generator: Generator | None = None) -> Tensor:
         """Complex `[batch, bins, frames]` spectrum of white Gaussian noise."""
-        samples = torch.randn(batch, frames * self.hop_length, generator=generator, device=device)
+        return self.noise_spectrum(self.noise_samples(batch, frames, device, generator))
+
+    def start_phase(self, batch: int, device: torch.device, generator: Generator | None = None) -> Tensor:
+        """Of the pulses' fundamental, in periods."""
+        return torch.rand(batch, generator=generator, device=device)
+
+    def noise_samples(
+        self, batch: int, frames: int, device: torch.device, generator: Generator | None = None
+    ) -> Tensor:
+        """White Gaussian noise `[batch, samples]`."""
+        return torch.randn(batch, frames * self.hop_length, generator=generator, device=device)
+
+    def pulse_spectrum(self, train: Float[Tensor, "batch samples"]) -> Tensor:
+        """Complex `[batch, bins, frames]` spectrum of a pulse train."""
+        return self.stft(train) * self.pulse_scale
+
+    def noise_spectrum(self, samples: Float[Tensor, "batch samples"]) -> Tensor:
+        """Complex `[batch, bins, frames]` spectrum of noise samples."""
         return self.stft(samples) * self.noise_scale
 
 

@@ -5,6 +5,7 @@ the same latents with independent noise are wanted.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -164,7 +165,19 @@ class HomomorphicDecoder(Decoder):
         with full_precision(z.device.type):
             pulses = self.excitation.pulses(fine_pitch.log_f0.exp(), torch.ones_like(fine_pitch.log_f0), generator)
             noises = [self.excitation.noise(z.shape[0], frames, z.device, generator) for _ in range(renderings)]
-        features = (pitch.log_f0 - 5.3).unsqueeze(1).to(z.dtype)
+        return self.filtered(z, mask, condition, pitch.log_f0, pulses, noises)
+
+    def filtered(
+        self,
+        z: Float[Tensor, "batch channels frames"],
+        mask: Bool[Tensor, "batch 1 frames"] | None,
+        condition: Float[Tensor, "batch condition 1"] | None,
+        log_f0: Float[Tensor, "batch frames"],
+        pulses: Tensor,
+        noises: Sequence[Tensor],
+    ) -> Float[Tensor, "renderings batch samples"]:
+        """The excitation through the filters; it comes as complex spectra `[batch, bins, frames * rate]`."""
+        features = (log_f0 - 5.3).unsqueeze(1).to(z.dtype)
         hidden = self.refine(self.body(torch.cat([z, features], dim=1), mask, condition).transpose(1, 2))
         fine_mask = None if mask is None else mask.repeat_interleave(self.config.rate, dim=2)
         hidden = self.fine_body(hidden.unflatten(2, (self.config.rate, -1)).flatten(1, 2).transpose(1, 2), fine_mask)
