@@ -100,7 +100,8 @@ def import_sources(
     """Imports the folders, merged into one corpus, into `target`.
 
     format_name: one of `importers.FORMATS` for all folders, None detects each. name, licence, language: of the corpus;
-    by default the target's name, what the sources say, and the house's language for its own corpora, else en-us.
+    by default the target's name, what the sources say, and each recording's own language: its row's, the house's for
+    its own corpora, else en-us.
     redo: throws away what an earlier import with other settings or sources left. workers: decoding threads.
     Raises CorpusError for a source that is missing or empty, a target that cannot be written or holds something else.
     """
@@ -128,7 +129,7 @@ def import_sources(
     ]
     if not todo and (target / "corpus.json").is_file():
         return ImportReport(read_info(target), 0, len(jobs), tuple(dropped))
-    parts, rule = _split(sources, jobs, done, header["language"])
+    parts, rule = _split(sources, jobs, done, language, header["language"])
     if not any(parts.values()):
         raise CorpusError(f"{folders[0]}: no recording could be imported; first reason: {dropped[0].reason}")
     write_dropped(target, dropped, "import")
@@ -335,9 +336,12 @@ def prepare_recording(waveform: Waveform, settings: ImportSettings) -> Waveform:
 
 
 def _split(
-    sources: Sequence[Source], jobs: Sequence[_Job], done: Mapping[str, _Finished], language: str
+    sources: Sequence[Source], jobs: Sequence[_Job], done: Mapping[str, _Finished], given: str | None, default: str
 ) -> tuple[dict[str, list[Utterance]], str]:
-    """Utterances by split, and how they were split, in words for `corpus.json`."""
+    """Utterances by split, and how they were split, in words for `corpus.json`.
+
+    A row's language is its own, else the one given for all, else its source's where the house knows that, else default.
+    """
     of_name = {row.name: source for source in sources for row in source.rows}
     houses = {s.folder: splits.house_corpus(s.folder.resolve().name, (row.speaker for row in s.rows)) for s in sources}
     rules = [
@@ -354,11 +358,12 @@ def _split(
         house = houses[of_name[row.name].folder]
         spoken = _spoken(row)
         split = splits.split_list(house.splits).split_of(spoken) if house else chosen[splits.split_key(spoken)]
+        language = row.language or given or (house.language if house else default)
         utterance = Utterance(
             name=job.audio.stem,
             text=row.text,
             speaker=row.speaker,
-            language=row.language or language,
+            language=language,
             audio=job.audio,
             start_seconds=0.0,
             duration_seconds=item.frames / item.sample_rate,

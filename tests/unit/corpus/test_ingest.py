@@ -116,6 +116,25 @@ def test_two_sources_become_one_corpus(csv_source, tmp_path):
     assert all(where[f"a{index}"] == where[f"b{index}"] for index in range(4))
 
 
+def test_each_source_keeps_its_language(csv_source, tmp_path):
+    """A house corpus tells its language; one given for all overrides it, a row's own column overrides both."""
+    first, second = csv_source("kerstin", 4, "a"), csv_source("two", 4, "b")
+    lines = (second / "metadata.csv").read_text().splitlines()
+    marked = [lines[0] + "|language", *(line + "|" + ("ko" if k == 0 else "") for k, line in enumerate(lines[1:]))]
+    (second / "metadata.csv").write_text("\n".join(marked) + "\n", encoding="utf-8")
+
+    def languages(target, **settings):
+        import_sources(None, [second, first], tmp_path / target, **settings)
+        return {u.name: u.language for items in Corpus.open(tmp_path / target).utterances.values() for u in items}
+
+    found = languages("own")
+    assert {found[f"a{k}"] for k in range(4)} == {"de"}
+    assert found["b0"] == "ko"
+    given = languages("given", language="nl")
+    assert {given[name] for name in given if name != "b0"} == {"nl"}
+    assert given["b0"] == "ko"
+
+
 def test_broken_recordings_are_dropped_with_their_reason(csv_source, tmp_path):
     source, target = csv_source(), tmp_path / "out"
     (source / "r1.flac").write_bytes(b"fLaC, but no more")
