@@ -87,7 +87,7 @@ def say(
     if output is None:
         _play(model, open_text, options, seed, ssml)
         return
-    spoken = language or model.manifest.language
+    spoken = language or model.language_of(speaker)
     with open_text() as source:
         total = model.check(speaking.readings(source, spoken, ssml))
     with open_text() as source, _bar(total) as progress:
@@ -117,7 +117,10 @@ def _play(
     seed = chosen_seed(seed)
     with open_text() as source:
         seconds = speaking.play(
-            model, speaking.readings(source, options.language or model.manifest.language, ssml), options, seed
+            model,
+            speaking.readings(source, options.language or model.language_of(options.speaker), ssml),
+            options,
+            seed,
         )
     typer.echo(f"played {seconds:.2f} s of speech, seed {seed}")
 

@@ -66,6 +66,8 @@ class Manifest(Config):
     """Samples per second of what it makes, in Hz."""
     requires: dict[str, str] = Field(default_factory=dict)
     """Other models it needs (a vocoder, a codec): name -> fingerprint."""
+    speaker_languages: dict[str, str] = Field(default_factory=dict)
+    """Language of each speaker whose own is not `language`; what they speak where none is asked for."""
     absent: tuple[str, ...] = ()
     """Parts that its source lacked and that hold zeros: without `posterior_encoder` a model speaks, but it can neither
     convert nor be trained on."""

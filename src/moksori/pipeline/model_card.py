@@ -6,6 +6,12 @@ from moksori.models.checkpoint import Manifest
 from moksori.models.registry import family
 
 
+def _speakers(manifest: Manifest) -> list[str]:
+    others = manifest.speaker_languages
+    names = manifest.speakers or (manifest.name,)
+    return [f"{name} (`{others[name]}`)" if name in others else name for name in names]
+
+
 def model_card(manifest: Manifest, notes: str = "", human: Mapping[str, float] | None = None) -> str:
     """Markdown: what it is, how to use it, data and licence, scores beside the human recordings', and limits.
 
@@ -15,7 +21,7 @@ def model_card(manifest: Manifest, notes: str = "", human: Mapping[str, float] |
         f"# {manifest.name}",
         "",
         f"A `{manifest.family}` model of moksori ({family(manifest.family).summary}); {manifest.sample_rate} Hz, "
-        f"language `{manifest.language}`, speakers: {', '.join(manifest.speakers) or manifest.name}.",
+        f"language `{manifest.language}`, speakers: {', '.join(_speakers(manifest))}.",
         "",
         "```",
         f'moksori say "Hello." --voice {manifest.name} -o hello.wav',

@@ -44,7 +44,7 @@ class SayOptions:
 
     speed: 2 = half as long, 0.1 to 10. variation: standard deviation of the prior's noise, 0 to 10; None = the model's.
     pause_seconds: silence between sentences, 2.5 times that between paragraphs, half of it at both ends; None = 0.25.
-    speaker: a name of the model's speaker table; None = the first. language: None = the model's own.
+    speaker: a name of the model's speaker table; None = the first. language: None = the speaker's own.
     volume_db: gain; what it lifts beyond full scale is clipped. lexicon: pronunciations that come before all rules.
     """
 
@@ -179,7 +179,7 @@ class Speaker:
             )
         options = SayOptions(speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon))
         seed = chosen_seed(seed)
-        texts = list(readings(text, language or self.manifest.language, ssml))
+        texts = list(readings(text, language or self.language_of(speaker), ssml))
         self.check(texts)
         samples: list[np.ndarray] = []
         words: list[Word] = []
@@ -208,7 +208,8 @@ class Speaker:
             voice = sentence.style.voice or options.speaker
             if voice not in tokenizers:
                 tokenizers[voice] = self._tokenizer(options.lexicon, voice)
-            tokenizer, language = tokenizers[voice], sentence.style.language or options.language
+            tokenizer = tokenizers[voice]
+            language = sentence.style.language or options.language or self.language_of(voice)
             tokenizer.check_sounds(sentence.text, language)
             encoded = tokenizer.encode(sentence.text, language)
             for symbol in encoded.unknown:
@@ -248,6 +249,10 @@ class Speaker:
         if lexicon not in self._tokenizers:
             self._tokenizers[lexicon] = Tokenizer(self._text, lexicon)
         return self._tokenizers[lexicon]
+
+    def language_of(self, voice: str | None = None) -> str:
+        """The language a speaker of the model speaks where none is asked for; None is the first speaker."""
+        return self.manifest.speaker_languages.get(voice or self.speakers[0], self._text.language)
 
     def _speaker_index(self, voice: str | None) -> int:
         if voice is not None and voice not in self.speakers:

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -320,10 +321,20 @@ def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: Speech
         text=text if needs.tokens else None,
         speakers=tuple(info.speakers),
         language=info.language,
+        speaker_languages=_speaker_languages(corpus),
         licence=info.licence,
         data=(f"{info.name} ({info.licence})",),
         sample_rate=needs.sample_rate,
     )
+
+
+def _speaker_languages(corpus: Corpus) -> dict[str, str]:
+    """The language of each speaker who mostly speaks another one than the corpus's."""
+    heard: dict[str, Counter[str]] = {}
+    for utterance in corpus.split("train"):
+        heard.setdefault(utterance.speaker, Counter())[utterance.language] += 1
+    most = {speaker: languages.most_common(1)[0][0] for speaker, languages in sorted(heard.items())}
+    return {speaker: language for speaker, language in most.items() if language != corpus.info.language}
 
 
 def _discriminators(objective: Objective) -> dict[str, torch.Tensor] | None:

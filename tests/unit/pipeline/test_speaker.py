@@ -40,6 +40,21 @@ def test_a_sentence_depends_on_its_number_and_seed_alone(voice):
     assert np.array_equal(long.samples[-len(pieces[0].samples) :], pieces[0].samples)
 
 
+def test_each_speaker_has_a_language(toy_family, tmp_path):
+    """Where none is asked for, numbers are read in the speaker's own."""
+    folder = toy_family.save_toy(tmp_path / "two", speakers=("ann", "bob"), speaker_languages={"bob": "de"})
+    voice = say.load(folder)
+    assert (voice.language_of(), voice.language_of("ann"), voice.language_of("bob")) == ("en-us", "en-us", "de")
+    said = {
+        (speaker, language): voice.say("12", seed=1, speaker=speaker, language=language).samples
+        for speaker in ("ann", "bob")
+        for language in (None, "en-us", "de")
+    }
+    assert np.array_equal(said["ann", None], said["ann", "en-us"])
+    assert np.array_equal(said["bob", None], said["bob", "de"])
+    assert not np.array_equal(said["bob", None], said["bob", "en-us"])
+
+
 def test_sentence_generators_differ_by_seed_and_index():
     draws = {float(torch.rand((), generator=sentence_generator(s, k))) for s in range(20) for k in range(20)}
     assert len(draws) == 400

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from moksori.corpus.manifest import rewrite
 from moksori.corpus.synthetic import write_synthetic
 from moksori.errors import CheckpointError, ConfigError, CorpusError
 from moksori.models.checkpoint import has_discriminators, load_model, read_manifest, read_weights
@@ -170,6 +172,18 @@ def test_more_speakers_than_the_preset_has(tmp_path) -> None:
     assert module._fitted_to(module.run_config("vits/vctk"), corpus, ()).model.num_speakers == 109
     with pytest.raises(ConfigError, match="has 2 speakers: leave it out"):
         module._fitted_to(config, corpus, ("model.num_speakers=1",))
+
+
+def test_speakers_of_another_language_are_told(tmp_path) -> None:
+    corpus = write_synthetic(tmp_path / "two", count=6, seed=6, speakers=2).corpus
+    _, second = corpus.info.speakers
+    assert module._speaker_languages(corpus) == {}
+    parts = {
+        split: [replace(u, language="de" if u.speaker == second else u.language) for u in corpus.split(split)]
+        for split in corpus.splits
+    }
+    rewrite(corpus.folder, corpus.info, parts)
+    assert module._speaker_languages(module.Corpus.open(corpus.folder)) == {second: "de"}
 
 
 def test_clips_too_short_for_a_search_are_left_out(corpus: Path, monkeypatch, caplog) -> None:
