@@ -4,6 +4,7 @@ Units everywhere: waveforms float32 in [-1, 1], times in seconds where the name 
 with 0 for unvoiced; lengths int64 `[batch]`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
@@ -77,12 +78,16 @@ class Example:
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Padded token ids for synthesis; `speaker` is the table index per item."""
+    """Padded token ids for synthesis; `speaker` is the table index per item.
+
+    durations: frames of each token, which the model then keeps to; None leaves them to it.
+    """
 
     tokens: Int[Tensor, "batch tokens"]
     stress: Int[Tensor, "batch tokens"]
     token_lengths: Int[Tensor, " batch"]
     speaker: Int[Tensor, " batch"]
+    durations: Int[Tensor, "batch tokens"] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,15 @@ class SpeechBatch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
+
+    def rows(self, first: int, stride: int) -> Self:
+        """Every `stride`-th item from `first` on, padded as the whole batch is."""
+        rows = {name: tensor[first::stride].contiguous() for name, tensor in self._tensors().items()}
+        return replace(self, names=self.names[first::stride], **rows)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
 
 
 @dataclass(frozen=True)
@@ -121,16 +133,31 @@ class Spoken:
 
 
 @dataclass(frozen=True)
+class SpokenBlocks:
+    """What a text-to-speech model that streams returns for a TextBatch: the sound is made as `blocks` is read.
+
+    blocks: one after the other they are the waveform, zero beyond `waveform_lengths`. durations: as in Spoken.
+    """
+
+    blocks: Iterator[Float[Tensor, "batch samples"]]
+    waveform_lengths: Int[Tensor, " batch"]
+    durations: Int[Tensor, "batch tokens"]
+
+
+@dataclass(frozen=True)
 class SayControls:
     """How to speak.
 
     variation: standard deviation of the prior's noise, 0 = the same sound every time; None = the model's own.
     speed: 2 = half as long. shift_semitones: raises or lowers the pitch, for models with an F0 input.
+    duration_mix: share of the sampled durations, 0 to 1, the rest from the predictor that always says the same, for
+    models that have both; None = the model's own.
     """
 
     variation: float | None = None
     speed: float = 1.0
     shift_semitones: float = 0.0
+    duration_mix: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """What a family is, and all that the training loop and the pipeline know of one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.config import Config
-from moksori.types import SayControls, SpeechBatch, SpeechNeeds, Spoken, TextBatch
+from moksori.types import SayControls, SpeechBatch, SpeechNeeds, Spoken, SpokenBlocks, TextBatch
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,14 @@ class Update:
     """One optimizer step: unweighted scalar terms by name, and the weights that make the total.
 
     Terms without a weight are logged and not trained on.
+    counts: what a term is a mean over (frames, tokens) in this batch, where that is not its items. Processes that share
+    a batch weigh their means by it, so that together they have the mean over the whole batch.
     """
 
     optimizer: str
     terms: Mapping[str, Tensor]
     weights: Mapping[str, float]
+    counts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def total(self) -> Tensor:
         """The weighted sum that is minimised."""
@@ -59,7 +62,14 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
-        """The updates of one training step, in order; the loop takes an optimizer step between two of them."""
+        """The updates of one training step, in order; the loop takes an optimizer step between two of them.
+
+        Each of several processes is given its own items of the batch, and draws theirs out of what is drawn for all:
+        noise has the batch as its first axis, and comes from torch.rand, randn, randint, their `_like` or dropout.
+        """
+
+    def observe(self, terms: Mapping[str, Tensor]) -> None:
+        """Takes in the terms of an update, over the whole batch, after its step: for statistics kept in buffers."""
 
     def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
         """Scalar measures of a held-out batch; lower is better for `total`, which picks the best checkpoint."""
@@ -76,6 +86,26 @@ class CanSay(Protocol):
     """A model that turns tokens into sound."""
 
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken: ...
+
+
+CHUNK_FRAMES = (12, 64, 160)
+"""Frames in the first, the second and all later chunks of a stream: 0.14, 0.74 and 1.9 s at 22.05 kHz and hop 256."""
+
+
+@runtime_checkable
+class CanStream(Protocol):
+    """A model whose first sound can be heard before the last is made; the blocks together are what `say` returns.
+
+    chunk_frames: frames in the first, second, ... block; the last one holds for all that follow.
+    """
+
+    def stream(
+        self,
+        text: TextBatch,
+        controls: SayControls,
+        chunk_frames: Sequence[int] = CHUNK_FRAMES,
+        generator: Generator | None = None,
+    ) -> SpokenBlocks: ...
 
 
 @runtime_checkable

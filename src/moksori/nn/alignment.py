@@ -83,9 +83,7 @@ def monotonic_durations(
     return torch.from_numpy(durations).to(scores.device)
 
 
-def durations_to_path(
-    durations: Int[Tensor, "batch tokens"], frames: int
-) -> Int[Tensor, "batch frames"]:
+def durations_to_path(durations: Int[Tensor, "batch tokens"], frames: int) -> Int[Tensor, "batch frames"]:
     """The token of every frame; frames beyond the last token keep the last index (mask them)."""
     ends = durations.cumsum(dim=1)
     frame = torch.arange(frames, device=durations.device)

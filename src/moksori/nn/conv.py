@@ -17,6 +17,16 @@ def same_padding(kernel_size: int, dilation: int = 1) -> int:
     return (kernel_size - 1) * dilation // 2
 
 
+def context_steps(layer: nn.Module) -> int:
+    """Time steps on each side of a step that a convolution of stride 1 and equal length reads there.
+
+    Blocks have a property of that name, so that a stack can add up how far it looks: what a part of a sequence needs
+    around it to come out as in the whole.
+    """
+    assert isinstance(layer, nn.Conv1d)
+    return (layer.kernel_size[0] - 1) * layer.dilation[0] // 2
+
+
 def weight_normed(layer: LayerT, enabled: bool = True) -> LayerT:
     """The layer with its weight as g · v / |v|, the norm over all axes but the first (Salimans & Kingma 2016).
 

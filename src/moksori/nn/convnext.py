@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from moksori.nn.conv import context_steps
+
 
 class ConvNeXtBlock(nn.Module):
     """Depthwise conv, LayerNorm, two pointwise layers with GELU between, per-channel scale, residual.
@@ -18,6 +20,11 @@ class ConvNeXtBlock(nn.Module):
         self.widen = nn.Linear(channels, inner_channels)
         self.narrow = nn.Linear(inner_channels, channels)
         self.scale = nn.Parameter(torch.full((channels,), layer_scale))
+
+    @property
+    def context_steps(self) -> int:
+        """Time steps on each side of a step that its output depends on."""
+        return context_steps(self.depthwise)
 
     def forward(
         self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None = None
@@ -57,6 +64,12 @@ class ConvNeXtStack(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+    @property
+    def context_steps(self) -> int:
+        """Time steps on each side of a step that its output depends on."""
+        blocks = sum(block.context_steps for block in self.blocks if isinstance(block, ConvNeXtBlock))
+        return context_steps(self.pre) + blocks
 
     def forward(
         self,

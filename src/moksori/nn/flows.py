@@ -59,6 +59,11 @@ class ResidualCoupling(nn.Module):
         )
         self.shift = zero_initialised(nn.Conv1d(hidden_channels, half, 1))
 
+    @property
+    def context_steps(self) -> int:
+        """Time steps on each side of a step that its output depends on."""
+        return self.wavenet.context_steps
+
     def _shift(self, first: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
         return self.shift(self.wavenet(self.input(first), mask, condition)) * mask
 
@@ -105,6 +110,11 @@ class CouplingFlow(nn.Module):
             for _ in range(num_couplings)
         )
         self.flip = ChannelFlip(channels)
+
+    @property
+    def context_steps(self) -> int:
+        """Time steps on each side of a step that its output depends on, in both directions."""
+        return sum(coupling.context_steps for coupling in self.couplings if isinstance(coupling, ResidualCoupling))
 
     def forward(
         self,

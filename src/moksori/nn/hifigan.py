@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import ConditionProjection, same_padding, weight_normed
+from moksori.nn.conv import ConditionProjection, context_steps, same_padding, weight_normed
 from moksori.nn.precision import full_precision
 
 SLOPE = 0.1
@@ -35,6 +35,11 @@ class DoubleResidualBlock(nn.Module):
             layer = nn.Conv1d(channels, channels, kernel_size, padding=same_padding(kernel_size))
             self.plain.append(weight_normed(layer, weight_norm))
 
+    @property
+    def context_steps(self) -> int:
+        """Time steps on each side of a step that its output depends on."""
+        return sum(context_steps(layer) for layer in (*self.dilated, *self.plain))
+
     def forward(
         self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None = None
     ) -> Float[Tensor, "batch channels time"]:
@@ -55,12 +60,20 @@ class SingleResidualBlock(nn.Module):
             layer = nn.Conv1d(channels, channels, kernel_size, dilation=dilation, padding=padding)
             self.dilated.append(weight_normed(layer, weight_norm))
 
+    @property
+    def context_steps(self) -> int:
+        """Time steps on each side of a step that its output depends on."""
+        return sum(context_steps(layer) for layer in self.dilated)
+
     def forward(
         self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None = None
     ) -> Float[Tensor, "batch channels time"]:
         for dilated in self.dilated:
             x = x + dilated(_times(F.leaky_relu(x, SLOPE), mask))
         return x
+
+
+_RESIDUAL_BLOCKS = (DoubleResidualBlock, SingleResidualBlock)
 
 
 class HifiGanGenerator(nn.Module):
@@ -117,6 +130,22 @@ class HifiGanGenerator(nn.Module):
     def hop_length(self) -> int:
         """Samples per frame."""
         return math.prod(self.upsample_rates)
+
+    @property
+    def context_steps(self) -> int:
+        """Frames on each side of a frame that its samples depend on: 13 with the published sizes."""
+        # From the samples of frame 0 back to the first and last step of each layer's input that they read.
+        first, last = 0, self.hop_length - 1
+        first, last = first - context_steps(self.output), last + context_steps(self.output)
+        stages = list(zip(self.upsamplers, self.upsample_rates, strict=True))
+        for index, (upsampler, rate) in reversed(list(enumerate(stages))):
+            assert isinstance(upsampler, nn.ConvTranspose1d)
+            blocks = self.blocks[index * self.num_kernels : (index + 1) * self.num_kernels]
+            reach = max(block.context_steps for block in blocks if isinstance(block, _RESIDUAL_BLOCKS))
+            kernel, padding = upsampler.kernel_size[0], int(upsampler.padding[0])
+            first = -((kernel - 1 - padding - (first - reach)) // rate)  # rounded up
+            last = (last + reach + padding) // rate
+        return max(-first, last) + context_steps(self.input)
 
     def forward(
         self,

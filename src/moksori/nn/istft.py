@@ -4,9 +4,16 @@ Analysis pads (n_fft - hop)/2 samples on each side, so frame t is centred at (t 
 exactly T * hop samples; synthesis overlaps and adds, divides by the summed squared window and cuts the same padding.
 """
 
+import math
+
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
+
+
+def overlapping_frames(n_fft: int, hop_length: int) -> int:
+    """How many frames on each side a window of n_fft samples, centred on its frame of hop_length samples, reaches."""
+    return math.ceil((n_fft - hop_length) / 2 / hop_length)
 
 
 class InverseStft(nn.Module):
@@ -20,6 +27,11 @@ class InverseStft(nn.Module):
             raise ValueError(f"n_fft {n_fft} minus hop_length {hop_length} must be even and not negative")
         self.n_fft, self.hop_length = n_fft, hop_length
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    @property
+    def context_steps(self) -> int:
+        """Frames on each side that reach into the samples of a frame."""
+        return overlapping_frames(self.n_fft, self.hop_length)
 
     def forward(self, spectrum: Complex[Tensor, "batch bins frames"]) -> Float[Tensor, "batch samples"]:
         frames = spectrum.shape[-1]
@@ -48,6 +60,11 @@ class ComplexStft(nn.Module):
         super().__init__()
         self.n_fft, self.hop_length = n_fft, hop_length
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    @property
+    def context_steps(self) -> int:
+        """Frames on each side whose samples a spectrum sees."""
+        return overlapping_frames(self.n_fft, self.hop_length)
 
     def forward(self, waveform: Float[Tensor, "batch samples"]) -> Complex[Tensor, "batch bins frames"]:
         pad = (self.n_fft - self.hop_length) // 2

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import ConditionProjection, same_padding, weight_normed
+from moksori.nn.conv import ConditionProjection, context_steps, same_padding, weight_normed
 
 
 class WaveNetStack(nn.Module):
@@ -40,6 +40,11 @@ class WaveNetStack(nn.Module):
         # One projection for all layers, cut into their shares: cheaper than a small convolution in each.
         self.condition = ConditionProjection(condition_channels, 2 * channels * num_layers, weight_norm)
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def context_steps(self) -> int:
+        """Time steps on each side of a step that its output depends on."""
+        return sum(context_steps(gate) for gate in self.gates)
 
     def forward(
         self,

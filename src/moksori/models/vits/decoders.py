@@ -4,8 +4,10 @@ All of them are called alike: latents, speaker vector, pitch (for those that tak
 the same latents with independent noise are wanted.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,11 +15,12 @@ from torch import Generator, Tensor, nn
 
 from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig, VitsConfig
 from moksori.models.vits.pitch import Pitch, PitchPredictor
+from moksori.models.vits.progressive import Make, Progressive, with_context
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.hifigan import HifiGanGenerator
 from moksori.nn.istft import InverseStft
 from moksori.nn.precision import full_precision
-from moksori.nn.source_filter import CepstralFilter, Excitation
+from moksori.nn.source_filter import CepstralFilter, Excitation, PulseTrain
 
 
 class Decoder(nn.Module, ABC):
@@ -43,6 +46,29 @@ class Decoder(nn.Module, ABC):
         Padding does not change an item's sound, but for the last n_fft / 2 samples or so of decoders with an inverse
         STFT, whose frames overlap. What lies beyond an item's end is for the caller to cut off.
         """
+
+    @property
+    @abstractmethod
+    def context_frames(self) -> int:
+        """Frames on each side of a frame that its samples depend on, pitch and excitation being given."""
+
+    def in_pieces(
+        self,
+        z: Make,
+        mask: Bool[Tensor, "batch 1 frames"],
+        condition: Float[Tensor, "batch condition 1"] | None = None,
+        shift_semitones: float = 0.0,
+        generator: Generator | None = None,
+    ) -> Make:
+        """`forward` in pieces: gives the waveform `[batch, samples]` of frames [start, stop), to be asked for in order.
+
+        z: gives the latents of any frames. The generator is used at once, in the order in which `forward` does.
+        """
+
+        def sound(start: int, stop: int) -> Tensor:
+            return self(z(start, stop), mask[..., start:stop], condition)[0]
+
+        return partial(with_context, sound, self.context_frames, total=mask.shape[2])
 
 
 class HifiganDecoder(Decoder):
@@ -71,6 +97,10 @@ class HifiganDecoder(Decoder):
         generator: Generator | None = None,
     ) -> Float[Tensor, "renderings batch samples"]:
         return self.generator(z, condition, mask).float().expand(renderings, -1, -1)
+
+    @property
+    def context_frames(self) -> int:
+        return self.generator.context_steps
 
 
 class IstftDecoder(Decoder):
@@ -104,6 +134,10 @@ class IstftDecoder(Decoder):
             log_magnitude, phase = self.head(hidden.float().transpose(1, 2)).transpose(1, 2).chunk(2, dim=1)
             waveform = self.istft(torch.polar(log_magnitude.exp().clamp(max=100.0), phase))
         return waveform.expand(renderings, -1, -1)
+
+    @property
+    def context_frames(self) -> int:
+        return self.body.context_steps + self.istft.context_steps
 
 
 class HomomorphicDecoder(Decoder):
@@ -186,6 +220,53 @@ class HomomorphicDecoder(Decoder):
             voiced = pulses * self.pulse_filter(hidden)
             noise_response = self.noise_filter(hidden)
             return torch.stack([self.istft(voiced + noise * noise_response) for noise in noises])
+
+    @property
+    def context_frames(self) -> int:
+        filters = self.fine_body.context_steps + self.istft.context_steps
+        excitation = self.excitation.stft.context_steps + self.istft.context_steps
+        rate = self.config.rate
+        return max(self.body.context_steps + math.ceil(filters / rate), math.ceil(excitation / rate))
+
+    def in_pieces(
+        self,
+        z: Make,
+        mask: Bool[Tensor, "batch 1 frames"],
+        condition: Float[Tensor, "batch condition 1"] | None = None,
+        shift_semitones: float = 0.0,
+        generator: Generator | None = None,
+    ) -> Make:
+        """The pitch is made ahead as far as the filters look, the pulses go on with the phase they have reached, and
+        the noise is one draw for the whole sentence."""
+        (batch, _, total), rate, excitation = mask.shape, self.config.rate, self.excitation
+        train = PulseTrain(
+            excitation.sample_rate, excitation.hop_length, excitation.start_phase(batch, mask.device, generator)
+        )
+        noise = excitation.noise_samples(batch, total * rate, mask.device, generator)
+        hop = excitation.hop_length * rate
+
+        def predict(start: int, stop: int) -> Tensor:
+            pitch = self.pitch_predictor.predict(z(start, stop), mask[..., start:stop], condition)
+            return pitch.shifted(shift_semitones).log_f0 if shift_semitones else pitch.log_f0
+
+        log_f0 = Progressive(predict, self.pitch_predictor.context_frames, total)
+
+        def pulse(start: int, stop: int) -> Tensor:
+            first, last = max(start - 1, 0), min(stop + 1, total)  # neighbours to interpolate with
+            pitch = log_f0(first, last)
+            f0 = Pitch(pitch, torch.ones_like(pitch)).finer(rate).log_f0.exp()
+            return train(f0, torch.ones_like(f0), before=(start - first) * rate, after=(last - stop) * rate)
+
+        pulses = Progressive(pulse, 0, total, samples=hop)
+
+        def sound(start: int, stop: int) -> Tensor:
+            with full_precision(mask.device.type):
+                voiced = excitation.pulse_spectrum(pulses(start, stop))
+                unvoiced = excitation.noise_spectrum(noise[:, start * hop : stop * hop])
+            part = mask[..., start:stop]
+            return self.filtered(z(start, stop), part, condition, log_f0(start, stop), voiced, [unvoiced])[0]
+
+        return partial(with_context, sound, self.context_frames, total=total)
 
 
 def build_decoder(config: VitsConfig) -> Decoder:

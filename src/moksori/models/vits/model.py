@@ -7,6 +7,7 @@ Letters: x = waveform, c = text, z = latents, f = flow, m_p and s_p = the prior'
 Training compares z_p with the prior along the best alignment (`objective.py`); speaking runs the upper line.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,19 +16,21 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelSpectrogram
 from moksori.audio.stft import linear_spectrogram
+from moksori.models.contract import CHUNK_FRAMES
 from moksori.models.vits.config import FramePriorConfig, VitsConfig
 from moksori.models.vits.decoders import Decoder, build_decoder
 from moksori.models.vits.duration_predictors import DeterministicDurationPredictor, StochasticDurationPredictor
 from moksori.models.vits.pitch import Pitch
 from moksori.models.vits.posterior_encoder import PosteriorEncoder
 from moksori.models.vits.prior import FramePrior
+from moksori.models.vits.progressive import Make, Progressive, chunks
 from moksori.models.vits.text_encoder import EncodedText, TextEncoder
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.flows import CouplingFlow
 from moksori.nn.masks import sequence_mask
 from moksori.nn.standardize import Standardize
-from moksori.types import SayControls, Spoken, TextBatch
+from moksori.types import SayControls, Spoken, SpokenBlocks, TextBatch
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,16 @@ class Frames:
         index = index.clamp(max=self.token.shape[1] - 1)
         token, place, duration = (t.gather(1, index) for t in (self.token, self.place, self.duration))
         return Frames(token, place, duration, inside.unsqueeze(1))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What speaking has decided when only flow and decoder are left to run."""
+
+    z_p: Float[Tensor, "batch channels frames"]
+    mask: Bool[Tensor, "batch 1 frames"]
+    condition: Float[Tensor, "batch condition 1"] | None
+    durations: Int[Tensor, "batch tokens"]
 
 
 class Vits(nn.Module):
@@ -127,6 +140,11 @@ class Vits(nn.Module):
         """Whether `shift_semitones` has an effect: only decoders with a source follow a pitch."""
         return self.decoder.takes_pitch
 
+    @property
+    def mixes_durations(self) -> bool:
+        """Whether `duration_mix` has an effect: only where there are both predictors."""
+        return self.stochastic_duration is not None and self.deterministic_duration is not None
+
     def condition(self, speaker: Int[Tensor, " batch"]) -> Float[Tensor, "batch condition 1"] | None:
         """The speaker vector g; None for a model of one speaker."""
         return None if self.speaker_embedding is None else self.speaker_embedding(speaker).unsqueeze(2)
@@ -175,18 +193,23 @@ class Vits(nn.Module):
         mask: Bool[Tensor, "batch 1 tokens"],
         condition: Tensor | None,
         temperature: float,
+        mix: float | None = None,
         generator: Generator | None = None,
     ) -> Float[Tensor, "batch tokens"]:
-        """Natural log of the frames of each token: stochastic, deterministic, or the mixture of both."""
+        """Natural log of the frames of each token: stochastic, deterministic, or the mixture of both.
+
+        mix: weight of the stochastic prediction where both exist, None = the configuration's.
+        """
+        mix = self.config.duration.mix if mix is None else mix
         predictions = []
         if self.stochastic_duration is not None:
-            weight = self.config.duration.mix if self.deterministic_duration is not None else 1.0
+            weight = mix if self.deterministic_duration is not None else 1.0
             sampled = self.stochastic_duration.sample(encoded.hidden, mask, condition, temperature, generator)
             if self.config.duration.rounding == "nearest":  # it models d - u, whose mean lies half a frame lower
                 sampled = (sampled.exp() + 0.5).log()
             predictions.append(weight * sampled)
         if self.deterministic_duration is not None:
-            weight = 1.0 - self.config.duration.mix if self.stochastic_duration is not None else 1.0
+            weight = 1.0 - mix if self.stochastic_duration is not None else 1.0
             log_duration = self.deterministic_duration(encoded.hidden, mask, condition) + self.duration_scale.log()
             predictions.append(weight * log_duration)
         return sum(predictions[1:], start=predictions[0])
@@ -206,18 +229,56 @@ class Vits(nn.Module):
     @torch.inference_mode()
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
         """Tokens to sound. One generator: first the duration noise is drawn, then the prior's, then the decoder's."""
+        plan = self._plan(text, controls, generator)
+        z = self.flow.inverse(plan.z_p, plan.mask, plan.condition) * plan.mask
+        pitch = self._shifted_pitch(z, plan.mask, plan.condition, controls.shift_semitones)
+        waveform = self.decoder(z, plan.mask, plan.condition, pitch, generator=generator)[0]
+        lengths = plan.mask.sum(dim=(1, 2)) * self.hop_length
+        return Spoken(waveform * sequence_mask(lengths, waveform.shape[1])[:, 0], lengths, plan.durations)
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        text: TextBatch,
+        controls: SayControls,
+        chunk_frames: Sequence[int] = CHUNK_FRAMES,
+        generator: Generator | None = None,
+    ) -> SpokenBlocks:
+        """What `say` says, block by block: text, durations and prior at once, flow and decoder a chunk at a time.
+
+        The blocks together are the waveform of `say` but for rounding (1e-5), with the same noise for the same
+        generator, whatever the chunks.
+        chunk_frames: frames in the first, second, ... chunk; the last one holds for all that follow.
+        """
+        plan = self._plan(text, controls, generator)
+        total = plan.mask.shape[2]
+
+        def latents(start: int, stop: int) -> Tensor:
+            part = plan.mask[..., start:stop]
+            return self.flow.inverse(plan.z_p[..., start:stop], part, plan.condition) * part
+
+        z = Progressive(latents, self.flow.context_steps, total)
+        sound = self.decoder.in_pieces(z, plan.mask, plan.condition, controls.shift_semitones, generator)
+        blocks = self._blocks(sound, plan.mask, chunks(total, chunk_frames))
+        return SpokenBlocks(blocks, plan.mask.sum(dim=(1, 2)) * self.hop_length, plan.durations)
+
+    @torch.inference_mode()
+    def _blocks(self, sound: Make, mask: Tensor, spans: Iterator[tuple[int, int]]) -> Iterator[Tensor]:
+        for start, stop in spans:
+            yield sound(start, stop) * mask[:, 0, start:stop].repeat_interleave(self.hop_length, dim=1)
+
+    def _plan(self, text: TextBatch, controls: SayControls, generator: Generator | None) -> "_Plan":
         variation = self.config.variation if controls.variation is None else controls.variation
         condition = self.condition(text.speaker)
         encoded, mask = self.encode_text(text)
-        log_durations = self.log_durations(encoded, mask, condition, 1.2 * variation, generator)
+        # Also where durations are given: the noise that comes after must not depend on that.
+        log_durations = self.log_durations(encoded, mask, condition, 1.2 * variation, controls.duration_mix, generator)
         durations = self.whole_frames(log_durations, mask, controls.speed)
+        if text.durations is not None:
+            durations = text.durations * mask[:, 0]
         frames = Frames.from_durations(durations)
         z_p = self.prior(encoded, frames).sample(generator, variation) * frames.mask
-        z = self.flow.inverse(z_p, frames.mask, condition) * frames.mask
-        pitch = self._shifted_pitch(z, frames.mask, condition, controls.shift_semitones)
-        waveform = self.decoder(z, frames.mask, condition, pitch, generator=generator)[0]
-        lengths = frames.mask.sum(dim=(1, 2)) * self.hop_length
-        return Spoken(waveform * sequence_mask(lengths, waveform.shape[1])[:, 0], lengths, durations)
+        return _Plan(z_p, frames.mask, condition, durations)
 
     @torch.inference_mode()
     def reconstruct(

@@ -168,7 +168,21 @@ class VitsObjective(Objective):
                 self.discriminators.requires_grad_(False)  # their weights need no gradient of the generator's loss
                 terms |= self._adversarial_terms(cut)
                 self.discriminators.requires_grad_(True)
-        yield Update("model", terms, self.config.loss_weights_for(terms))
+        yield Update("model", terms, self.config.loss_weights_for(terms), self._counts(batch, stretch, pitch))
+
+    def _counts(self, batch: SpeechBatch, stretch: Stretch, pitch: Pitch | None) -> dict[str, Tensor]:
+        """What the terms are means over that are not means over items."""
+        assert batch.token_lengths is not None
+        tokens, counted = batch.token_lengths.sum(), stretch.counted.sum()
+        counts = {"kl": counted, "voicing": counted}
+        counts |= {name: tokens for name in ("duration", "duration/recorded", "duration/predicted")}
+        return counts if pitch is None else counts | {"pitch": (stretch.counted[:, 0] * pitch.voicing).sum()}
+
+    def observe(self, terms: Mapping[str, Tensor]) -> None:
+        """Follows the ratio of the recordings' durations to the deterministic predictor's."""
+        if "duration/predicted" in terms:
+            ratio = terms["duration/recorded"] / terms["duration/predicted"]
+            self.model.duration_scale.lerp_(ratio.clamp(0.5, 2.0), 0.01)
 
     @torch.no_grad()
     def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
@@ -244,7 +258,8 @@ class VitsObjective(Objective):
             noise = max(0.0, self.config.search_noise - 2e-6 * step) if self.training else 0.0
             if noise:
                 random = torch.randn(scores.shape, generator=generator, device=scores.device)
-                scores = scores + noise * scores.std() * random
+                spread = scores.std(dim=(1, 2), keepdim=True)  # of each item, whatever others are in the batch
+                scores = scores + noise * spread * random
             return monotonic_durations(scores, self._frame_lengths(batch), batch.token_lengths)
 
     def _duration_terms(
@@ -255,8 +270,9 @@ class VitsObjective(Objective):
         condition: Tensor | None,
         generator: Generator | None,
     ) -> dict[str, Tensor]:
-        """Both predictors' losses, added as in MeloTTS where there are two; keeps `duration_scale` up to date."""
+        """Both predictors' losses, added as in MeloTTS where there are two; in training also what `observe` follows."""
         losses = []
+        means = {}
         model = self.model
         if model.stochastic_duration is not None:
             losses.append(model.stochastic_duration.loss(encoded.hidden, mask, durations, condition, generator))
@@ -267,9 +283,9 @@ class VitsObjective(Objective):
                     model.deterministic_duration.eval()  # dropout would widen the ratio
                     predicted = model.deterministic_duration(encoded.hidden, mask, condition).exp() * mask[:, 0]
                     model.deterministic_duration.train()
-                    ratio = durations.sum() / predicted.sum()
-                    model.duration_scale.lerp_(ratio.clamp(0.5, 2.0), 0.01)
-        return {"duration": sum(losses[1:], start=losses[0])}
+                    means["duration/recorded"] = durations.sum() / mask.sum()
+                    means["duration/predicted"] = predicted.sum() / mask.sum()
+        return {"duration": sum(losses[1:], start=losses[0]), **means}
 
     # ---- sound: windows, slices, spectra ----
 

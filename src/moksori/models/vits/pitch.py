@@ -62,6 +62,11 @@ class PitchPredictor(nn.Module):
             assert self.to_pitch.bias is not None
             self.to_pitch.bias.copy_(torch.tensor([5.3, 0.0]))  # 200 Hz, the middle of human voices
 
+    @property
+    def context_frames(self) -> int:
+        """Frames on each side of a frame that its pitch depends on."""
+        return self.body.context_steps
+
     def forward(
         self,
         z: Float[Tensor, "batch channels frames"],

@@ -1,0 +1,61 @@
+"""A sequence that is made from left to right, no further than it is asked for: what exact streaming consists of.
+
+A convolution reads neighbours. Cut into chunks, its output is the very same if each chunk brings as many neighbours on
+both sides as the convolution reads, and what was made of too few is dropped. At the true ends nothing is added: there
+the convolution's own padding is right.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+Make = Callable[[int, int], Tensor]
+"""Makes frames [start, stop) of a sequence along the last axis; those next to either border may be wrong."""
+
+
+def with_context(make: Make, context: int, start: int, stop: int, total: int) -> Tensor:
+    """Frames [start, stop) of a sequence of `total` frames, as if `make` had made all of it at once.
+
+    context: frames on each side of a frame that `make` reads. `make` may give several samples a frame.
+    """
+    first, last = max(start - context, 0), min(stop + context, total)
+    made = make(first, last)
+    samples = made.shape[-1] // (last - first)
+    return made[..., (start - first) * samples : (stop - first) * samples]
+
+
+class Progressive:
+    """The frames [0, total) that `make` makes, in order and once each; calling it gives any stretch of them.
+
+    context: frames on each side of a frame that `make` reads. samples: that it makes of a frame.
+    """
+
+    def __init__(self, make: Make, context: int, total: int, samples: int = 1) -> None:
+        self._make, self._context, self._total, self._samples = make, context, total, samples
+        self._made: list[Tensor] = []
+        self._done = 0
+
+    def __call__(self, start: int, stop: int) -> Tensor:
+        if stop > self._done:
+            # Where the end comes into view, nothing there is wrong: it is kept.
+            until = self._total if stop + self._context >= self._total else stop
+            self._made.append(with_context(self._make, self._context, self._done, until, self._total))
+            self._made, self._done = [torch.cat(self._made, dim=-1)], until
+        return self._made[0][..., start * self._samples : stop * self._samples]
+
+
+def chunks(total: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Start and stop of each chunk of `total` frames; the last of `sizes` holds for all that follow.
+
+    A rest of less than half a chunk is joined to the chunk before it.
+    Raises ValueError unless there is a size and all are positive.
+    """
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"chunk sizes {tuple(sizes)}: expected at least one, and all positive")
+    start = index = 0
+    while start < total:
+        size = sizes[min(index, len(sizes) - 1)]
+        stop = start + size if start + size + size // 2 < total else total
+        yield start, stop
+        start, index = stop, index + 1
