@@ -185,7 +185,7 @@ def test_length_scale_is_built_in(tmp_path):
         logs = []
         for speaking in (model, slow):
             encoded = speaking.text_encoder(ids, mask)
-            logs.append(speaking.log_durations(encoded, mask, None, 0.8, torch.Generator().manual_seed(1)))
+            logs.append(speaking.log_durations(encoded, mask, None, 0.8, None, torch.Generator().manual_seed(1)))
         torch.testing.assert_close(logs[1] - logs[0], torch.full_like(logs[0], float(np.log(2))), rtol=0, atol=1e-5)
 
 

@@ -1,6 +1,7 @@
 """Speaking and copy-synthesis: noise, seeds, speed, lengths, guards, and every kind of decoder."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,9 +74,34 @@ def test_the_two_predictors_are_mixed_in_the_log() -> None:
         made.duration_scale.fill_(1.5)
         stochastic = made.stochastic_duration.sample(encoded.hidden, mask, None, 0.5, generator(3))
         deterministic = made.deterministic_duration(encoded.hidden, mask, None) + math.log(1.5)
-        mixed = made.log_durations(encoded, mask, None, 0.5, generator(3))
+        mixed = made.log_durations(encoded, mask, None, 0.5, None, generator(3))
     expected = 0.2 * (stochastic.exp() + 0.5).log() + 0.8 * deterministic
     torch.testing.assert_close(mixed, expected)
+
+
+def test_a_mixture_can_be_asked_for() -> None:
+    made = model(ISTFT)
+    assert made.mixes_durations
+    encoded, mask = made.encode_text(text())
+    said = {mix: made.say(text(), SayControls(0.5, 1.0, 0.0, mix), generator(1)).durations for mix in (None, 0.2, 1.0)}
+    assert torch.equal(said[None], said[0.2])  # the preset's own
+    assert not torch.equal(said[0.2], said[1.0])
+    for mix, seeds_differ in ((0.0, False), (1.0, True)):
+        first, second = (made.log_durations(encoded, mask, None, 0.8, mix, generator(seed)) for seed in (1, 2))
+        assert torch.equal(first, second) is not seeds_differ
+    assert not model(ISTFT, "model.duration.deterministic=false").mixes_durations
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_given_durations_are_kept_and_the_models_own_give_the_same_sound(decoder: str) -> None:
+    made = model(DECODERS[decoder])
+    own = made.say(text(), SayControls(), generator(1))
+    again = made.say(replace(text(), durations=own.durations), SayControls(), generator(1))
+    assert torch.equal(again.waveform, own.waveform)
+    wanted = torch.tensor([[1, 2, 3, 40, 5, 1, 1, 2, 9]])
+    spoken = made.say(replace(text(), durations=wanted), SayControls(speed=3.0), generator(1))
+    assert torch.equal(spoken.durations, wanted)
+    assert spoken.waveform.shape[1] == 64 * 256
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
