@@ -16,6 +16,19 @@ def overlapping_frames(n_fft: int, hop_length: int) -> int:
     return math.ceil((n_fft - hop_length) / 2 / hop_length)
 
 
+def overlap_add(pieces: Float[Tensor, "batch frames window"], hop_length: int) -> Float[Tensor, "batch samples"]:
+    """Windows, each `hop_length` samples after the one before, added up: (frames - 1) * hop_length + window samples."""
+    frames, window = pieces.shape[1:]
+    # As many hops as a window spans are whole rows of the result: a few large additions instead of a scatter.
+    hops = -(-window // hop_length)
+    rows = nn.functional.pad(pieces, (0, hops * hop_length - window)).unflatten(2, (hops, hop_length))
+    shifted = (nn.functional.pad(rows[:, :, hop], (0, 0, hop, hops - 1 - hop)) for hop in range(hops))
+    total = next(shifted)
+    for part in shifted:
+        total = total + part
+    return total.flatten(1)[:, : (frames - 1) * hop_length + window]
+
+
 class InverseStft(nn.Module):
     """`[batch, bins, frames]` complex -> `[batch, frames * hop]` samples; periodic Hann window of n_fft samples."""
 
@@ -34,18 +47,15 @@ class InverseStft(nn.Module):
         return overlapping_frames(self.n_fft, self.hop_length)
 
     def forward(self, spectrum: Complex[Tensor, "batch bins frames"]) -> Float[Tensor, "batch samples"]:
-        frames = spectrum.shape[-1]
-        windowed = torch.fft.irfft(spectrum, n=self.n_fft, dim=1) * self.window[:, None]
-        total = self._overlap_add(windowed, frames)
-        envelope = self._overlap_add(self.window.square()[None, :, None].expand(1, -1, frames), frames)
+        pieces = torch.fft.irfft(spectrum.transpose(1, 2), n=self.n_fft, dim=2) * self.window
+        squares = self.window.square().expand(1, pieces.shape[1], -1)
         # Inside the cut the squared windows sum to at least 0.75 (n_fft 1024, hop 256): the division is safe.
-        return total / envelope
+        return self._cut(pieces) / self._cut(squares)
 
-    def _overlap_add(self, pieces: Tensor, frames: int) -> Tensor:
-        length = (frames - 1) * self.hop_length + self.n_fft
-        folded = nn.functional.fold(pieces, (1, length), (1, self.n_fft), stride=(1, self.hop_length))
+    def _cut(self, pieces: Tensor) -> Tensor:
+        total = overlap_add(pieces, self.hop_length)
         cut = (self.n_fft - self.hop_length) // 2
-        return folded[:, 0, 0, cut : length - cut]
+        return total[:, cut : total.shape[1] - cut]
 
 
 class ComplexStft(nn.Module):
