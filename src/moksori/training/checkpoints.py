@@ -23,12 +23,14 @@ from moksori.training.ema import AveragedModel
 
 @dataclass
 class TrainingState:
-    """Where a run stands. best: lowest validation total so far, and the step that reached it."""
+    """Where a run stands. best: lowest validation total so far, and the step that reached it; how many validations
+    there were since."""
 
     step: int = 0
     elapsed_seconds: float = 0.0
     best_total: float = float("inf")
     best_step: int = -1
+    validations_since_best: int = 0
 
 
 def save_checkpoint(

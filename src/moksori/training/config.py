@@ -45,6 +45,9 @@ class TrainingConfig(Config):
     log_every: int = Field(20, ge=1)
     save_every: int = Field(500, ge=1)
     validate_every: int = Field(500, ge=1)
+    patience: int | None = Field(None, ge=1)
+    """Validations in a row without a better total that end the run; None: none do. What is exported is decided
+    elsewhere: the best weights by validation, or the newest of an adversarial game."""
     speak_every: int = Field(1000, ge=0)
     """Steps between renderings of the fixed sentences; 0 = never."""
     keep_checkpoints: int = Field(2, ge=1)
