@@ -5,7 +5,8 @@ espeak are therefore matched by their phones: each word is also phonemised alone
 one to one, an edit-distance alignment of the clause with the words said alone puts borders inside the merged groups.
 A word that the merger left no phone of takes one from its longer neighbour.
 
-espeak-ng is GPL-3 and an optional extra; text made only of raw phonemes (`[[həlˈoʊ]]`) needs no espeak at all.
+espeak-ng is GPL-3 and an optional extra; text made only of raw phonemes (`[[həlˈoʊ]]`) needs no espeak at all, and
+neither do languages with a front end of their own (`_FRONT_ENDS`).
 """
 
 import logging
@@ -14,7 +15,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol
 
 from moksori.errors import MissingExtra, unknown_name
 from moksori.text.inline import read_given
@@ -25,8 +27,10 @@ _PUNCTUATION_RUN = re.compile(f"([{re.escape(PUNCTUATION)}][{re.escape(PUNCTUATI
 _LANGUAGE_FLAG = re.compile(r"\([a-z][a-z0-9-]*\)")
 _UNSPOKEN = re.compile(r"[_\[\](){}<>|\\^~`*=+]")
 _ALIASES = {"en": "en-us"}
+_FRONT_ENDS = {"ko": "moksori.text.korean_phonemes"}
+"""Language -> the module whose FRONT_END says its words instead of espeak; imported on first use."""
 _LETTER_A = "ˈeɪ"
-_PLACEHOLDERS = {"ko": "말", "de": "Ding", "nl": "ding", "en-us": "thing"}
+_PLACEHOLDERS = {"de": "Ding", "nl": "ding", "en-us": "thing"}
 _CLAUSE_WORDS = 60
 _WORD_CHARACTERS = 80
 _GROUP_BORDER = 0.5
@@ -63,6 +67,14 @@ class Pause:
         return self.text.replace(" ", "")
 
 
+class FrontEnd(Protocol):
+    """A language's own way from words to phones."""
+
+    def words(self, written: Sequence[str | None]) -> list[SpokenWord]:
+        """One spoken word for each of a clause; any for None, which stands where the writer gave the sounds."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Group:
     phones: tuple[str, ...]
@@ -72,8 +84,8 @@ class _Group:
 class Phonemizer:
     """Phones of one language.
 
-    language: an espeak voice (`en-us`, `de`, `nl`, `ko`, ...).
-    Raises MissingExtra without the espeak extra and UnknownName for a language that espeak lacks, on first use.
+    language: one with a front end of its own (`ko`), or an espeak voice (`en-us`, `de`, `nl`, ...).
+    For the latter raises MissingExtra without the espeak extra and UnknownName for one that espeak lacks, on first use.
     """
 
     def __init__(self, language: str) -> None:
@@ -142,9 +154,13 @@ class Phonemizer:
             written = _letters_named(written)
         if all(ipa is not None for _, ipa in written):
             return [_from_ipa(text, ipa or "") for text, ipa in written]
-        placeholder = _PLACEHOLDERS.get(self.language, "la")
-        texts = tuple(text if ipa is None else placeholder for text, ipa in written)
-        spoken = _spoken(self.language, texts)
+        front_end = _front_end(self.language)
+        spoken: Sequence[SpokenWord]
+        if front_end is not None:
+            spoken = front_end.words([text if ipa is None else None for text, ipa in written])
+        else:
+            placeholder = _PLACEHOLDERS.get(self.language, "la")
+            spoken = _spoken(self.language, tuple(text if ipa is None else placeholder for text, ipa in written))
         return [
             word if ipa is None else _from_ipa(text, ipa, word.joined)
             for (text, ipa), word in zip(written, spoken, strict=True)
@@ -231,6 +247,15 @@ def _append_pause(items: list[SpokenWord | Pause], text: str) -> None:
         items[-1] = Pause(items[-1].text + text)
     else:
         items.append(Pause(text))
+
+
+@cache
+def _front_end(language: str) -> FrontEnd | None:
+    """The language's own front end, None where espeak is asked."""
+    if language not in _FRONT_ENDS:
+        return None
+    front_end: FrontEnd = import_module(_FRONT_ENDS[language]).FRONT_END
+    return front_end
 
 
 @lru_cache(maxsize=1)

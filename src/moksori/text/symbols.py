@@ -4,7 +4,8 @@
 twice (ids 174 and 176); a dict filled in order keeps the last, so `'` is 176, as in the released checkpoints.
 After them: further characters that espeak prints, the phones of several characters that its phone separator yields
 (collected over the project's corpora and word lists of each language, sorted by code points), the ends of an utterance,
-and one token a language. A new language appends its characters, phones and token behind everything else.
+and one token a language. Behind these comes what was added since; a new language appends its characters, phones and
+token at the end.
 """
 
 PAD = "_"
@@ -34,6 +35,12 @@ _PHONES = (
 )
 # fmt: on
 
+_KOREAN = (
+    "\u031a",  # not released
+    "kʰ", "tʰ", "pʰ", "tɕʰ", "tɕ-", "ɕ-", "k\u031a", "t\u031a", "p\u031a",
+)  # fmt: skip
+"""What the Korean rules tell apart and espeak has no symbol of its own for."""
+
 OFFICIAL_SYMBOLS: tuple[str, ...] = (PAD, *PUNCTUATION, GAP, *_LETTERS, *_IPA)
 """The 178 of the official English VITS models."""
 
@@ -44,6 +51,7 @@ SYMBOLS: tuple[str, ...] = (
     START,
     END,
     *(f"<{language}>" for language in LANGUAGES),
+    *_KOREAN,
 )
 
 
