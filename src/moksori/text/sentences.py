@@ -42,8 +42,17 @@ def split_sentences(text: str | Iterable[str], language: str = "en-us", maximum_
     matter, and memory stays bounded. A blank line ends a sentence; so does the end of a short line before a capital, a
     digit or a bullet; other line ends are spaces. A sentence is cut where it exceeds `maximum_characters`: at a
     semicolon, colon or dash, else at a comma, else at a space, else in the middle of a word.
-    Raises TextError if `maximum_characters` is not positive.
+    A sentence is given as soon as it is known to be complete: with the first letter of the next one, since after "etc."
+    or "Stop!" it may go on, or with the blank line that follows.
+    Raises TextError if `maximum_characters` is not positive, or for a part that is no string.
     """
+    return (sentence for sentence, _ in split_paragraphs(text, language, maximum_characters))
+
+
+def split_paragraphs(
+    text: str | Iterable[str], language: str = "en-us", maximum_characters: int = 300
+) -> Iterator[tuple[str, bool]]:
+    """As `split_sentences`, each sentence with whether it is the last of its paragraph."""
     if maximum_characters < 1:
         raise TextError(f"maximum_characters = {maximum_characters}: expected at least 1, for example 300")
     parts = _slices(text) if isinstance(text, str) else text
@@ -55,27 +64,28 @@ def _slices(text: str) -> Iterator[str]:
         yield text[start : start + _CHUNK]
 
 
-def _sentences(parts: Iterable[str], language: str, maximum: int) -> Iterator[str]:
-    buffer, position, pending = "", 0, ""
-    for part in parts:
+def _sentences(parts: Iterable[str], language: str, maximum: int) -> Iterator[tuple[str, bool]]:
+    buffer, pending = "", ""
+    for number, part in enumerate(parts, start=1):
+        if not isinstance(part, str):
+            raise TextError(f"part {number} of the text: expected a string, found {type(part).__name__}")
         pending += part
         # white space at the end is held back, since more of it may follow; a run of it is kept short
         solid = len(pending.rstrip())
-        if solid == 0:
-            pending = pending if len(pending) < _CHUNK else _single_spaced(pending)
-            continue
-        buffer = buffer[position:] + _single_spaced(pending[:solid])
-        pending, position = pending[solid:], 0
-        # decisions wait until what follows is known, so that the parts' borders make no difference
-        while len(buffer) - position > maximum + _LOOKAHEAD:
-            end = _next_end(buffer, position, language, maximum)
-            yield from _spoken(buffer[position:end])
-            position = end
-    buffer, position = buffer[position:], 0
-    while position < len(buffer):
-        end = _next_end(buffer, position, language, maximum)
-        yield from _spoken(buffer[position:end])
-        position = end
+        if solid:
+            buffer += _single_spaced(pending[:solid])
+            pending, position = pending[solid:], 0
+            # decisions wait until what follows is known, so that the parts' borders make no difference
+            while (end := _next_end(buffer, position, language, maximum, complete=False)) is not None:
+                yield from _spoken(buffer, position, end, complete=False)
+                position = end
+            buffer = buffer[position:]
+        if len(pending) >= _CHUNK:
+            pending = _single_spaced(pending)
+        if buffer and ("\n" in part or "\r" in part) and _ends_paragraph(pending):
+            yield from _all(buffer + "\n\n", language, maximum)
+            buffer, pending = "", ""
+    yield from _all(buffer, language, maximum)
 
 
 def _single_spaced(text: str) -> str:
@@ -84,23 +94,49 @@ def _single_spaced(text: str) -> str:
     return _LINE_END.sub("\n", _BLANK_LINES.sub("\n\n", text))
 
 
-def _spoken(piece: str) -> Iterator[str]:
-    piece = " ".join(piece.split())
-    if piece:
-        yield piece
+def _ends_paragraph(space: str) -> bool:
+    """Whether white space holds a blank line."""
+    return "\n\n" in _single_spaced(space)
 
 
-def _next_end(buffer: str, start: int, language: str, maximum: int) -> int:
-    """Where the sentence that starts at `start` ends, or the piece of it that is not too long."""
+def _all(buffer: str, language: str, maximum: int) -> Iterator[tuple[str, bool]]:
+    """The sentences of a buffer after which nothing of their paragraph comes."""
+    position = 0
+    while position < len(buffer):
+        end = _next_end(buffer, position, language, maximum, complete=True)
+        assert end is not None
+        yield from _spoken(buffer, position, end, complete=True)
+        position = end
+
+
+def _spoken(buffer: str, start: int, end: int, complete: bool) -> Iterator[tuple[str, bool]]:
+    piece, rest = buffer[start:end], buffer[end : end + 2]
+    said = " ".join(piece.split())
+    if said:
+        space = piece[len(piece.rstrip()) :] + rest[: len(rest) - len(rest.lstrip())]
+        yield said, "\n\n" in space or (complete and not buffer[end:].strip())
+
+
+def _next_end(buffer: str, start: int, language: str, maximum: int, complete: bool) -> int | None:
+    """Where the sentence that starts at `start` ends, or the piece of it that is not too long.
+
+    None where that depends on what follows the buffer, unless that is `complete`. The buffer must not end within white
+    space: what decides is the next letter.
+    """
     while start < len(buffer) and buffer[start].isspace():
         start += 1
     limit = min(len(buffer), start + maximum)
-    for match in _END.finditer(buffer, start, min(len(buffer), limit + 1)):
-        if match.end() > limit:
+    for match in _END.finditer(buffer, start, min(len(buffer), limit + 2)):
+        said = match.start() if match[0][0] == "\n" else match.end()
+        if said > limit:
             break
+        if match.end() == len(buffer) and not complete:
+            return None
         if _is_end(buffer, start, match, language):
             return match.end()
-    return len(buffer) if limit == len(buffer) else _cut(buffer, start, limit)
+    if limit < len(buffer):
+        return _cut(buffer, start, limit)
+    return len(buffer) if complete else None
 
 
 def _is_end(buffer: str, start: int, match: re.Match[str], language: str) -> bool:

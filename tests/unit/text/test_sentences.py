@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moksori.errors import TextError
-from moksori.text.sentences import split_sentences
+from moksori.text.sentences import split_paragraphs, split_sentences
 
 CASES = [
     ("en-us", "One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
@@ -76,6 +76,71 @@ def test_nothing_is_lost_and_parts_do_not_matter(text: str, maximum: int, seed: 
         parts.append(rest[:size])
         rest = rest[size:]
     assert list(split_sentences(parts, maximum_characters=maximum)) == whole
+    paragraphs = list(split_paragraphs(text, maximum_characters=maximum))
+    assert list(split_paragraphs(parts, maximum_characters=maximum)) == paragraphs
+    assert [sentence for sentence, _ in paragraphs] == whole
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(["One. ", "two", "Mr. ", "Stop! ", "\n", "\n\n", " ", "。", "5", '"', "he "])))
+def test_what_was_given_stays_true_whatever_follows(parts: list[str]) -> None:
+    """A sentence is never given too early: it is there in every continuation of the text."""
+    taken = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal taken
+        for part in parts:
+            taken += 1
+            yield part
+
+    given: list[str] = []
+    for sentence in split_sentences(counted()):
+        given.append(sentence)
+        if taken < len(parts):
+            for follows in (["x"], [" He"], [". "], ["\n\nA"], [" 5"]):
+                assert list(split_sentences([*parts[:taken], *follows]))[: len(given)] == given
+
+
+@pytest.mark.parametrize(
+    ("parts", "after"),
+    [
+        (["It", " is", " done", ".", " Then", " we"], 5),  # the next word tells that no name was abbreviated
+        (["Stop!", " he", " said.", " Then"], 4),
+        (["Dr.", " Who", " left.", "\n", "\n", "Later", " on"], 5),  # a blank line ends all
+        (["A heading", "\n\n", "x"], 2),
+        (["그는 갔다.", " 왔다"], 2),
+        (["終わり。", "次"], 2),
+        (["Windows.\r", "\n", "\r", "\n", "x"], 3),  # \r\n is one line end, but another \r is a second
+        (["x" * 300, "x", "x"], 2),
+    ],
+)
+def test_a_sentence_is_given_as_soon_as_it_is_complete(parts: list[str], after: int) -> None:
+    taken = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal taken
+        for part in parts:
+            taken += 1
+            yield part
+
+    assert next(split_sentences(counted()))
+    assert taken == after
+
+
+def test_the_last_sentence_of_a_paragraph_is_marked() -> None:
+    text = "One. Two.\n\nThree.\n \n\nFour. \n"
+    expected = [("One.", False), ("Two.", True), ("Three.", True), ("Four.", True)]
+    assert list(split_paragraphs(text)) == expected
+    assert list(split_paragraphs(list(text))) == expected
+
+
+def test_the_line_end_does_not_count_for_the_length() -> None:
+    assert list(split_sentences("We, all of us\n\nNext", maximum_characters=13)) == ["We, all of us", "Next"]
+
+
+def test_parts_must_be_strings() -> None:
+    with pytest.raises(TextError, match=r"part 2 of the text: expected a string, found bytes"):
+        list(split_sentences(["Hello. ", b"World."]))  # type: ignore[list-item]
 
 
 def test_streams_are_read_a_little_at_a_time() -> None:
