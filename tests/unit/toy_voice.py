@@ -36,9 +36,9 @@ class ToyVoice(nn.Module):
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
         frames = max(round(self.config.frames_a_token / controls.speed), 1)
         length = int(text.token_lengths[0])
-        durations = torch.full((1, length), frames)
+        durations = torch.full((1, length), frames) if text.durations is None else text.durations[:, :length]
         pitch = self.embedding(text.tokens[:, :length]).sum(-1) + text.speaker[:, None]
-        phase = pitch.repeat_interleave(frames * self.config.hop_length, dim=1).mul(0.02).cumsum(1)
+        phase = pitch.repeat_interleave(durations[0] * self.config.hop_length, dim=1).mul(0.02).cumsum(1)
         variation = 0.5 if controls.variation is None else controls.variation
         noise = torch.randn(phase.shape, generator=generator) * 0.05 * variation
         waveform = 0.5 * torch.sin(phase) + noise

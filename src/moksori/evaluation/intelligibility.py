@@ -147,7 +147,7 @@ class Recogniser:
             lines = [line for word in model.vocabulary for line in dictionary_lines(word)]
             words = Path(folder) / "sentences.dict"
             words.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            self._decoder = _decoder(path, words)
+            self._decoder = _decoder(words, lm=str(path))
 
     def covers(self, text: str) -> bool:
         """True where all words of the sentence are in the dictionary, so that it can be recognised at all."""
@@ -156,23 +156,36 @@ class Recogniser:
 
     def transcribe(self, waveform: Waveform) -> str:
         """What is heard, in lower case, empty for nothing; at -23 LUFS and with 0.2 s of silence at both ends."""
-        levelled = normalize_loudness(resample(waveform, SAMPLE_RATE), LEVEL_LUFS)
-        if not np.any(levelled.samples):
-            return ""  # digital silence is unlike any sound the acoustic model learnt: it hears words in it
-        edge = np.zeros(round(EDGE_SECONDS * SAMPLE_RATE), np.float32)
-        samples = np.concatenate([edge, levelled.samples, edge])
-        pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2").tobytes()
-        # Without this the running cepstral mean of one recording would reach the next, and the order would matter.
-        self._decoder.reinit_feat()
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm, no_search=False, full_utt=True)
-        self._decoder.end_utt()
-        heard = self._decoder.hyp()
-        return "" if heard is None else _without_variants(heard.hypstr)
+        return _heard(self._decoder, waveform)
 
     def errors(self, text: str, waveform: Waveform) -> WordErrors:
         """Errors of what is heard against `text`."""
         return count_errors(text, self.transcribe(waveform))
+
+
+class ClosedRecogniser:
+    """pocketsphinx that can hear nothing but `count` of the given words, all alike likely: for words spoken alone.
+
+    Raises MissingExtra without pocketsphinx, TextError for a word outside its dictionary.
+    """
+
+    def __init__(self, words: Sequence[str], count: int = 1) -> None:
+        lines = []
+        for word in words:
+            found = dictionary_lines(word)
+            if not found:
+                raise TextError(f"recogniser: the word {word!r} is not in its dictionary: leave it out")
+            lines += found
+        grammar = f"#JSGF V1.0;\ngrammar words;\npublic <heard> = {'<word> ' * count};\n<word> = {' | '.join(words)};\n"
+        with tempfile.TemporaryDirectory() as folder:
+            jsgf, dictionary = Path(folder) / "words.gram", Path(folder) / "words.dict"
+            jsgf.write_text(grammar, encoding="utf-8")
+            dictionary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            self._decoder = _decoder(dictionary, jsgf=str(jsgf))
+
+    def transcribe(self, waveform: Waveform) -> str:
+        """The words that fit best, in lower case, or nothing; level and silence as for `Recogniser`."""
+        return _heard(self._decoder, waveform)
 
 
 def require_jiwer() -> Any:
@@ -189,14 +202,27 @@ def _without_variants(hypothesis: str) -> str:
     return re.sub(r"\(\d+\)", "", hypothesis)
 
 
-def _decoder(language_model: Path, dictionary: Path) -> "Decoder":
+def _heard(decoder: "Decoder", waveform: Waveform) -> str:
+    levelled = normalize_loudness(resample(waveform, SAMPLE_RATE), LEVEL_LUFS)
+    if not np.any(levelled.samples):
+        return ""  # digital silence is unlike any sound the acoustic model learnt: it hears words in it
+    edge = np.zeros(round(EDGE_SECONDS * SAMPLE_RATE), np.float32)
+    samples = np.concatenate([edge, levelled.samples, edge])
+    pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2").tobytes()
+    # Without this the running cepstral mean of one recording would reach the next, and the order would matter.
+    decoder.reinit_feat()
+    decoder.start_utt()
+    decoder.process_raw(pcm, no_search=False, full_utt=True)
+    decoder.end_utt()
+    heard = decoder.hyp()
+    return "" if heard is None else _without_variants(heard.hypstr)
+
+
+def _decoder(dictionary: Path, **search: str) -> "Decoder":
+    """search: `lm` or `jsgf`, a file that tells which words may follow each other."""
     pocketsphinx = _pocketsphinx()
     decoder: Decoder = pocketsphinx.Decoder(
-        hmm=str(_model_folder() / "en-us"),
-        dict=str(dictionary),
-        lm=str(language_model),
-        lw=LANGUAGE_WEIGHT,
-        loglevel="FATAL",
+        hmm=str(_model_folder() / "en-us"), dict=str(dictionary), lw=LANGUAGE_WEIGHT, loglevel="FATAL", **search
     )
     return decoder
 

@@ -3,32 +3,36 @@
 import errno
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from moksori.audio.stream import check_suffix, write_blocks
 from moksori.errors import BadInput, MissingExtra, MoksoriError
-from moksori.models.checkpoint import fingerprint, load_model
+from moksori.models.checkpoint import load_model
 from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
-from moksori.pipeline.sentences import Gap, Sentence, Word, readings, sentences
+from moksori.pipeline.sentences import Sentence, readings, sentences
 from moksori.pipeline.speaker import (
     SayOptions,
     Speaker,
-    Speech,
     chosen_seed,
     nothing_to_say,
-    synthetic_metadata,
-    write_timings,
 )
+from moksori.pipeline.speech import Speech, synthetic_metadata
 from moksori.pipeline.speech_job import SpeechJob
+from moksori.pipeline.speech_timings import Durations, Phoneme, SentenceTiming, Word
+from moksori.pipeline.streaming import SpeechStream
+from moksori.pipeline.timing_files import TimingHeader, check_timings_path, write_timings
 from moksori.text.lexicon import Lexicon, LexiconSource, read_lexicon
 
 __all__ = [
+    "Durations",
     "Lexicon",
+    "Phoneme",
     "SayOptions",
     "Sentence",
+    "SentenceTiming",
     "Speaker",
     "Speech",
     "Word",
@@ -88,10 +92,10 @@ def speak_to_file(
 ) -> Written:
     """Speaks sentences into a wav, flac, ogg, opus or mp3 file, in bounded memory; interrupted, the same call goes on.
 
-    texts: from `readings` or `sentences`. seed: None takes the interrupted job's, or draws one. timings: word times as
-    JSON go there. job: the job file, `PATH.job` by default; it is there while the job runs, and afterwards only if the
-    job was interrupted. Sentences whose text or order changed since are spoken anew. total: sentences in all, for
-    `progress`.
+    texts: from `readings` or `sentences`. seed: None takes the interrupted job's, or draws one. timings: a file for
+    the times of sentences, words and phonemes: .json, .srt, .vtt or .TextGrid. job: the job file, `PATH.job` by
+    default; it is there while the job runs, and afterwards only if the job was interrupted. Sentences whose text or
+    order changed since are spoken anew. total: sentences in all, for `progress`.
     The output appears when it is whole, with the bytes that an uninterrupted job would have written (ogg and opus: but
     for the stream number that libsndfile draws for each file).
     Raises TextError if there is nothing to speak, AudioError or BadInput for a path that cannot be written, and
@@ -102,7 +106,7 @@ def speak_to_file(
     timings_path = None if timings is None else Path(timings)
     check_output(path)
     if timings_path is not None:
-        check_folder(timings_path)
+        check_timings(timings_path)
     job_path = path.with_name(path.name + ".job") if job is None else Path(job)
     if job is not None:
         check_folder(job_path)
@@ -119,7 +123,8 @@ def speak_to_file(
             metadata = synthetic_metadata(speaker.name, state.seed)
             write_blocks(path, _chained(state.blocks(), tail), speaker.sample_rate, frames, metadata)
             if timings_path is not None:
-                write_timings(timings_path, state.words(), speaker.sample_rate, speaker.name, state.seed)
+                header = TimingHeader(speaker.name, state.seed, speaker.sample_rate, frames / speaker.sample_rate)
+                write_timings(timings_path, state.timings, header)
             state.remove()
     except OSError as error:
         raise _disk_error(path, error) from error
@@ -158,30 +163,16 @@ def _speak(
 
 
 def play(speaker: Speaker, texts: Iterable[Sentence], options: SayOptions, seed: int) -> float:
-    """Speaks through the sound device, each sentence while the one before is heard; returns the seconds of sound.
+    """Speaks through the sound device, which is heard while the rest is made; returns the seconds of sound.
 
     Raises MissingExtra without the package sounddevice, MoksoriError without a sound device.
     """
-    stream = _output_stream(speaker.sample_rate)
-    seen = ""
-
-    def noted() -> Iterator[Sentence]:
-        nonlocal seen
-        for sentence in texts:
-            seen = seen or sentence.text
-            yield sentence
-
-    samples, gap = 0, Gap()
-    with stream:
-        for piece in speaker.pieces(noted(), options, seed):
-            gap = gap.after(piece)
-            if piece.spoken:
-                stream.write(piece.samples[:, None])
-                samples += len(piece.samples)
-        if samples == 0:
-            raise nothing_to_say(seen)
-        stream.write(speaker.silence(max(gap.seconds_at_end(options.pause), 0.1))[:, None])
-    return samples / speaker.sample_rate
+    device = _output_stream(speaker.sample_rate)
+    stream = SpeechStream(speaker, texts, options, seed)
+    with device:
+        for block in stream:
+            device.write(block[:, None])
+    return stream.duration_seconds
 
 
 def _output_stream(sample_rate: int) -> Any:
@@ -204,6 +195,12 @@ def check_output(path: Path) -> None:
     check_folder(path)
 
 
+def check_timings(path: Path) -> None:
+    """Raises BadInput unless timings can be written to `path`: the suffix names a form, and the folder takes files."""
+    check_timings_path(path)
+    check_folder(path)
+
+
 def check_folder(path: Path) -> None:
     """Raises BadInput unless a file can be made at `path`."""
     folder = path.parent
@@ -220,14 +217,7 @@ def check_folder(path: Path) -> None:
 
 
 def _settings(speaker: Speaker, options: SayOptions) -> dict[str, Any]:
-    lexicon = (speaker.lexicon + options.lexicon).as_json()
-    kept = {**asdict(options), "lexicon": lexicon, "pause_seconds": options.pause}
-    return {
-        "model": speaker.name,
-        "fingerprint": fingerprint(speaker.loaded.folder),
-        "sample_rate": speaker.sample_rate,
-        "options": kept,
-    }
+    return {**speaker.identity, "sample_rate": speaker.sample_rate, "options": options.as_json()}
 
 
 def _disk_error(path: Path, error: OSError) -> MoksoriError:

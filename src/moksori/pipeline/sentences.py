@@ -2,15 +2,17 @@
 
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 from jaxtyping import Float
 
+from moksori.errors import TextError
+from moksori.pipeline.speech_timings import SentenceTiming, Word
 from moksori.text.markup import MAXIMUM_CHARACTERS, Style, is_ssml, parse_ssml
-from moksori.text.sentences import split_sentences
+from moksori.text.sentences import split_paragraphs
 
 PARAGRAPH_FACTOR = 2.5
 EDGE_FACTOR = 0.5
@@ -20,47 +22,40 @@ _DETECTED_CHARACTERS = 4096
 
 
 @dataclass(frozen=True)
-class Word:
-    """A written word and when it is heard."""
-
-    text: str
-    start_seconds: float
-    end_seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The word with times rounded to 0.1 ms."""
-        return {
-            "text": self.text,
-            "start_seconds": round(self.start_seconds, 4),
-            "end_seconds": round(self.end_seconds, 4),
-        }
-
-
-@dataclass(frozen=True)
 class Sentence:
     """A piece of text that is spoken in one go; `ends_paragraph` makes the pause after it longer.
 
     style: what differs from the rest of the text. pause_seconds: silence after it, in place of the usual one.
+    role: who speaks it, in a dialogue.
     """
 
     text: str
     ends_paragraph: bool = False
     style: Style = field(default_factory=Style)
     pause_seconds: float | None = None
+    role: str = ""
 
 
 @dataclass(frozen=True)
 class Piece:
     """Sentence `index` as sound: the silence before it, then its speech; empty where the sentence has nothing to speak.
 
-    words: times from the start of `samples`.
+    timing: what is heard when, from the start of `samples`; None where nothing is spoken.
     """
 
     index: int
     sentence: Sentence
     samples: Float[np.ndarray, " samples"]
-    words: tuple[Word, ...]
-    spoken: bool
+    timing: SentenceTiming | None
+
+    @property
+    def spoken(self) -> bool:
+        return self.timing is not None
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Its words, from the start of `samples`."""
+        return () if self.timing is None else self.timing.words
 
 
 @dataclass(frozen=True)
@@ -97,18 +92,54 @@ def sentences(text: str | TextIO, language: str = "en-us") -> Iterator[Sentence]
 
     language: decides which abbreviations do not end a sentence.
     """
-    file = io.StringIO(text) if isinstance(text, str) else text
-    lines = iter(lambda: file.readline(_LINE_CHARACTERS), "")
-    for blank, paragraph in itertools.groupby(lines, key=lambda line: not line.strip()):
-        if blank:
-            continue
-        previous: str | None = None
-        for sentence in split_sentences(paragraph, language):
-            if previous is not None:
-                yield Sentence(previous)
-            previous = sentence
-        if previous is not None:
-            yield Sentence(previous, ends_paragraph=True)
+    parts: str | Iterable[str] = text if isinstance(text, str) else _lines(text)
+    for sentence, ends_paragraph in split_paragraphs(parts, language):
+        yield Sentence(sentence, ends_paragraph)
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    return iter(lambda: file.readline(_LINE_CHARACTERS), "")
+
+
+def arriving(parts: Iterable[str], language: str = "en-us", ssml: bool | None = None) -> Iterator[Sentence]:
+    """The sentences of a text that comes in parts, each as soon as it is known to be complete.
+
+    ssml: as for `readings`; an SSML document is waited for to its end. Raises TextError for a part that is no string.
+    """
+    strings = _strings(parts)
+    head = ""
+    if ssml is None:
+        for part in strings:
+            head += part
+            ssml = is_ssml(head)
+            if ssml or not _may_become_ssml(head):
+                break
+    if not ssml:
+        for sentence, ends_paragraph in split_paragraphs(itertools.chain([head], strings), language):
+            yield Sentence(sentence, ends_paragraph)
+        return
+    document, length = [head], len(head)
+    for part in strings:
+        document.append(part)
+        length += len(part)
+        if length > MAXIMUM_CHARACTERS:  # which the parser refuses
+            break
+    yield from readings("".join(document), language, ssml=True)
+
+
+def _strings(parts: Iterable[str]) -> Iterator[str]:
+    for number, part in enumerate(parts, start=1):
+        if not isinstance(part, str):
+            raise TextError(f"part {number} of the text: expected a string, found {type(part).__name__}")
+        yield part
+
+
+def _may_become_ssml(head: str) -> bool:
+    """Whether the start of a text leaves it open if it is SSML."""
+    start = head.lstrip("\ufeff \t\r\n")[:_DETECTED_CHARACTERS]
+    return len(start) < _DETECTED_CHARACTERS and any(
+        start.startswith(sign[: len(start)]) for sign in ("<speak", "<?xml", "<!--")
+    )
 
 
 def readings(text: str | TextIO, language: str = "en-us", ssml: bool | None = None) -> Iterator[Sentence]:

@@ -5,116 +5,96 @@ it is spoken in memory, streamed to a file, or after a resumed job.
 """
 
 import hashlib
-import json
 import logging
-import math
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from moksori import __version__
+from moksori.audio.resample import Resampler
 from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnsupportedTask, unknown_name
 from moksori.models import registry
-from moksori.models.checkpoint import Loaded
-from moksori.models.contract import CanSay
-from moksori.pipeline.sentences import Gap, Piece, Sentence, Word, readings, sentences
+from moksori.models.checkpoint import Loaded, fingerprint
+from moksori.models.contract import CHUNK_FRAMES, CanSay
+from moksori.pipeline.say_options import FASTEST, MAXIMUM_SHIFT_SEMITONES, SLOWEST, SayOptions
+from moksori.pipeline.sentences import Gap, Piece, Sentence, arriving, readings, sentences
+from moksori.pipeline.speech import Speech
+from moksori.pipeline.speech_timings import (
+    Durations,
+    DurationSource,
+    SentenceTiming,
+    Word,
+    token_symbols,
+    word_spans,
+)
+from moksori.text.inline import as_written
 from moksori.text.lexicon import Lexicon, LexiconSource
 from moksori.text.tokenizer import Encoded, Tokenizer
-from moksori.types import SayControls, TextBatch, Waveform
+from moksori.types import SayControls, TextBatch
+
+if TYPE_CHECKING:
+    from moksori.pipeline.streaming import SpeechStream
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["Gap", "Piece", "SayOptions", "Sentence", "Speaker", "Speech", "Word", "readings", "sentences"]
 
-DEFAULT_PAUSE_SECONDS = 0.25
 MAXIMUM_CHARACTERS = 200_000
 """The longest text spoken in memory: some 4 hours and 1.2 GB of samples; longer ones go straight to a file."""
 MAXIMUM_SEED = 2**63 - 1
-SLOWEST, FASTEST = 0.1, 10.0
 
 
 @dataclass(frozen=True)
-class SayOptions:
-    """How a text is spoken; out-of-range values raise BadInput.
+class Line:
+    """A sentence as a model is asked for it; `batch` is None where there is nothing to speak.
 
-    speed: 2 = half as long, 0.1 to 10. variation: standard deviation of the prior's noise, 0 to 10; None = the model's.
-    pause_seconds: silence between sentences, 2.5 times that between paragraphs, half of it at both ends; None = 0.25.
-    speaker: a name of the model's speaker table; None = the first. language: None = the speaker's own.
-    volume_db: gain; what it lifts beyond full scale is clipped. lexicon: pronunciations that come before all rules.
+    played_rate: rate at which the model's samples are to be played.
     """
 
-    speed: float = 1.0
-    variation: float | None = None
-    pause_seconds: float | None = None
-    speaker: str | None = None
-    language: str | None = None
-    volume_db: float = 0.0
-    lexicon: Lexicon = field(default_factory=Lexicon)
-
-    def __post_init__(self) -> None:
-        _within("speed", self.speed, SLOWEST, FASTEST)
-        _within("volume", self.volume_db, -80.0, 40.0)
-        if self.variation is not None:
-            _within("variation", self.variation, 0.0, 10.0)
-        if self.pause_seconds is not None:
-            _within("pause", self.pause_seconds, 0.0, 60.0)
-
-    @property
-    def pause(self) -> float:
-        """Seconds between two sentences."""
-        return DEFAULT_PAUSE_SECONDS if self.pause_seconds is None else self.pause_seconds
+    number: int
+    sentence: Sentence
+    encoded: Encoded
+    options: SayOptions
+    batch: TextBatch | None = None
+    controls: SayControls = field(default_factory=SayControls)
+    generator: torch.Generator | None = None
+    played_rate: int = 0
 
 
-@dataclass(frozen=True)
-class Speech:
-    """A spoken text: float32 samples in [-1, 1], their rate in Hz, and when each word is heard.
+class Finish:
+    """Makes of a model's samples those that are heard, block by block: rate, volume, limits.
 
-    seed: with it the same model says the text with the same samples again.
+    Raises MoksoriError for NaN and infinity.
     """
 
-    samples: Float[np.ndarray, " samples"]
-    sample_rate: int
-    timings: list[Word]
-    seed: int
-    model: str
-    text: str = ""
+    def __init__(self, model: str, line: Line, sample_rate: int) -> None:
+        self._model, self._text = model, line.sentence.text
+        self._resampler = Resampler(line.played_rate, sample_rate)
+        self._gain = np.float32(10.0 ** ((line.options.volume_db + line.sentence.style.volume_db) / 20.0))
 
-    @property
-    def duration_seconds(self) -> float:
-        return len(self.samples) / self.sample_rate
+    def __call__(self, samples: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " heard"]:
+        """The next samples; those that are ready."""
+        if not np.isfinite(samples).all():
+            raise MoksoriError(
+                f"{self._model}: made NaN or infinity of {self._text[:60]!r}: try another seed or a lower variation"
+            )
+        return np.clip(self._resampler.push(samples) * self._gain, -1.0, 1.0)
 
-    @property
-    def waveform(self) -> Waveform:
-        return Waveform(self.samples, self.sample_rate)
-
-    def save(self, path: str | Path, timings: str | Path | None = None) -> Path:
-        """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
-
-        timings: also writes the word times there, as JSON. Raises AudioError for another suffix or a folder that is
-        missing, and MoksoriError when the disk is full; nothing is left half written.
-        """
-        from moksori.audio.stream import write_blocks
-
-        path = Path(path)
-        blocks = (self.samples[start : start + 2**16] for start in range(0, len(self.samples), 2**16))
-        write_blocks(
-            path, blocks, self.sample_rate, len(self.samples), synthetic_metadata(self.model, self.seed, self.text)
-        )
-        if timings is not None:
-            write_timings(Path(timings), self.timings, self.sample_rate, self.model, self.seed)
-        return path
+    def rest(self) -> Float[np.ndarray, " heard"]:
+        """What was held back, after the last samples."""
+        return np.clip(self._resampler.finish() * self._gain, -1.0, 1.0)
 
 
 class Speaker:
-    """A model that speaks: `say` for texts in memory, `pieces` for texts of any length.
+    """A model that speaks: `say` for texts in memory, `stream` for sound at once, `pieces` for texts of any length.
 
     lexicon: pronunciations for all that it says. A model's attribute `takes_pitch`, where it has one, tells whether it
-    can shift the pitch.
+    follows a pitch, or what it says is to be played faster or slower instead; `mixes_durations` whether it takes a
+    `duration_mix`.
     Raises UnsupportedTask if the model cannot speak, CheckpointError if the folder names two different text settings.
     """
 
@@ -141,8 +121,22 @@ class Speaker:
         return self.manifest.name
 
     @property
+    def model(self) -> CanSay:
+        """The network."""
+        return self._model
+
+    @property
     def sample_rate(self) -> int:
         return self.manifest.sample_rate
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What decides how it sounds, the options aside: a job goes on only with the same."""
+        return {
+            "model": self.name,
+            "fingerprint": fingerprint(self.loaded.folder),
+            "speaker_lexicon": self.lexicon.as_json(),
+        }
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -161,12 +155,17 @@ class Speaker:
         volume: float = 0.0,
         lexicon: LexiconSource | None = None,
         ssml: bool | None = None,
+        pitch: float = 0.0,
+        duration_mix: float | None = None,
+        durations: DurationSource = None,
     ) -> Speech:
         """The text as speech; the same seed gives the same samples, None draws one.
 
         speed: factor, 2 = half as long. variation: 0 = the same sound every time, None = the model's own.
         pause: seconds between sentences. volume: dB. Ranges: see SayOptions. lexicon: a mapping of word to IPA or
         respelling, or lexicon files. ssml: whether the text is SSML; None = where it starts with `<speak`.
+        pitch: semitones. duration_mix: share of sampled durations, for models with two duration predictors. durations:
+        frames of every token: `sentences` of a Speech, or the JSON of its timings, perhaps edited.
         Raises TextError for a text with nothing to speak or of more than 200,000 characters, BadInput for a value out
         of range, UnknownName for a speaker or language that does not exist.
         """
@@ -177,65 +176,117 @@ class Speaker:
                 f"text: {len(text):,} characters, {MAXIMUM_CHARACTERS:,} at most are spoken in memory: write it to "
                 "a file with moksori.pipeline.say.speak_to_file, or 'moksori say --file TEXT.txt -o OUT.flac'"
             )
-        options = SayOptions(speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon))
-        seed = chosen_seed(seed)
+        options = SayOptions(
+            speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
+            Durations.of(durations),
+        )  # fmt: skip
         texts = list(readings(text, language or self.language_of(speaker), ssml))
-        self.check(texts)
-        samples: list[np.ndarray] = []
-        words: list[Word] = []
-        position, gap = 0, Gap()
-        for piece in self.pieces(texts, options, seed):
-            start = position / self.sample_rate
-            words += (Word(w.text, start + w.start_seconds, start + w.end_seconds) for w in piece.words)
-            samples.append(piece.samples)
-            position += len(piece.samples)
-            gap = gap.after(piece)
-        if position == 0:
-            raise nothing_to_say(text)
-        samples.append(self.silence(gap.seconds_at_end(options.pause)))
-        return Speech(np.concatenate(samples), self.sample_rate, words, seed, self.name, text)
+        return collected(self, texts, options, chosen_seed(seed), text)
 
     def pieces(
-        self, texts: Iterable[Sentence], options: SayOptions, seed: int, first: int = 0, gap: Gap = Gap()
+        self,
+        texts: Iterable[Sentence],
+        options: SayOptions,
+        seed: int,
+        first: int = 0,
+        gap: Gap = Gap(),
+        told: set[str] | None = None,
     ) -> Iterator[Piece]:
         """Sentence after sentence as sound, in bounded memory; the silence at the end of the text is the caller's.
 
-        first: the number of the first of these sentences in the whole text; gap: the state before it.
+        first: the number of the first of these sentences in the whole text; gap: the state before it. told: symbols
+        that were warned of; new ones are added.
         """
-        told: set[str] = set()
+        for line in self.lines(texts, options, seed, first, told):
+            piece = Piece(line.number, line.sentence, np.zeros(0, np.float32), None)
+            if line.batch is not None:
+                piece = self._piece(line, self.silence(gap.seconds(options.pause)))
+            yield piece
+            gap = gap.after(piece)
+
+    def stream(
+        self,
+        text: str | Iterable[str],
+        speed: float = 1.0,
+        variation: float | None = None,
+        pause: float | None = None,
+        seed: int | None = None,
+        speaker: str | None = None,
+        language: str | None = None,
+        volume: float = 0.0,
+        lexicon: LexiconSource | None = None,
+        ssml: bool | None = None,
+        pitch: float = 0.0,
+        duration_mix: float | None = None,
+        durations: DurationSource = None,
+        chunk_frames: int | Sequence[int] = CHUNK_FRAMES,
+    ) -> "SpeechStream":
+        """What `say` says, in blocks of samples that can be heard while the rest is made; iterate over it.
+
+        text: a text of any length, or its parts as they come, such as the words of a language model: each sentence is
+        spoken as soon as it is complete. chunk_frames: frames of a sentence in the first, second, ... block; the last
+        one holds for all that follow. All else: as for `say`, and with the same seed the same samples but for rounding
+        (1e-5). What an iterator of parts raises comes through, after the sentences that were complete.
+        Raises as `say` does; of parts, what is wrong with them when they are spoken.
+        """
+        from moksori.pipeline.streaming import SpeechStream, check_chunks
+
+        sizes = check_chunks(chunk_frames)
+        options = SayOptions(
+            speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
+            Durations.of(durations),
+        )  # fmt: skip
+        self._check_options(options)
+        spoken = language or self.language_of(speaker)
+        if isinstance(text, str):
+            self.check(readings(text, spoken, ssml), options)
+            texts = readings(text, spoken, ssml)
+        elif isinstance(text, Iterable):
+            texts = arriving(text, spoken, ssml)
+        else:
+            raise TextError(f"text: expected a string or an iterator of strings, found {type(text).__name__}")
+        return SpeechStream(self, texts, options, chosen_seed(seed), sizes)
+
+    def lines(
+        self, texts: Iterable[Sentence], options: SayOptions, seed: int, first: int = 0, told: set[str] | None = None
+    ) -> Iterator[Line]:
+        """Sentence after sentence, ready for the model; arguments as for `pieces`."""
+        self._check_options(options)
+        told = set() if told is None else told
         tokenizers: dict[str | None, Tokenizer] = {}
         for number, sentence in enumerate(texts, start=first):
-            voice = sentence.style.voice or options.speaker
-            if voice not in tokenizers:
-                tokenizers[voice] = self._tokenizer(options.lexicon, voice)
-            tokenizer = tokenizers[voice]
-            language = sentence.style.language or options.language or self.language_of(voice)
-            tokenizer.check_sounds(sentence.text, language)
-            encoded = tokenizer.encode(sentence.text, language)
+            encoded = self._encoded(sentence, options, tokenizers)
             for symbol in encoded.unknown:
                 if symbol not in told:
                     told.add(symbol)
                     logger.warning("%s does not know the symbol %r and leaves it out", self.name, symbol)
-            if any(word.end_token > word.start_token for word in encoded.words):
-                piece = self._piece(number, sentence, encoded, voice, gap.seconds(options.pause), options, seed)
-            else:
-                piece = Piece(number, sentence, np.zeros(0, np.float32), (), spoken=False)
-            yield piece
-            gap = gap.after(piece)
+            yield self._line(number, sentence, encoded, options, seed)
 
-    def check(self, texts: Iterable[Sentence]) -> int:
+    def check(self, texts: Iterable[Sentence], options: SayOptions | None = None) -> int:
         """Reads texts through before anything is spoken; returns how many sentences they have.
 
-        Raises UnknownName for a voice that the model lacks; warns where the pitch is to shift and the model cannot.
+        options: what they will be spoken with.
+        Raises UnknownName for a voice that the model lacks, TextError where given durations are not of these texts, and
+        UnsupportedTask for an option that the model does not have.
         """
-        shifted, count = False, 0
-        for sentence in texts:
+        options = options or SayOptions()
+        self._check_options(options)
+        tokenizers: dict[str | None, Tokenizer] = {}
+        count, timed = 0, set()
+        for number, sentence in enumerate(texts):
             count += 1
             if sentence.style.voice is not None:
                 self._speaker_index(sentence.style.voice)
-            shifted = shifted or sentence.style.shift_semitones != 0.0
-        if shifted and not getattr(self._model, "takes_pitch", True):
-            logger.warning("%s cannot shift its pitch: <prosody pitch> has no effect", self.name)
+            if options.durations is not None:
+                encoded = self._encoded(sentence, options, tokenizers)
+                if _has_words(encoded):
+                    self._given_frames(number, sentence, encoded, options.durations)
+                    timed.add(number)
+        if options.durations is not None and (extra := set(options.durations.numbers) - timed):
+            raise TextError(
+                f"durations: hold a sentence {min(extra) + 1}, but the text has {len(timed)} that are spoken: "
+                "give the text that the timings were made of"
+            )
         return count
 
     def silence(self, seconds: float) -> Float[np.ndarray, " samples"]:
@@ -259,45 +310,118 @@ class Speaker:
             raise unknown_name("speaker", voice, self.speakers)
         return self.manifest.speakers.index(voice) if voice in self.manifest.speakers else 0
 
-    def _piece(
-        self,
-        number: int,
-        sentence: Sentence,
-        encoded: Encoded,
-        voice: str | None,
-        silence: float,
-        options: SayOptions,
-        seed: int,
-    ) -> Piece:
+    def _check_options(self, options: SayOptions) -> None:
+        self._speaker_index(options.speaker)
+        if options.duration_mix is not None and not getattr(self._model, "mixes_durations", False):
+            raise UnsupportedTask(
+                f"{self.name}: has not both a stochastic and a deterministic duration predictor, so there is nothing "
+                "to mix: leave the duration mix out"
+            )
+
+    def _encoded(self, sentence: Sentence, options: SayOptions, tokenizers: dict[str | None, Tokenizer]) -> Encoded:
+        """The sentence's tokens; `tokenizers` keeps those of the voices met so far."""
+        voice = sentence.style.voice or options.speaker
+        if voice not in tokenizers:
+            tokenizers[voice] = self._tokenizer(options.lexicon, voice)
+        language = sentence.style.language or options.language or self.language_of(voice)
+        tokenizers[voice].check_sounds(sentence.text, language)
+        return tokenizers[voice].encode(sentence.text, language)
+
+    def _given_frames(
+        self, number: int, sentence: Sentence, encoded: Encoded, durations: Durations
+    ) -> Int[np.ndarray, " tokens"]:
+        given = durations[number]
+        if given is None:
+            raise TextError(
+                f"durations: have none for sentence {number + 1}, {sentence.text[:40]!r}: give those of the whole text"
+            )
+        return given.frames_for(token_symbols(encoded, self._text), sentence.text)
+
+    def _line(self, number: int, sentence: Sentence, encoded: Encoded, options: SayOptions, seed: int) -> Line:
+        style, durations = sentence.style, None
+        if not _has_words(encoded):
+            return Line(number, sentence, encoded, options)
+        if options.durations is not None:
+            durations = torch.from_numpy(self._given_frames(number, sentence, encoded, options.durations))[None]
         batch = TextBatch(
             tokens=torch.from_numpy(encoded.tokens)[None].to(self._device),
             stress=torch.from_numpy(encoded.stress)[None].to(self._device),
             token_lengths=torch.tensor([len(encoded.tokens)], device=self._device),
-            speaker=torch.tensor([self._speaker_index(voice)], device=self._device),
+            speaker=torch.tensor([self._speaker_index(style.voice or options.speaker)], device=self._device),
+            durations=None if durations is None else durations.to(self._device),
         )
-        style = sentence.style
-        speed = min(max(options.speed * style.rate, SLOWEST), FASTEST)
+        shift = options.shift_semitones + style.shift_semitones
+        shift = min(max(shift, -MAXIMUM_SHIFT_SEMITONES), MAXIMUM_SHIFT_SEMITONES)
+        follows = getattr(self._model, "takes_pitch", True)
+        # What a model without a source says slower is played faster: it lasts as long, and formants move along.
+        played_rate = self.sample_rate if follows else round(self.sample_rate * 2.0 ** (shift / 12.0))
+        speed = min(max(options.speed * style.rate, SLOWEST), FASTEST) * self.sample_rate / played_rate
+        controls = SayControls(options.variation, speed, shift if follows else 0.0, options.duration_mix)
         generator = sentence_generator(seed, number, self._device)
+        return Line(number, sentence, encoded, options, batch, controls, generator, played_rate)
+
+    def _piece(self, line: Line, before: Float[np.ndarray, " samples"]) -> Piece:
+        assert line.batch is not None
         with torch.inference_mode():
-            spoken = self._model.say(batch, SayControls(options.variation, speed, style.shift_semitones), generator)
+            spoken = self._model.say(line.batch, line.controls, line.generator)
         length = int(spoken.waveform_lengths[0])
         samples = spoken.waveform[0, :length].float().cpu().numpy()
-        if not np.isfinite(samples).all():
-            raise MoksoriError(
-                f"{self.name}: made NaN or infinity of {sentence.text[:60]!r}: try another seed or a lower variation"
-            )
-        frames = spoken.durations[0, : len(encoded.tokens)].cpu().numpy().astype(np.int64)
-        borders = np.concatenate([[0], np.cumsum(frames)]) * (length / max(int(frames.sum()), 1) / self.sample_rate)
-        before = self.silence(silence)
-        offset = len(before) / self.sample_rate
-        words = tuple(
-            Word(w.text, offset + float(borders[w.start_token]), offset + float(borders[w.end_token]))
-            for w in encoded.words
+        finish = Finish(self.name, line, self.sample_rate)
+        samples = np.concatenate([finish(samples), finish.rest()])
+        timing = self.timing(line, len(before), length, spoken.durations)
+        return Piece(line.number, line.sentence, np.concatenate([before, samples]), timing)
+
+    def timing(
+        self, line: Line, before: int, length: int, durations: Int[torch.Tensor, "batch tokens"]
+    ) -> SentenceTiming:
+        """What is heard when; `before`: samples of silence ahead, `length`: samples that the model makes."""
+        encoded = line.encoded
+        frames = durations[0, : len(encoded.tokens)].tolist()
+        timing = SentenceTiming(
+            line.number,
+            " ".join(as_written(line.sentence.text).split()),
+            before / self.sample_rate,
+            length / max(sum(frames), 1) / line.played_rate,
+            tuple(zip(token_symbols(encoded, self._text), frames, strict=True)),
+            word_spans(encoded, self._text),
+            line.sentence.role,
         )
-        if (volume_db := options.volume_db + style.volume_db) != 0.0:
-            samples = samples * np.float32(10.0 ** (volume_db / 20.0))
-        samples = np.clip(samples, -1.0, 1.0).astype(np.float32)
-        return Piece(number, sentence, np.concatenate([before, samples]), words, spoken=True)
+        if line.options.durations is not None:
+            self._check_frames(timing, line.options.durations)
+        return timing
+
+    def _check_frames(self, timing: SentenceTiming, durations: Durations) -> None:
+        """Raises where the model did not keep to given durations, or they count frames of another length."""
+        given = durations[timing.number]
+        if given is None or given.tokens != timing.tokens:
+            raise UnsupportedTask(f"{self.name}: a {self.manifest.family!r} model takes no durations: leave them out")
+        if given.frame_seconds is not None and abs(given.frame_seconds / timing.frame_seconds - 1.0) > 1e-4:
+            raise TextError(
+                f"durations: count frames of {given.frame_seconds:.6g} s, but {self.name} speaks in frames of "
+                f"{timing.frame_seconds:.6g} s here: give them to the voice, at the pitch, that they were made with"
+            )
+
+
+def _has_words(encoded: Encoded) -> bool:
+    return any(word.end_token > word.start_token for word in encoded.words)
+
+
+def collected(speaker: Speaker, texts: list[Sentence], options: SayOptions, seed: int, text: str) -> Speech:
+    """Sentences as one Speech; raises TextError if none has anything to speak."""
+    speaker.check(texts, options)
+    samples: list[np.ndarray] = []
+    timings: list[SentenceTiming] = []
+    position, gap = 0, Gap()
+    for piece in speaker.pieces(texts, options, seed):
+        if piece.timing is not None:
+            timings.append(piece.timing.shifted(position / speaker.sample_rate))
+        samples.append(piece.samples)
+        position += len(piece.samples)
+        gap = gap.after(piece)
+    if position == 0:
+        raise nothing_to_say(text)
+    samples.append(speaker.silence(gap.seconds_at_end(options.pause)))
+    return Speech(np.concatenate(samples), speaker.sample_rate, timings, seed, speaker.name, text)
 
 
 def sentence_generator(seed: int, index: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -321,44 +445,3 @@ def nothing_to_say(text: str) -> TextError:
     if not shown:
         return TextError("nothing to say: the text is empty: give some words")
     return TextError(f"nothing to say: {shown[:40]!r} holds no words: give some words")
-
-
-def synthetic_metadata(model: str, seed: int, text: str = "") -> dict[str, str]:
-    """Tags of a file: that a machine spoke, which model, with which seed."""
-    tags = {
-        "artist": f"moksori {model}",
-        "synthetic": "true",
-        "software": f"moksori {__version__}",
-        "model": model,
-        "seed": str(seed),
-    }
-    title = " ".join(text.split())
-    return {**tags, "title": title[:80]} if title else tags
-
-
-def write_timings(path: Path, words: Iterable[Word], sample_rate: int, model: str, seed: int) -> None:
-    """Word times as JSON, a word a line, written whole or not at all; raises MoksoriError if the disk refuses."""
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-    head = {"model": model, "seed": seed, "sample_rate": sample_rate}
-    try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "words": [')
-            for index, word in enumerate(words):
-                file.write((",\n  " if index else "\n  ") + json.dumps(word.as_json(), ensure_ascii=False))
-            file.write("\n]}\n")
-        part.replace(path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or not low <= value <= high
-    ):
-        raise BadInput(f"{name} {value!r}: expected a number from {low:g} to {high:g}")

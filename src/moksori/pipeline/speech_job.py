@@ -17,10 +17,11 @@ import numpy as np
 from jaxtyping import Float
 
 from moksori.errors import BadInput
-from moksori.pipeline.sentences import Gap, Piece, Sentence, Word
+from moksori.pipeline.sentences import Gap, Piece, Sentence
+from moksori.pipeline.speech_timings import SentenceTiming
 from moksori.text.markup import Style
 
-VERSION = 1
+VERSION = 2
 _BLOCK_SAMPLES = 2**16
 
 
@@ -102,6 +103,8 @@ class SpeechJob:
         said = f"{int(sentence.ends_paragraph)}{sentence.text}"
         if sentence.style != Style() or sentence.pause_seconds is not None:
             said += f"\0{sentence.style}{sentence.pause_seconds}"
+        if sentence.role:
+            said += f"\0\0{sentence.role}"
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def keep(self, count: int) -> None:
@@ -117,14 +120,14 @@ class SpeechJob:
         self._pcm.write(piece.samples.astype("<f4").tobytes())
         self._pcm.flush()
         samples = self.samples + len(piece.samples)
-        words = [[w.text, start + w.start_seconds, start + w.end_seconds] for w in piece.words]
+        timing = None if piece.timing is None else piece.timing.shifted(start).packed()
         line = {
             "key": self.key(piece.sentence),
             "samples": samples,
             "started": gap.started,
             "paragraph": gap.paragraph,
             "pause_seconds": gap.pause_seconds,
-            "words": words,
+            "timing": timing,
         }
         end = self._append(line)
         self.done.append(Done(str(line["key"]), samples, gap, end))
@@ -138,13 +141,13 @@ class SpeechJob:
                 left -= len(block)
                 yield block
 
-    def words(self) -> Iterator[Word]:
-        """All words with their times, read back from the job file."""
+    def timings(self) -> Iterator[SentenceTiming]:
+        """What was spoken and when it is heard, read back from the job file."""
         with self.path.open("rb") as file:
             next(file)
             for line in file:
-                for text, start, end in json.loads(line)["words"]:
-                    yield Word(text, start, end)
+                if (timing := json.loads(line)["timing"]) is not None:
+                    yield SentenceTiming.unpacked(timing)
 
     def remove(self) -> None:
         """Deletes both files."""

@@ -54,6 +54,16 @@ def all_given(text: str) -> Iterator[Given]:
     return (read_given(match[1]) for match in RAW_PHONEMES.finditer(text))
 
 
+def as_written(text: str) -> str:
+    """What a reader is shown: written words in place of `[[...]]`, the sounds themselves where no word is named."""
+    return RAW_PHONEMES.sub(_as_written, links_inlined(text))
+
+
+def _as_written(match: re.Match[str]) -> str:
+    given = read_given(match[1])
+    return given.written or given.sounds
+
+
 def without_sounds(text: str) -> str:
     """Text for voices that read letters: respellings in place, sounds left out beside their written word.
 

@@ -1,16 +1,18 @@
 """SSML, lexicons and inline sounds through a voice: what is heard when, in which style, and what is refused."""
 
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from moksori.audio.resample import resample
 from moksori.errors import TextError, UnknownName
 from moksori.pipeline import say
 from moksori.pipeline.sentences import Gap, Piece, Sentence, readings
+from moksori.pipeline.speech_timings import SentenceTiming
 from moksori.text.markup import Style
+from moksori.types import Waveform
 
 RATE = 8000
 
@@ -89,7 +91,8 @@ def test_breaks_stand_in_place_of_pauses(voice):
 
 def test_gaps_add_up_over_what_is_not_spoken():
     def piece(spoken: bool, **changes) -> Piece:
-        return Piece(0, Sentence("x", **changes), np.zeros(0, np.float32), (), spoken)
+        timing = SentenceTiming(0, "x", 0.0, 0.01, (("x", 1),), ()) if spoken else None
+        return Piece(0, Sentence("x", **changes), np.zeros(0, np.float32), timing)
 
     assert Gap().after(piece(False, pause_seconds=1.0)).seconds(0.4) == pytest.approx(1.2)
     after = Gap().after(piece(True, pause_seconds=1.0)).after(piece(False, pause_seconds=0.5))
@@ -136,13 +139,17 @@ def test_bad_markup_is_refused(voice, text, error, message):
         voice.say(text, ssml=True, seed=1) if text.startswith("<") else voice.say(text, seed=1)
 
 
-def test_a_voice_that_cannot_shift_its_pitch_says_so(voice, caplog):
+def test_a_voice_without_a_source_is_played_faster_or_slower_for_another_pitch(voice, controls):
+    plain = voice.say("<speak>Hello there.</speak>", seed=1, pause=0, variation=0)
     voice._model.takes_pitch = False
-    with caplog.at_level(logging.WARNING):
-        voice.say('<speak><prosody pitch="high">a</prosody> <prosody pitch="low">b</prosody></speak>', seed=1)
-    assert [record.message for record in caplog.records] == [
-        "toy cannot shift its pitch: <prosody pitch> has no effect"
-    ]
+    document = '<speak><prosody pitch="+12st">Hello there.</prosody></speak>'
+    higher = voice.say(document, seed=1, pause=0, variation=0)
+    assert controls[1:] == [(0.5, 0.0, 0)]
+    assert len(higher.samples) == len(plain.samples)
+    for before, after in zip(plain.timings, higher.timings, strict=True):  # heard when it was heard before
+        assert (after.start_seconds, after.end_seconds) == pytest.approx((before.start_seconds, before.end_seconds))
+    slow = voice.say("Hello there.", seed=1, pause=0, variation=0, speed=0.5)
+    np.testing.assert_array_equal(higher.samples, resample(Waveform(slow.samples, 2 * RATE), RATE).samples)
 
 
 def test_lexicons_of_a_voice_and_of_a_call(toy_folder, tmp_path):
