@@ -15,3 +15,8 @@ def sequence_mask(lengths: Int[Tensor, " batch"], max_length: int | None = None)
         max_length = int(lengths.max())
     positions = torch.arange(max_length, device=lengths.device)
     return positions[None, None, :] < lengths[:, None, None]
+
+
+def repeated_mask(mask: Bool[Tensor, "batch 1 time"], rate: int) -> Bool[Tensor, "batch 1 finer"]:
+    """The mask `rate` times as fine: `repeat_interleave` along time, but by operators that exported graphs have."""
+    return mask.unsqueeze(3).expand(-1, -1, -1, rate).flatten(2)

@@ -5,11 +5,15 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from moksori.nn.conv import (
     ChannelNorm,
     ConditionProjection,
+    Conv1d,
+    ConvTranspose1d,
     DilatedSeparableStack,
+    arranged_for_inference,
     fold_weight_norm,
     same_padding,
     weight_normed,
@@ -132,6 +136,39 @@ def test_weight_norm_is_g_v_over_norm_and_folds_away() -> None:
     assert (
         folded.state_dict().keys() == WaveNetStack(4, 3, 2, condition_channels=2, weight_norm=False).state_dict().keys()
     )
+
+
+@pytest.mark.parametrize("settings", [{"padding": 4, "dilation": 2}, {"stride": 3, "padding": 1}, {"groups": 4}])
+def test_channels_last_convolutions_are_torchs(settings: dict) -> None:
+    ours, theirs = Conv1d(8, 12, 5, **settings), nn.Conv1d(8, 12, 5, **settings)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 8, 31, requires_grad=True)
+    assert_close(ours(x), theirs(x))
+    assert_close(*(torch.autograd.grad(layer(x).square().sum(), x)[0] for layer in (ours, theirs)))
+    assert ours(x).transpose(1, 2).is_contiguous()
+    assert_close(ours(x[0]), theirs(x[0]))
+
+
+@pytest.mark.parametrize("settings", [{"stride": 4, "padding": 2}, {"stride": 3, "output_padding": 1, "groups": 2}])
+def test_channels_last_transposed_convolutions_are_torchs(settings: dict) -> None:
+    ours, theirs = ConvTranspose1d(8, 12, 8, **settings), nn.ConvTranspose1d(8, 12, 8, **settings)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 8, 31)
+    assert_close(ours(x), theirs(x))
+    length = int(theirs(x).shape[2])
+    assert_close(ours(x, output_size=[length]), theirs(x, output_size=[length]))
+
+
+def test_arranged_for_inference_the_values_stay() -> None:
+    layers = weight_normed(Conv1d(6, 6, 3, padding=1)), ConvTranspose1d(6, 4, 4, stride=2), nn.Conv1d(4, 2, 1)
+    stack = nn.Sequential(*layers)
+    x = torch.randn(2, 6, 17)
+    before = stack(x)
+    arranged = arranged_for_inference(stack)
+    assert arranged is stack
+    assert_close(stack(x), before)
+    assert set(stack.state_dict()) == {f"{k}.{part}" for k in range(3) for part in ("weight", "bias")}
+    assert stack[0].weight.unsqueeze(2).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_full_precision_is_an_island_under_autocast() -> None:

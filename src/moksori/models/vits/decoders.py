@@ -66,7 +66,8 @@ class Decoder(nn.Module, ABC):
         """
 
         def sound(start: int, stop: int) -> Tensor:
-            return self(z(start, stop), mask[..., start:stop], condition)[0]
+            padded = mask[..., start:stop] if mask.shape[0] > 1 else None
+            return self(z(start, stop), padded, condition)[0]
 
         return partial(with_context, sound, self.context_frames, total=mask.shape[2])
 
@@ -263,8 +264,8 @@ class HomomorphicDecoder(Decoder):
             with full_precision(mask.device.type):
                 voiced = excitation.pulse_spectrum(pulses(start, stop))
                 unvoiced = excitation.noise_spectrum(noise[:, start * hop : stop * hop])
-            part = mask[..., start:stop]
-            return self.filtered(z(start, stop), part, condition, log_f0(start, stop), voiced, [unvoiced])[0]
+            padded = mask[..., start:stop] if mask.shape[0] > 1 else None
+            return self.filtered(z(start, stop), padded, condition, log_f0(start, stop), voiced, [unvoiced])[0]
 
         return partial(with_context, sound, self.context_frames, total=total)
 
