@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import context_steps
+from moksori.nn.conv import Conv1d, context_steps
 
 
 class ConvNeXtBlock(nn.Module):
@@ -15,7 +15,7 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, channels: int, inner_channels: int, kernel_size: int = 7, layer_scale: float = 1.0) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+        self.depthwise = Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.widen = nn.Linear(channels, inner_channels)
         self.narrow = nn.Linear(inner_channels, channels)
@@ -51,7 +51,7 @@ class ConvNeXtStack(nn.Module):
         condition_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.pre = nn.Conv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
+        self.pre = Conv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
         self.condition = nn.Conv1d(condition_channels, channels, 1) if condition_channels else None
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.blocks = nn.ModuleList(
