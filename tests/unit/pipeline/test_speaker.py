@@ -256,3 +256,17 @@ def test_unknown_voices_name_the_nearest(toy_home, tmp_path):
         with pytest.raises((UnknownName, CheckpointError)) as caught:
             say.load(name)
         assert "\n" not in str(caught.value)
+
+
+def test_a_voice_in_bfloat16_says_nearly_the_same():
+    full, half = say.load("kathleen"), say.load("kathleen", precision="bf16")
+    exact, rounded = (voice.say("The sound stays.", seed=3).samples.astype(np.float64) for voice in (full, half))
+    error = np.square(exact - rounded).mean()
+    assert 0.0 < error < 1e-4 * np.square(exact).mean()
+
+
+def test_precisions_that_a_voice_lacks(toy_folder):
+    with pytest.raises(UnsupportedTask, match="cannot speak in bf16: leave the precision out"):
+        say.load(toy_folder, precision="bf16")
+    with pytest.raises(BadInput, match="precision 'fp8': expected fp32 or bf16"):
+        say.load(toy_folder, precision="fp8")

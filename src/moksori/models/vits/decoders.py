@@ -7,6 +7,7 @@ the same latents with independent noise are wanted.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -30,6 +31,8 @@ class Decoder(nn.Module, ABC):
     """Whether `pitch` matters, and is predicted by `pitch_predictor` where it is not given."""
     has_noise = False
     """Whether renderings of the same latents differ."""
+    in_bfloat16 = False
+    """Whether the convolutions run in bfloat16 outside of training too; what makes phase and pitch never does."""
 
     @abstractmethod
     def forward(
@@ -46,6 +49,9 @@ class Decoder(nn.Module, ABC):
         Padding does not change an item's sound, but for the last n_fft / 2 samples or so of decoders with an inverse
         STFT, whose frames overlap. What lies beyond an item's end is for the caller to cut off.
         """
+
+    def _precision(self, z: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(z.device.type, torch.bfloat16) if self.in_bfloat16 else nullcontext()
 
     @property
     @abstractmethod
@@ -97,7 +103,8 @@ class HifiganDecoder(Decoder):
         renderings: int = 1,
         generator: Generator | None = None,
     ) -> Float[Tensor, "renderings batch samples"]:
-        return self.generator(z, condition, mask).float().expand(renderings, -1, -1)
+        with self._precision(z):
+            return self.generator(z, condition, mask).float().expand(renderings, -1, -1)
 
     @property
     def context_frames(self) -> int:
@@ -130,7 +137,8 @@ class IstftDecoder(Decoder):
         renderings: int = 1,
         generator: Generator | None = None,
     ) -> Float[Tensor, "renderings batch samples"]:
-        hidden = self.body(z, mask, condition)
+        with self._precision(z):
+            hidden = self.body(z, mask, condition)
         with full_precision(z.device.type):
             log_magnitude, phase = self.head(hidden.float().transpose(1, 2)).transpose(1, 2).chunk(2, dim=1)
             waveform = self.istft(torch.polar(log_magnitude.exp().clamp(max=100.0), phase))
@@ -213,9 +221,11 @@ class HomomorphicDecoder(Decoder):
     ) -> Float[Tensor, "renderings batch samples"]:
         """The excitation through the filters; it comes as complex spectra `[batch, bins, frames * rate]`."""
         features = (log_f0 - 5.3).unsqueeze(1).to(z.dtype)
-        hidden = self.refine(self.body(torch.cat([z, features], dim=1), mask, condition).transpose(1, 2))
         fine_mask = None if mask is None else mask.repeat_interleave(self.config.rate, dim=2)
-        hidden = self.fine_body(hidden.unflatten(2, (self.config.rate, -1)).flatten(1, 2).transpose(1, 2), fine_mask)
+        with self._precision(z):
+            hidden = self.refine(self.body(torch.cat([z, features], dim=1), mask, condition).transpose(1, 2))
+            hidden = hidden.unflatten(2, (self.config.rate, -1)).flatten(1, 2).transpose(1, 2)
+            hidden = self.fine_body(hidden, fine_mask)
         with full_precision(z.device.type):
             hidden = hidden.float().transpose(1, 2)
             voiced = pulses * self.pulse_filter(hidden)

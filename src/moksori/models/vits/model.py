@@ -145,6 +145,10 @@ class Vits(nn.Module):
         """Whether `duration_mix` has an effect: only where there are both predictors."""
         return self.stochastic_duration is not None and self.deterministic_duration is not None
 
+    def lower_precision(self) -> None:
+        """From now on the decoder's convolutions run in bfloat16; text, durations, flow and pitch stay in float32."""
+        self.decoder.in_bfloat16 = True
+
     def condition(self, speaker: Int[Tensor, " batch"]) -> Float[Tensor, "batch condition 1"] | None:
         """The speaker vector g; None for a model of one speaker."""
         return None if self.speaker_embedding is None else self.speaker_embedding(speaker).unsqueeze(2)
@@ -223,7 +227,8 @@ class Vits(nn.Module):
         if self.config.duration.rounding == "ceil":
             durations = exact.ceil()
         else:
-            durations = exact.cumsum(dim=1).round().diff(dim=1, prepend=exact.new_zeros(exact.shape[0], 1))
+            ends = exact.cumsum(dim=1).round()
+            durations = ends - nn.functional.pad(ends[:, :-1], (1, 0))
         return durations.long().clamp(min=1) * mask[:, 0]
 
     @torch.inference_mode()
@@ -232,7 +237,8 @@ class Vits(nn.Module):
         plan = self._plan(text, controls, generator)
         z = self.flow.inverse(plan.z_p, plan.mask, plan.condition) * plan.mask
         pitch = self._shifted_pitch(z, plan.mask, plan.condition, controls.shift_semitones)
-        waveform = self.decoder(z, plan.mask, plan.condition, pitch, generator=generator)[0]
+        padded = plan.mask if plan.mask.shape[0] > 1 else None  # one item has no padding to keep out
+        waveform = self.decoder(z, padded, plan.condition, pitch, generator=generator)[0]
         lengths = plan.mask.sum(dim=(1, 2)) * self.hop_length
         return Spoken(waveform * sequence_mask(lengths, waveform.shape[1])[:, 0], lengths, plan.durations)
 
