@@ -14,6 +14,11 @@ class ExampleBatches:
         self.examples, self.needs = examples, needs
         self.sampler = BucketSampler([len(e.waveform) for e in examples], batch_size, seed)
 
+    @property
+    def smallest(self) -> int:
+        """Clips of the smallest batch: those of an epoch differ by one at most."""
+        return len(self.examples) // self.sampler.batches_per_epoch
+
     def batch(self, step: int) -> SpeechBatch:
         return collate([self.examples[index] for index in self.sampler.indices(step)], self.needs)
 

@@ -1,16 +1,18 @@
 """The training loop: one for all families, adversarial or not. It knows objectives and batches, no family.
 
 Everything random in step k follows from (seed, k), and batch k is a pure function of k, so that a killed run continues
-as the unbroken one would, bit for bit on the CPU.
+as the unbroken one would, bit for bit on the CPU. Several processes run this same loop side by side, each with its
+share of every batch; what must be equal in all of them is added up over them, or said by the first.
 """
 
+import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +23,10 @@ from moksori.training.checkpoints import TrainingState, checkpoints, load_checkp
 from moksori.training.config import OptimizerConfig, TrainingConfig
 from moksori.training.ema import AveragedModel
 from moksori.training.log import RunLog
+from moksori.training.processes import Crew, assembled
 from moksori.training.schedules import learning_rate
+from moksori.training.shares import Share
+from moksori.training.team import Batches, Team
 from moksori.types import SpeechBatch
 
 logger = logging.getLogger(__name__)
@@ -29,12 +34,6 @@ logger = logging.getLogger(__name__)
 
 class TrainingFailed(MoksoriError):
     """A loss or gradient is not a number; the message names the clips of the batch."""
-
-
-class Batches(Protocol):
-    """Training data: the batch of a step, always the same for the same step."""
-
-    def batch(self, step: int) -> SpeechBatch: ...
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,12 @@ class Watcher:
 
 @dataclass(frozen=True)
 class FitResult:
-    """The end of a run: the averaged model, and where the run stands."""
+    """The end of a run: the averaged model, where the run stands, and whether it is patience that ended it."""
 
     averaged: AveragedModel
     state: TrainingState
     finished: bool
+    stopped_early: bool = False
 
 
 def fit(
@@ -82,79 +82,128 @@ def fit(
     resume: bool = True,
     initialise: bool = True,
     pause_at: int | None = None,
+    crew: Crew | None = None,
 ) -> FitResult:
-    """Trains until max_steps or max_minutes, leaving checkpoints and logs under `folder`.
+    """Trains until max_steps, max_minutes or the end of patience, leaving checkpoints and logs under `folder`.
 
     resume: goes on from the newest checkpoint in `folder/checkpoints`, if there is one.
     initialise: lets the objective take statistics of the data first; False where weights were taken over with theirs.
     pause_at: stops after this many steps without changing the schedule; a later call goes on.
-    With several devices each process takes its own batches, and the gradients are averaged; only the first process
-    writes. Raises TrainingFailed, naming the clips, when a loss or a gradient is not finite.
+    crew: further processes that share each batch. Gradients, logged terms and averaged weights are those of one process
+    but for the order of additions; this one alone validates, calls the watcher and writes.
+    Raises TrainingFailed, naming the clips, when a loss or a gradient is not finite; ConfigError for a crew that cannot
+    share the batches, and ProcessEnded where one of it fails.
     """
-    watcher = watcher or Watcher()
-    fabric = _fabric(config)
-    device = fabric.device
-    objective.to(device).train()
+    with assembled(config, crew, _follow) as team:
+        device = team.fabric.device
+        objective.to(device).train()
+        saved = checkpoints(folder / "checkpoints") if resume and team.is_first else []
+        if initialise and team.is_first and not saved:
+            objective.initialise(batches.batch(step).to(device) for step in range(8))
+        start = saved[-1] if saved else None
+        return _train(objective, batches, validation, config, folder, watcher or Watcher(), start, pause_at, team)
+
+
+def _follow(objective: Objective, config: TrainingConfig, team: Team) -> None:
+    """The same run in a process beside the first, which is told everything."""
+    _train(objective.to(team.fabric.device).train(), None, (), config, Path(), Watcher(), None, None, team)
+
+
+def _train(
+    objective: Objective,
+    batches: Batches | None,
+    validation: Sequence[SpeechBatch],
+    config: TrainingConfig,
+    folder: Path,
+    watcher: Watcher,
+    start: Path | None,
+    pause_at: int | None,
+    team: Team,
+) -> FitResult:
+    """The loop. batches, validation, folder, watcher, start (a checkpoint) and pause_at matter in the first process."""
     optimizers = {
-        name: _optimizer(list(parameters), _settings(config, name), device)
+        name: _optimizer(list(parameters), _settings(config, name), team.fabric.device)
         for name, parameters in objective.parameter_groups().items()
     }
-    saved = checkpoints(folder / "checkpoints") if resume else []
-    if initialise and not saved:
-        objective.initialise(batches.batch(step).to(device) for step in range(8))
     averaged = AveragedModel(objective.model, config.ema_decay)
     state = TrainingState()
-    if saved:
-        state = load_checkpoint(saved[-1], objective, averaged, optimizers)
-        logger.info("resumed from %s", saved[-1])
-    log = RunLog(folder, steps_done=state.step) if fabric.is_global_zero else None
+    if start is not None:
+        state = load_checkpoint(start, objective, averaged, optimizers)
+        logger.info("resumed from %s", start)
+    state = _taken_from_first(objective, averaged, optimizers, state, team)
+    log = RunLog(folder, steps_done=state.step) if team.is_first else None
     rates: list[float] = []
     try:
-        while not _done(state, config):
-            if pause_at is not None and state.step >= pause_at:
-                break
+        while _goes_on(state, config, pause_at, team):
             began = time.perf_counter()
-            batch = batches.batch(state.step * fabric.world_size + fabric.global_rank).to(device)
-            terms = _step(objective, optimizers, batch, config, state, fabric)
+            terms = _step(objective, optimizers, team.share(batches, state.step), config, state, team)
             state.step += 1
             averaged.update(objective.model, state.step)
             spent = time.perf_counter() - began
             state.elapsed_seconds += spent
-            if fabric.world_size > 1:  # all must end at the same step
-                state.elapsed_seconds = fabric.broadcast(state.elapsed_seconds)
             if log is None:
                 continue
             rates = [*rates[-49:], spent]
             if state.step % config.log_every == 0 or state.step == 1:
                 log.scalars(state.step, "train", terms | {"seconds_per_step": sum(rates) / len(rates)})
             watcher.on_step(_progress(state, config, rates, terms))
-            _periodic(objective, averaged, optimizers, validation, config, state, folder, log, watcher)
+            if _due(state, config):
+                with team.alone():
+                    _periodic(objective, averaged, optimizers, validation, config, state, folder, log, watcher)
     finally:
         if log is not None:
             log.close()
     if log is not None and not (folder / "checkpoints" / f"step-{state.step:08d}").exists():
         save_checkpoint(folder / "checkpoints", objective, averaged, optimizers, state)
-    fabric.barrier()
-    return FitResult(averaged, state, _done(state, config))
+    team.fabric.barrier()
+    return FitResult(averaged, state, _done(state, config), _out_of_patience(state, config))
+
+
+def _taken_from_first(
+    objective: Objective,
+    averaged: AveragedModel,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: TrainingState,
+    team: Team,
+) -> TrainingState:
+    """Gives all processes the first one's weights, statistics and optimizers, and returns its state."""
+    if team.world == 1:
+        return state
+    holders = {"objective": objective, "averaged": averaged.model, **{f"of {n}": o for n, o in optimizers.items()}}
+    buffer = io.BytesIO()
+    if team.is_first:
+        torch.save([asdict(state), {name: holder.state_dict() for name, holder in holders.items()}], buffer)
+    told, states = torch.load(io.BytesIO(team.first_says(buffer.getvalue())), map_location="cpu")
+    if team.is_first:
+        return state
+    for name, holder in holders.items():
+        holder.load_state_dict(states[name])
+    return TrainingState(**told)
+
+
+def _goes_on(state: TrainingState, config: TrainingConfig, pause_at: int | None, team: Team) -> bool:
+    """Whether another step comes. The first process's clock counts, for the learning rate too, so that all agree."""
+    own = not _done(state, config) and (pause_at is None or state.step < pause_at)
+    more, state.elapsed_seconds = team.first_says((own, state.elapsed_seconds))
+    return bool(more)
 
 
 def _step(
     objective: Objective,
     optimizers: Mapping[str, torch.optim.Optimizer],
-    batch: SpeechBatch,
+    share: Share,
     config: TrainingConfig,
     state: TrainingState,
-    fabric: Any,
+    team: Team,
 ) -> dict[str, float]:
     """One training step: every update of the objective, each with its own optimizer; returns what to log."""
-    draw = state.step * fabric.world_size + fabric.global_rank
-    torch.manual_seed(_seed(config.seed, draw))  # dropout
-    generator = torch.Generator(device=batch.waveform.device).manual_seed(_seed(config.seed + 1, draw))
+    torch.manual_seed(_seed(config.seed, state.step))  # dropout
+    generator = torch.Generator(device=share.batch.waveform.device).manual_seed(_seed(config.seed + 1, state.step))
     objective.train()
-    updates = objective.updates(batch, state.step, generator)
+    updates = objective.updates(share.batch, state.step, generator)
     logged: dict[str, float] = {}
     while True:
-        with fabric.autocast():
+        with team.fabric.autocast(), share.draws():
             update = next(updates, None)
         if update is None:
             return logged
@@ -163,29 +212,33 @@ def _step(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, state.step, _fraction_done(state, config))
         optimizer.zero_grad(set_to_none=True)
-        total = update.total()
-        _refuse_nan(total, update, batch, state.step)
-        fabric.backward(total)
-        norm = _gradients(optimizer, settings, fabric)
-        _refuse_nan(norm, update, batch, state.step)
+        update = share.weighed(update, team.add_up)
+        team.fabric.backward(update.total())
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        update = _added_up(update, gradients, team)
+        total, norm = update.total(), torch.nn.utils.get_total_norm(gradients)
+        _refuse_nan(total, update, share.names, state.step)
+        _refuse_nan(norm, update, share.names, state.step)
+        if settings.clip_norm is not None:
+            torch._foreach_mul_(gradients, torch.clamp(settings.clip_norm / (norm + 1e-6), max=1.0))
         optimizer.step()
-        logged |= {name: float(value.detach()) for name, value in update.terms.items()}
-        logged |= {f"{update.optimizer}/total": float(total.detach()), f"{update.optimizer}/gradient_norm": float(norm)}
+        objective.observe(update.terms)
+        logged |= {name: float(value) for name, value in update.terms.items()}
+        logged |= {f"{update.optimizer}/total": float(total), f"{update.optimizer}/gradient_norm": float(norm)}
         logged[f"{update.optimizer}/learning_rate"] = float(optimizer.param_groups[0]["lr"])
 
 
-def _gradients(optimizer: torch.optim.Optimizer, settings: OptimizerConfig, fabric: Any) -> Tensor:
-    """Averages the gradients over processes, clips them, and returns their norm."""
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    if fabric.world_size > 1:
-        flat = torch.cat([g.flatten() for g in gradients])
-        flat = fabric.all_reduce(flat, reduce_op="mean")
-        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if settings.clip_norm is not None:
-        torch._foreach_mul_(gradients, torch.clamp(settings.clip_norm / (norm + 1e-6), max=1.0))
-    return norm
+def _added_up(update: Update, gradients: Sequence[Tensor], team: Team) -> Update:
+    """Terms (without their graphs) and, in place, gradients of the whole batch: what all processes have, added up."""
+    terms = {name: term.detach() for name, term in update.terms.items()}
+    if team.world > 1:
+        values = torch.stack([term.float() for term in terms.values()])
+        total = team.add_up(torch.cat([values, *(gradient.flatten() for gradient in gradients)]))
+        values, *sums = total.split([len(values), *(gradient.numel() for gradient in gradients)])
+        for gradient, part in zip(gradients, sums, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        terms = dict(zip(terms, values, strict=True))
+    return replace(update, terms=terms)
 
 
 def _periodic(
@@ -206,8 +259,10 @@ def _periodic(
         measures = validate(objective, averaged, validation, config.seed)
         log.scalars(state.step, "valid", measures)
         best = measures["total"] < state.best_total
+        state.validations_since_best += 1
         if best:
-            state.best_total, state.best_step = measures["total"], state.step
+            state.best_total, state.best_step, state.validations_since_best = measures["total"], state.step, 0
+        ends = _done(state, config)
         best = best or objective.newest_is_best
     if best or (ends and not validation):
         watcher.on_best(averaged.model, state)
@@ -255,33 +310,6 @@ def _averaged(objective: Objective, averaged: AveragedModel) -> Iterator[torch.d
         objective.train()
 
 
-def native_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively, so that autocast is faster than float32."""
-    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private: absent in some versions
-    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
-
-
-def _fabric(config: TrainingConfig) -> Any:
-    try:
-        from lightning.fabric import Fabric
-    except ImportError as error:
-        from moksori.errors import MissingExtra
-
-        raise MissingExtra("lightning", "train", "training") from error
-    for name in ("lightning", "lightning.fabric"):  # it tells the precision, which config.yaml and the caller know
-        logging.getLogger(name).setLevel(logging.WARNING)
-    accelerator = "auto" if config.device == "auto" else config.device
-    cuda = torch.cuda.is_available() and accelerator != "cpu"
-    half = config.precision == "bf16"
-    if config.precision == "auto":
-        half = torch.cuda.is_bf16_supported() if cuda else native_bf16()
-    fabric = Fabric(
-        accelerator=accelerator, devices="auto" if cuda else 1, precision="bf16-mixed" if half else "32-true"
-    )
-    fabric.launch()
-    return fabric
-
-
 def _optimizer(parameters: list[Any], settings: OptimizerConfig, device: torch.device) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         parameters,
@@ -311,7 +339,17 @@ def _fraction_done(state: TrainingState, config: TrainingConfig) -> float:
 
 
 def _done(state: TrainingState, config: TrainingConfig) -> bool:
-    return _fraction_done(state, config) >= 1.0
+    return _fraction_done(state, config) >= 1.0 or _out_of_patience(state, config)
+
+
+def _out_of_patience(state: TrainingState, config: TrainingConfig) -> bool:
+    return config.patience is not None and state.validations_since_best >= config.patience
+
+
+def _due(state: TrainingState, config: TrainingConfig) -> bool:
+    """Whether something is to be done beside training after this step."""
+    periods = (config.validate_every, config.speak_every, config.save_every)
+    return _done(state, config) or any(period and state.step % period == 0 for period in periods)
 
 
 def _progress(state: TrainingState, config: TrainingConfig, rates: list[float], terms: dict[str, float]) -> Progress:
@@ -322,10 +360,10 @@ def _progress(state: TrainingState, config: TrainingConfig, rates: list[float], 
     return Progress(state.step, state.elapsed_seconds, min(remaining, default=None), 1.0 / seconds, terms)
 
 
-def _refuse_nan(value: Tensor, update: Update, batch: SpeechBatch, step: int) -> None:
+def _refuse_nan(value: Tensor, update: Update, names: Sequence[str], step: int) -> None:
     if not bool(torch.isfinite(value)):
-        terms = ", ".join(f"{name} {float(term.detach()):.4g}" for name, term in update.terms.items())
+        terms = ", ".join(f"{name} {float(term):.4g}" for name, term in update.terms.items())
         raise TrainingFailed(
             f"step {step}: the {update.optimizer} loss or its gradient is not finite ({terms}); the batch holds "
-            f"{', '.join(batch.names)}; look at these clips with `moksori corpus check`, or lower the learning rate"
+            f"{', '.join(names)}; look at these clips with `moksori corpus check`, or lower the learning rate"
         )

@@ -42,7 +42,8 @@ class MelStateObjective(AlignerObjective):
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         uniform = self.training and step < self.config.uniform_steps
-        yield Update("model", {"path_error": self._path_error(batch, uniform)}, {"path_error": 1.0})
+        terms = {"path_error": self._path_error(batch, uniform)}
+        yield Update("model", terms, {"path_error": 1.0}, {"path_error": self.model.frame_lengths(batch).sum()})
 
     def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
         error = self._path_error(batch, uniform=False)
@@ -67,7 +68,8 @@ class ForwardSumObjective(AlignerObjective):
         config = self.config
         ramp = (step - config.binarisation_start + 1) / max(config.binarisation_ramp, 1)
         weights = {"forward_sum": 1.0, "binarisation": config.binarisation_weight * min(max(ramp, 0.0), 1.0)}
-        yield Update("model", self._terms(batch, search=weights["binarisation"] > 0.0), weights)
+        terms = self._terms(batch, search=weights["binarisation"] > 0.0)
+        yield Update("model", terms, weights, {"binarisation": self.model.frame_lengths(batch).sum()})
 
     def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
         terms = self._terms(batch, search=True)

@@ -197,7 +197,7 @@ def test_duration_scale_follows_the_ratio_of_the_means() -> None:
             TextBatch(data.tokens, data.stress, data.token_lengths, data.speaker)
         )
         for seed in range(20):
-            made._duration_terms(encoded, mask, data.durations, None, generator(seed))
+            made.observe(made._duration_terms(encoded, mask, data.durations, None, generator(seed)))
     assert predictor.training  # its dropout is on again
     ratio = min(2.0, float(data.durations.sum() / data.token_lengths.sum()) / 2.0)
     assert ratio > 1.2
