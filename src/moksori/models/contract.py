@@ -109,6 +109,13 @@ class CanStream(Protocol):
 
 
 @runtime_checkable
+class CanLowerPrecision(Protocol):
+    """A model that can run in bfloat16 what tolerates it: some 45 dB of the float32 sound stay, at half the time."""
+
+    def lower_precision(self) -> None: ...
+
+
+@runtime_checkable
 class CanReconstruct(Protocol):
     """A model that turns sound into its own representation and back: copy-synthesis, the best its decoder can do."""
 
@@ -120,6 +127,28 @@ class CanReconstruct(Protocol):
     ) -> Float[Tensor, "batch samples"]: ...
 
 
+def no_change(model: nn.Module) -> None:
+    """Leaves a model as it is."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a family goes on with a trained model of given settings, to make it speak as somebody else.
+
+    preset: whose objective and training settings serve; the shape stays the trained model's. full: the preset with
+    which such a model is trained from nothing. steps: worth taking with one minute of speech; they grow with the square
+    root of the minutes. frozen: parts that learn nothing where there is little speech in a language that the model
+    knows, and freeze: the overrides that make it so. fresh_discriminators: overrides for a source without them.
+    """
+
+    preset: str
+    full: str
+    steps: int
+    frozen: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = ()
+    fresh_discriminators: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Family:
     """One kind of trained network, handed about as a value.
@@ -127,6 +156,9 @@ class Family:
     config: the model's settings (what `config.json` stores). objective_config: what only training needs.
     model: built as `model(config)`; objective: built as `objective(model, objective_config)`.
     needs: what training batches hold, given both configurations.
+    adaptation: how a model of these settings is adapted; None where the family has no way. speaker_tables: names of
+    the tensors with a row for each speaker. without_speakers: makes a model that had no such table before speak, with a
+    table of zeros, as it did without.
     """
 
     name: str
@@ -136,3 +168,6 @@ class Family:
     objective: Callable[[Any, Any], Objective]
     needs: Callable[[Any, Any], SpeechNeeds]
     summary: str
+    adaptation: Callable[[Any], Adaptation] | None = None
+    speaker_tables: tuple[str, ...] = ()
+    without_speakers: Callable[[nn.Module], None] = no_change

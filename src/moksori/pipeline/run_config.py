@@ -1,6 +1,6 @@
 """A training run's whole configuration: preset or file, overrides, one validation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -41,13 +41,16 @@ DEFAULT_SENTENCES = (
 )
 
 
-def run_config(preset: str | Path, assignments: Iterable[str] = ()) -> RunConfig:
+def run_config(
+    preset: str | Path, assignments: Iterable[str] = (), model: Mapping[str, Any] | None = None
+) -> RunConfig:
     """A run from a preset's name or a YAML file, with `key.path=value` overrides.
 
+    model: the settings of a trained model, which stand in the place of the preset's.
     Raises ConfigError for unknown keys and bad values, UnknownName for an unknown preset or family.
     """
     settings = read_yaml(Path(preset)) if Path(preset).suffix in (".yaml", ".yml") else load_preset(str(preset))
-    settings = override(settings, assignments)
+    settings = override(settings if model is None else {**settings, "model": dict(model)}, assignments)
     known = {"family", "model", "objective", "training", "sentences"}
     unknown = sorted(str(name) for name in settings if name not in known)
     if unknown:

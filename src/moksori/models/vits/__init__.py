@@ -1,6 +1,7 @@
 """VITS (Kim, Kong, Son 2021): text-to-speech by a conditional VAE with a flow prior and adversarial learning."""
 
 from moksori.models.contract import Family
+from moksori.models.vits.adaptation import adaptation, without_speakers
 from moksori.models.vits.config import VitsConfig, VitsObjectiveConfig
 from moksori.models.vits.model import Vits
 from moksori.models.vits.objective import VitsObjective
@@ -26,4 +27,7 @@ FAMILY = Family(
     objective=VitsObjective,
     needs=_needs,
     summary="text-to-speech; conversion between its speakers",
+    adaptation=adaptation,
+    speaker_tables=("speaker_embedding.weight",),
+    without_speakers=without_speakers,
 )
