@@ -5,15 +5,18 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from moksori.audio.stream import check_suffix, write_blocks
-from moksori.errors import BadInput, MissingExtra, MoksoriError
+from moksori.errors import BadInput, MissingExtra, MoksoriError, UnsupportedTask
 from moksori.models.checkpoint import load_model
+from moksori.models.contract import CanLowerPrecision
+from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
-from moksori.pipeline.sentences import Sentence, readings, sentences
+from moksori.pipeline.sentences import Sentence, arriving, readings, sentences
 from moksori.pipeline.speaker import (
+    Performer,
     SayOptions,
     Speaker,
     chosen_seed,
@@ -35,15 +38,23 @@ __all__ = [
     "SentenceTiming",
     "Speaker",
     "Speech",
+    "SpeechStream",
     "Word",
     "Written",
+    "arriving",
+    "chosen_seed",
     "load",
     "play",
     "read_lexicon",
     "readings",
     "sentences",
     "speak_to_file",
+    "synthetic_metadata",
 ]
+
+
+_LAST_SECONDS = 0.1
+"""Of silence at the least, so that a device that stops early takes nothing of the speech."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +79,32 @@ class Written:
         return self.compute_seconds / self.spoken_seconds if self.spoken_seconds > 0 else 0.0
 
 
-def load(name: str | Path | None = None, device: str = "cpu", lexicon: LexiconSource | None = None) -> Speaker:
+def load(
+    name: str | Path | None = None,
+    device: str = "cpu",
+    lexicon: LexiconSource | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+) -> Speaker:
     """The voice called `name` (a model's name, a family, or a model folder), ready to speak; None is the default voice.
 
     lexicon: pronunciations for all that the voice says: a mapping of word to IPA or respelling, or lexicon files.
+    precision: bf16 is faster where the processor has it, and differs by less than -40 dB.
     Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
-    cannot speak.
+    cannot speak, or not in this precision, BadInput for a precision that does not exist.
     """
-    return Speaker(load_model(find_model(name), device=device), lexicon)
+    if precision not in ("fp32", "bf16"):
+        raise BadInput(f"precision {precision!r}: expected fp32 or bf16")
+    loaded = load_model(find_model(name), device=device)
+    arranged_for_inference(loaded.model)
+    if precision == "bf16":
+        if not isinstance(loaded.model, CanLowerPrecision):
+            raise UnsupportedTask(f"{loaded.manifest.name}: cannot speak in bf16: leave the precision out")
+        loaded.model.lower_precision()
+    return Speaker(loaded, lexicon)
 
 
 def speak_to_file(
-    speaker: Speaker,
+    speaker: Performer,
     texts: Iterable[Sentence],
     path: str | Path,
     *,
@@ -138,7 +163,7 @@ class _Resumed:
 
 
 def _speak(
-    state: SpeechJob, speaker: Speaker, texts: Iterable[Sentence], options: SayOptions, progress: Progress, total: int
+    state: SpeechJob, speaker: Performer, texts: Iterable[Sentence], options: SayOptions, progress: Progress, total: int
 ) -> _Resumed:
     """Speaks what the job lacks; returns what it had."""
     remaining = iter(texts)
@@ -172,6 +197,8 @@ def play(speaker: Speaker, texts: Iterable[Sentence], options: SayOptions, seed:
     with device:
         for block in stream:
             device.write(block[:, None])
+        if options.pause < _LAST_SECONDS:
+            device.write(speaker.silence(_LAST_SECONDS)[:, None])
     return stream.duration_seconds
 
 
@@ -216,7 +243,7 @@ def check_folder(path: Path) -> None:
         raise _disk_error(path, error) from error
 
 
-def _settings(speaker: Speaker, options: SayOptions) -> dict[str, Any]:
+def _settings(speaker: Performer, options: SayOptions) -> dict[str, Any]:
     return {**speaker.identity, "sample_rate": speaker.sample_rate, "options": options.as_json()}
 
 

@@ -7,9 +7,9 @@ it is spoken in memory, streamed to a file, or after a resumed job.
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -171,11 +171,7 @@ class Speaker:
         """
         if not isinstance(text, str):
             raise TextError(f"text: expected a string, found {type(text).__name__}")
-        if len(text) > MAXIMUM_CHARACTERS:
-            raise TextError(
-                f"text: {len(text):,} characters, {MAXIMUM_CHARACTERS:,} at most are spoken in memory: write it to "
-                "a file with moksori.pipeline.say.speak_to_file, or 'moksori say --file TEXT.txt -o OUT.flac'"
-            )
+        check_length(text)
         options = SayOptions(
             speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
             Durations.of(durations),
@@ -271,23 +267,19 @@ class Speaker:
         """
         options = options or SayOptions()
         self._check_options(options)
-        tokenizers: dict[str | None, Tokenizer] = {}
-        count, timed = 0, set()
-        for number, sentence in enumerate(texts):
-            count += 1
-            if sentence.style.voice is not None:
-                self._speaker_index(sentence.style.voice)
-            if options.durations is not None:
-                encoded = self._encoded(sentence, options, tokenizers)
-                if _has_words(encoded):
-                    self._given_frames(number, sentence, encoded, options.durations)
-                    timed.add(number)
-        if options.durations is not None and (extra := set(options.durations.numbers) - timed):
-            raise TextError(
-                f"durations: hold a sentence {min(extra) + 1}, but the text has {len(timed)} that are spoken: "
-                "give the text that the timings were made of"
-            )
-        return count
+        return check_texts(texts, lambda n, sentence: self.check_sentence(n, sentence, options), options.durations)
+
+    def check_sentence(self, number: int, sentence: Sentence, options: SayOptions) -> bool:
+        """Checks one sentence, see `check`; whether durations were given for it."""
+        if sentence.style.voice is not None:
+            self._speaker_index(sentence.style.voice)
+        if options.durations is None:
+            return False
+        encoded = self._encoded(sentence, options, {})
+        if not _has_words(encoded):
+            return False
+        self._given_frames(number, sentence, encoded, options.durations)
+        return True
 
     def silence(self, seconds: float) -> Float[np.ndarray, " samples"]:
         """Zeros."""
@@ -406,7 +398,57 @@ def _has_words(encoded: Encoded) -> bool:
     return any(word.end_token > word.start_token for word in encoded.words)
 
 
-def collected(speaker: Speaker, texts: list[Sentence], options: SayOptions, seed: int, text: str) -> Speech:
+class Performer(Protocol):
+    """What speaks sentences: a voice, or the cast of a dialogue; see Speaker."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def identity(self) -> Mapping[str, object]: ...
+
+    def silence(self, seconds: float) -> Float[np.ndarray, " samples"]: ...
+
+    def check(self, texts: Iterable[Sentence], options: SayOptions | None = None) -> int: ...
+
+    def pieces(
+        self, texts: Iterable[Sentence], options: SayOptions, seed: int, first: int = 0, gap: Gap = Gap()
+    ) -> Iterator[Piece]: ...
+
+
+def check_length(text: str) -> None:
+    """Raises TextError for a text that is too long to be spoken in memory."""
+    if len(text) > MAXIMUM_CHARACTERS:
+        raise TextError(
+            f"text: {len(text):,} characters, {MAXIMUM_CHARACTERS:,} at most are spoken in memory: write it to "
+            "a file with moksori.pipeline.say.speak_to_file, or 'moksori say --file TEXT.txt -o OUT.flac'"
+        )
+
+
+def check_texts(
+    texts: Iterable[Sentence], check_one: Callable[[int, Sentence], bool], durations: Durations | None
+) -> int:
+    """Counts sentences while each is checked; raises TextError where durations are left over.
+
+    check_one: checks a sentence by its number, and tells whether durations were given for it.
+    """
+    count, timed = 0, set()
+    for number, sentence in enumerate(texts):
+        count += 1
+        if check_one(number, sentence):
+            timed.add(number)
+    if durations is not None and (extra := set(durations.numbers) - timed):
+        raise TextError(
+            f"durations: hold a sentence {min(extra) + 1}, but the text has {len(timed)} that are spoken: "
+            "give the text that the timings were made of"
+        )
+    return count
+
+
+def collected(speaker: Performer, texts: list[Sentence], options: SayOptions, seed: int, text: str) -> Speech:
     """Sentences as one Speech; raises TextError if none has anything to speak."""
     speaker.check(texts, options)
     samples: list[np.ndarray] = []

@@ -105,7 +105,7 @@ def test_what_was_given_stays_true_whatever_follows(parts: list[str]) -> None:
     ("parts", "after"),
     [
         (["It", " is", " done", ".", " Then", " we"], 5),  # the next word tells that no name was abbreviated
-        (["Stop!", " he", " said.", " Then"], 4),
+        (['"Stop!"', " he", " said.", " Then"], 4),
         (["Dr.", " Who", " left.", "\n", "\n", "Later", " on"], 5),  # a blank line ends all
         (["A heading", "\n\n", "x"], 2),
         (["그는 갔다.", " 왔다"], 2),
@@ -159,10 +159,10 @@ def test_streams_are_read_a_little_at_a_time() -> None:
 
 @pytest.mark.parametrize("unit", ["a", "a ", ".", "A. ", "a.\n", " ", "\n", "Mr. "])
 def test_time_is_linear(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in split_sentences(unit * (100_000 // len(unit))):
         pass
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_bad_maximum() -> None:
