@@ -30,9 +30,9 @@ _NASAL = {"ㄱ": "ㅇ", "ㄷ": "ㄴ", "ㅂ": "ㅁ"}
 _STEM_CLUSTERS = ("ㄵ", "ㄻ", "ㄼ", "ㄾ")
 """Ends of verb stems after which an ending is tense (articles 24, 25)."""
 _NOUNS_IN_CLUSTER = frozenset("삶앎덟")
-_NOUNS_IN_RG = frozenset("닭흙칡탉슭삵")
+_NOUNS_IN_RG = frozenset("닭흙칡탉슭삵딹")
 """Nouns in ㄺ are read ㄱ before ㄱ too (흙과); verb stems are read ㄹ there (맑게, article 11)."""
-_STEM_READ_B = "밟"
+_STEM_READ_B = ("밟", "빫")
 _PLAIN_VOWEL = {"ㅑ": "ㅏ", "ㅕ": "ㅓ", "ㅛ": "ㅗ", "ㅠ": "ㅜ", "ㅖ": "ㅔ", "ㅒ": "ㅐ"}
 
 _R = "".join(chr(0xAC08 + 28 * k) for k in range(19 * 21))
@@ -139,7 +139,7 @@ def _meet_all(letters: list[Syllable], kinds: Sequence[str]) -> list[bool]:
 
 
 def _neutral(syllable: Syllable) -> Syllable:
-    coda = "ㅂ" if str(syllable) == _STEM_READ_B else NEUTRAL[syllable.coda]
+    coda = "ㅂ" if str(syllable) in _STEM_READ_B else NEUTRAL[syllable.coda]
     return replace(syllable, coda=coda)
 
 
@@ -183,7 +183,7 @@ def _met(left: Syllable, right: Syllable) -> tuple[str, str]:
         if onset == "ㅅ":
             return rest, "ㅆ"
         coda = rest or "ㄷ"
-    plain = "ㅂ" if character == _STEM_READ_B else NEUTRAL[coda]
+    plain = "ㅂ" if character in _STEM_READ_B else NEUTRAL[coda]
     hardens = plain in _ASPIRATED or (coda in _STEM_CLUSTERS and character not in _NOUNS_IN_CLUSTER)
     if coda == "ㄻ" and onset == "ㄱ" and right.vowel in "ㅣㅕ":
         hardens = False  # 굶기다, 옮겨: causatives

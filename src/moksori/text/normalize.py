@@ -89,8 +89,13 @@ def _between(text: str, language: str, first: bool) -> str:
 
 
 def _normalized(text: str, language: str, first: bool = True) -> str:
+    korean = language.startswith("ko")
+    if korean:
+        from moksori.text.korean import read_middle_dots
+
+        text = read_middle_dots(text)
     text = _clean(text)
-    if not language.startswith("ko"):
+    if not korean:
         # espeak says nothing at all for a word of two alphabets
         text = _SCRIPT_BORDER.sub(" ", text)
     rules = _rules(language)
@@ -134,6 +139,8 @@ def _character(character: str) -> str:
     if character.isspace():
         return " "
     category = unicodedata.category(character)
+    if "\u3380" <= character <= "\u33df":  # ㎏, ㎡: units in one character
+        return unicodedata.normalize("NFKC", character).replace("m2", "m²").replace("m3", "m³")
     if category in ("Cf", "Cn") or character in "\ufe0e\ufe0f\u20e3":
         return ""
     if category in ("Cc", "Cs", "Co", "Zs", "Zl", "Zp", "So") and character != "°":

@@ -4,6 +4,8 @@ import re
 
 from moksori.text import numbers
 from moksori.text.english_dates import MONTHS
+from moksori.text.korean_numbers import number as korean_number
+from moksori.text.korean_numbers import spelled as korean_digits
 
 _DIGITS = re.compile(r"\d+")
 _SIGNED_INTEGER = re.compile(r"([+-]?)((?:\d{1,3}(?:,\d{3}){1,5})|\d{1,15})")
@@ -17,6 +19,7 @@ _SIGN_NAMES = {
     "(": "open parenthesis", ")": "close parenthesis",
 }  # fmt: skip
 _POINTS = {"en": "point", "de": "Komma", "nl": "komma"}
+_KOREAN_PLAIN = {"cardinal", "number", "telephone", "ordinal"}
 _PLAIN = {"time", "fraction", "currency", "unit", "address", "name", ""}
 """Kinds that the language's own rules read well."""
 _LONGEST_SPELLED = 200
@@ -28,6 +31,8 @@ def words_as(written: str, kind: str, order: str, language: str) -> str | None:
     kind: SSML's interpret-as: cardinal, ordinal, characters, digits, date, time, telephone, fraction, currency.
     order: the format of a date: mdy, dmy, ymd, md, dm, ym, my, y.
     """
+    if language.startswith("ko") and kind in _KOREAN_PLAIN:
+        return _korean(written, kind)
     if kind in ("cardinal", "number"):
         return _cardinal(written, language)
     if kind == "ordinal":
@@ -54,6 +59,19 @@ def _cardinal(written: str, language: str) -> str | None:
     if match := _DECIMAL.fullmatch(written):
         return (minus if match[1] == "-" else "") + numbers.decimal(match[2] or "0", match[3], language, point)
     return None
+
+
+def _korean(written: str, kind: str) -> str | None:
+    """Korean, whose numerals depend on what they are for: 삼 alone, 세 번째 as an ordinal, 공일공 of a telephone."""
+    if kind == "telephone":
+        groups = _DIGITS.findall(written)
+        return ("플러스 " if written.startswith("+") else "") + ", ".join(
+            korean_digits(group, "공") for group in groups
+        )
+    if kind == "ordinal":
+        return f"{int(written)}번째" if written.isdigit() and len(written) < 6 else None
+    match = _SIGNED_INTEGER.fullmatch(written) or _DECIMAL.fullmatch(written)
+    return ("마이너스 " if match[1] == "-" else "") + korean_number(written.lstrip("+-")) if match else None
 
 
 def _spelled(written: str, language: str) -> str:
