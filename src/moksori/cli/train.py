@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from moksori.training.loop import Progress
 
 
@@ -16,7 +18,9 @@ def register(app: typer.Typer) -> None:
 def train(
     preset: Annotated[
         str | None,
-        typer.Argument(help="FAMILY/PRESET such as vits/compact, or a YAML file; with --resume it is left out."),
+        typer.Argument(
+            help="FAMILY/PRESET such as vits/compact, or a YAML file; left out with --resume, and with --from to adapt."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as training.batch_size=8.")
@@ -25,12 +29,19 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Folder of the run; runs/FAMILY-PRESET-CORPUS by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
     start_from: Annotated[
-        str | None, typer.Option("--from", help="Take over the weights of this model or run where they fit.")
+        str | None,
+        typer.Option(
+            "--from", help="Adapt this model or run to the corpus; with a preset, take over the weights that fit."
+        ),
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after so long; the schedule is fitted to it.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes that share each batch: as many as cores; 1 by default, with --resume as before."),
+    ] = None,
 ) -> None:
-    """Train a model; Ctrl-C stops it, --resume goes on from its newest checkpoint."""
+    """Train a model, or adapt one to another voice (--from); Ctrl-C stops it, --resume goes on."""
     from moksori.pipeline.train import Listener
     from moksori.pipeline.train import train as run_training
 
@@ -45,14 +56,16 @@ def train(
         overrides.append(f"training.{'max_steps' if max_steps is None else 'max_minutes'}=null")
     bars = _Bars()
     try:
-        result = run_training(
-            preset, corpus, run, overrides, start_from, resume, Listener(bars.stage, bars.progress, bars.step)
-        )
+        listener = Listener(bars.stage, bars.progress, bars.step, bars.tell)
+        result = run_training(preset, corpus, run, overrides, start_from, resume, listener, processes=processes)
     finally:
         bars.close()
-    if result.transferred is not None:
-        typer.echo(f"taken over from {start_from}: {result.transferred.summary()}")
     typer.echo(f"{result.run}: {result.state.step} steps in {result.state.elapsed_seconds / 60:.1f} minutes")
+    if result.stopped_early:
+        typer.echo(
+            f"stopped early: {result.state.validations_since_best} validations brought no better total than step "
+            f"{result.state.best_step}; to go on: moksori train --resume --run {result.run} training.patience=null"
+        )
     if result.model.is_dir():
         typer.echo(f"model: {result.model}")
         typer.echo(f'speak with it: moksori say "Hello." --voice {result.model} -o hello.wav')
@@ -89,6 +102,11 @@ class _Bars:
         self.task = self.bars.add_task(name, total=None, note="")
         if self.bars.disable:
             typer.echo(name, err=True)
+
+    def tell(self, lines: "Sequence[str]") -> None:
+        """Lines above the bar."""
+        for line in lines:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, done: int, total: int) -> None:
         self.bars.update(self.task, completed=done, total=total or None, note=f"{done}/{total}")

@@ -4,8 +4,9 @@ import copy
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +17,22 @@ from torch import nn
 from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus
 from moksori.errors import CheckpointError, ConfigError, CorpusError, MoksoriError
-from moksori.models.checkpoint import (
-    CONFIG_NAME,
-    DISCRIMINATORS_STEM,
-    Loaded,
-    Manifest,
-    has_discriminators,
-    read_manifest,
-    read_weights,
-    save_model,
-)
+from moksori.models.checkpoint import Loaded, Manifest, save_model
 from moksori.models.contract import Objective
+from moksori.pipeline.adapt import VALIDATED_CLIPS, adapted_run
 from moksori.pipeline.align import align
 from moksori.pipeline.batches import ExampleBatches, fixed_batches
 from moksori.pipeline.model_card import model_card
-from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.run_config import RunConfig, run_config
+from moksori.pipeline.take_over import Source, TakenOver, take_over
 from moksori.text.tokenizer import TextConfig
 from moksori.training.checkpoints import TrainingState, checkpoints
 from moksori.training.log import RunLog
 from moksori.training.loop import Progress as StepProgress
 from moksori.training.loop import Watcher, fit
-from moksori.training.transfer import TransferReport, transfer_weights
+from moksori.training.processes import Crew
+from moksori.training.transfer import TransferReport
 from moksori.types import Example, SpeechNeeds
 
 logger = logging.getLogger(__name__)
@@ -47,27 +41,35 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.6, 20.0
 VALIDATION_CLIPS = 40
 CALIBRATION_BATCHES = 6
 RUN_NAME = "run.json"
+_KEPT = ("adaptation", "source", "taken_over")
+"""Keys of `run.json` that only a run's beginning knows."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
     """What a run has come to. model: the folder of the averaged weights, the best by
-    validation or, after an adversarial game, the newest; ready for `moksori say --voice`."""
+    validation or, after an adversarial game, the newest; ready for `moksori say --voice`.
+    stopped_early: whether validations without a better total (`training.patience`) ended it."""
 
     run: Path
     model: Path
     state: TrainingState
     finished: bool
     transferred: TransferReport | None
+    stopped_early: bool = False
 
 
 @dataclass(frozen=True)
 class Listener:
-    """How a run tells its caller what it does: `stage` names a part of the work, then come its units or steps."""
+    """How a run tells its caller what it does: `stage` names a part of the work, then come its units or steps.
+
+    tell: is given lines to read before training starts: the plan of an adaptation, and what was taken over.
+    """
 
     stage: Callable[[str], None] = lambda name: None
     progress: Progress = no_progress
     step: Callable[[StepProgress], None] = lambda progress: None
+    tell: Callable[[Sequence[str]], None] = lambda lines: None
 
 
 def train(
@@ -79,38 +81,55 @@ def train(
     resume: bool = False,
     listener: Listener | None = None,
     aligner_assignments: Sequence[str] = (),
+    processes: int | None = None,
 ) -> TrainResult:
     """Trains the model of a preset (`vits/compact`) or YAML file on a corpus folder.
 
     run: where everything is kept, `runs/FAMILY-PRESET-CORPUS` by default. assignments: `key.path=value` overrides.
-    start_from: a model's name or folder whose weights are taken over where they fit (fine-tuning).
+    start_from: a model's name or folder whose weights are taken over where they fit. Without a preset that model is
+    adapted: it keeps its shape and symbols, and a plan is made from the minutes of speech (`pipeline.adapt`).
     resume: goes on with the run in `run`; preset and corpus are then read from there.
     aligner_assignments: overrides for the aligner, where the family needs durations.
+    processes: that share each batch, which stays as large as it is; on the CPU one thread each is best, on GPUs each
+    has its own. None: 1, or with `resume` as many as before. A script that takes several must be importable: its work
+    belongs under `if __name__ == "__main__"`.
     Raises ConfigError, CorpusError, CheckpointError for what is wrong before anything starts, TrainingFailed after.
     """
     listener = listener or Listener()
-    plan = _plan(preset, corpus, run, assignments, start_from, resume, aligner_assignments)
+    plan = _plan(preset, corpus, run, assignments, start_from, resume, aligner_assignments, listener)
+    if processes is not None:
+        plan = replace(plan, processes=processes)
     folder = plan.folder
     found = Corpus.open(plan.corpus)
     config = _fitted_to(plan.config, found, assignments)
+    crew = Crew(plan.processes, partial(_objective, config))
+    crew.check(config.training.batch_size)
     needs = config.family.needs(config.model, config.objective)
     text: TextConfig = getattr(config.model, "text", None) or TextConfig(language=found.info.language)
+    begun = resume and bool(checkpoints(folder / "checkpoints"))
+    source = None if plan.start_from is None or begun else Source.find(plan.start_from)
     objective = _objective(config)
     examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, listener)
-    begun = resume and bool(checkpoints(folder / "checkpoints"))
-    transferred = None if plan.start_from is None or begun else _take_over(objective, plan.start_from)
+    taken: TakenOver | None = None
+    if source is not None:
+        taken = take_over(objective, source, config.family, found.info.speakers)
+        plan = replace(plan, record={**plan.record, "taken_over": taken.recorded()})
+        listener.tell(taken.lines())
     _write_plan(plan, config)
     target = folder / "model"
-    manifest = _manifest(config, found, text, needs)
+    manifest = _manifest(config, found, text, needs, plan)
+    notes = f"Adapted from {plan.start_from}." if plan.adapts else ""
+    looks = -(-VALIDATED_CLIPS // max(len(validation), 1)) if plan.adapts else 1
 
     batches = ExampleBatches(examples, needs, config.training.batch_size, config.training.seed)
+    crew.check(batches.smallest)
 
     def export(averaged: nn.Module, state: TrainingState) -> None:
         averaged = copy.deepcopy(averaged).eval()  # calibrated for speaking; training goes on with what it has learnt
         device = next(averaged.parameters()).device
         objective.calibrate(averaged, (batches.batch(index).to(device) for index in range(CALIBRATION_BATCHES)))
         described = manifest.model_copy(update={"steps": state.step})
-        save_model(target, averaged, described, model_card(described), _discriminators(objective))
+        save_model(target, averaged, described, model_card(described, notes), _discriminators(objective))
 
     def speak(averaged: nn.Module, step: int, log: RunLog) -> None:
         _speak(averaged, manifest, config.sentences, step, log)
@@ -119,25 +138,37 @@ def train(
     result = fit(
         objective,
         batches,
-        fixed_batches(validation, needs, config.training.batch_size),
+        fixed_batches(validation * looks, needs, config.training.batch_size),
         config.training,
         folder,
         Watcher(on_step=listener.step, speak=speak, on_best=export),
         resume=resume,
-        initialise=transferred is None,
+        initialise=taken is None,
+        crew=crew,
     )
-    return TrainResult(folder, target, result.state, result.finished, transferred)
+    transferred = None if taken is None else taken.report
+    return TrainResult(folder, target, result.state, result.finished, transferred, result.stopped_early)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a run is made of; all but the configuration is kept in its `run.json`."""
+    """What a run is made of; all but the configuration is kept in its `run.json`.
+
+    record: what else is kept there: the plan of an adaptation, its source, and what was taken over.
+    """
 
     folder: Path
     config: RunConfig
     corpus: Path
     start_from: str | None
     aligner_assignments: tuple[str, ...]
+    record: Mapping[str, Any] = field(default_factory=dict)
+    processes: int = 1
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the run follows the plan of an adaptation, not a preset that was named."""
+        return "adaptation" in self.record
 
 
 def _plan(
@@ -148,16 +179,31 @@ def _plan(
     start_from: str | None,
     resume: bool,
     aligner_assignments: Sequence[str],
+    listener: Listener,
 ) -> _Plan:
     """The run's folder, configuration and corpus, after checking that they do not contradict what is there."""
     if resume:
         if run is None:
             raise ConfigError("--resume needs --run DIR, the folder of the run to go on with")
         return _recorded_plan(Path(run), corpus, assignments)
-    if preset is None or corpus is None:
-        raise ConfigError("name a preset and a corpus: moksori train vits/compact --corpus DST")
-    config = run_config(preset, assignments)
-    name = f"{str(preset).removesuffix('.yaml').replace('/', '-')}-{Path(corpus).resolve().name}"
+    if corpus is None or (preset is None and start_from is None):
+        raise ConfigError(
+            "name a preset and a corpus: moksori train vits/compact --corpus DST; or a voice to adapt: "
+            "moksori train --from kathleen --corpus DST"
+        )
+    record: dict[str, Any] = {}
+    lines: tuple[str, ...] = ()
+    if preset is None:
+        assert start_from is not None
+        source = Source.find(start_from)
+        adapted = adapted_run(source, Corpus.open(corpus), assignments, SHORTEST_SECONDS, LONGEST_SECONDS)
+        config = adapted.config
+        record = {"adaptation": adapted.plan.recorded(), "source": _origin(source)}
+        lines = adapted.plan.lines()
+        name = f"{source.manifest.name}-to-{Path(corpus).resolve().name}"
+    else:
+        config = run_config(preset, assignments)
+        name = f"{str(preset).removesuffix('.yaml').replace('/', '-')}-{Path(corpus).resolve().name}"
     folder = Path(run) if run is not None else Path("runs") / name
     done = checkpoints(folder / "checkpoints")
     if done:
@@ -165,7 +211,9 @@ def _plan(
             f"{folder} holds a run at {done[-1].name}: add --resume (with --run {folder}) to go on, "
             "or name another --run"
         )
-    return _Plan(folder, config, Path(corpus).resolve(), start_from, tuple(aligner_assignments))
+    if lines:
+        listener.tell(lines)
+    return _Plan(folder, config, Path(corpus).resolve(), start_from, tuple(aligner_assignments), record)
 
 
 def _recorded_plan(folder: Path, corpus: str | Path | None, assignments: Sequence[str]) -> _Plan:
@@ -177,7 +225,9 @@ def _recorded_plan(folder: Path, corpus: str | Path | None, assignments: Sequenc
         recorded = json.loads((folder / RUN_NAME).read_text(encoding="utf-8"))
         source = Path(corpus or recorded["corpus"])
         aligner_assignments = tuple(recorded.get("aligner_assignments", ()))
-        return _Plan(folder, config, source, recorded.get("from"), aligner_assignments)
+        record = {name: recorded[name] for name in _KEPT if name in recorded}
+        processes = int(recorded.get("processes", 1))
+        return _Plan(folder, config, source, recorded.get("from"), aligner_assignments, record, processes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if corpus is not None:
             return _Plan(folder, config, Path(corpus), None, ())
@@ -276,30 +326,13 @@ def _least_frames(model: nn.Module, example: Example) -> int:
     return len(example.tokens) if own is None else int(own(torch.from_numpy(example.tokens)))
 
 
-def _take_over(objective: Objective, start_from: str) -> TransferReport:
-    """Weights, and discriminators where both sides have them, from a model's name or folder, or a run's folder."""
-    exported = Path(start_from) / "model"
-    folder = exported if (exported / CONFIG_NAME).is_file() else find_model(start_from)
-    missing = read_manifest(folder).absent
-    if missing:
-        logger.warning("%s holds no %s, which starts from new weights", start_from, ", ".join(missing))
-    weights = {name: t for name, t in read_weights(folder).items() if name.split(".")[0] not in missing}
-    report = transfer_weights(objective.model, weights)
-    if not report.whole:
-        raise CheckpointError(
-            f"--from {start_from}: no tensor fits; it is a {read_manifest(folder).family!r} model of another size"
-        )
-    discriminators = getattr(objective, "discriminators", None)
-    if discriminators is not None and has_discriminators(folder):
-        transfer_weights(discriminators, read_weights(folder, DISCRIMINATORS_STEM))
-    return report
-
-
 def _write_plan(plan: _Plan, config: RunConfig) -> None:
     recorded = {
         "corpus": str(plan.corpus.resolve()),
         "from": plan.start_from,
         "aligner_assignments": list(plan.aligner_assignments),
+        "processes": plan.processes,
+        **plan.record,
     }
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
@@ -312,8 +345,12 @@ def _write_plan(plan: _Plan, config: RunConfig) -> None:
         raise MoksoriError(f"{plan.folder}: cannot be written ({reason}); name another --run") from error
 
 
-def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: SpeechNeeds) -> Manifest:
+def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: SpeechNeeds, plan: _Plan) -> Manifest:
     info = corpus.info
+    licence, data = info.licence, (f"{info.name} ({info.licence})",)
+    if plan.adapts:  # what the source was made of is in the new weights too
+        origin = plan.record["source"]
+        licence, data = _both(licence, origin["licence"]), (*origin["data"], *data)
     return Manifest(
         family=config.family.name,
         name=info.name,
@@ -322,10 +359,25 @@ def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: Speech
         speakers=tuple(info.speakers),
         language=info.language,
         speaker_languages=_speaker_languages(corpus),
-        licence=info.licence,
-        data=(f"{info.name} ({info.licence})",),
+        licence=licence,
+        data=data,
         sample_rate=needs.sample_rate,
     )
+
+
+def _origin(source: Source) -> dict[str, Any]:
+    """What a model made of another one has to state of that: its licence, and the recordings it came from."""
+    manifest = source.manifest
+    unstated = f"what {manifest.name} was trained on ({manifest.licence or 'licence not stated'})"
+    return {"name": manifest.name, "licence": manifest.licence, "data": list(manifest.data or (unstated,))}
+
+
+def _both(licence: str, other: str) -> str:
+    """The licence of weights that come from recordings under one and a model under another; "" where one is unknown."""
+    if not licence or not other:
+        return ""
+    same = licence.casefold().replace(" ", "-") == other.casefold().replace(" ", "-")
+    return other if same else f"{licence} AND {other}"
 
 
 def _speaker_languages(corpus: Corpus) -> dict[str, str]:
