@@ -22,7 +22,7 @@ TENSE = {"ㄱ": "ㄲ", "ㄷ": "ㄸ", "ㅂ": "ㅃ", "ㅅ": "ㅆ", "ㅈ": "ㅉ"}
 
 _FIRST, _LAST = 0xAC00, 0xD7A3
 _LETTER = re.compile("[\u3131-\u318e]")
-_CONJOINING = re.compile("[\u1100-\u11ff\ua960-\ua97c\ud7b0-\ud7fb]+")
+_CONJOINING = re.compile("[가-힣]?[\u1100-\u11ff\ua960-\ua97c\ud7b0-\ud7fb]+")
 _LAUGHTER = re.compile("([ㅋㅎ])\\1+")
 _LETTER_NAMES = {
     "ㄱ": "기역", "ㄲ": "쌍기역", "ㄴ": "니은", "ㄷ": "디귿", "ㄸ": "쌍디귿", "ㄹ": "리을", "ㅁ": "미음",
@@ -116,7 +116,7 @@ def _composed(letters: str) -> str:
     """Conjoining letters that make no modern syllable, in such syllables or as lone letters, by where they stand."""
     result: list[str] = []
     onset = vowel = ""
-    for letter in letters:
+    for letter in unicodedata.normalize("NFD", letters):
         modern, kind = _modern(letter), unicodedata.name(letter, "")
         if not modern:
             continue

@@ -136,7 +136,7 @@ def _counted_words(digits: str, counter: str, after: str) -> str:
         return "첫 번째" if value == 1 else f"{_native_or_sino(value)} 번째"
     if counter == "번" and (value >= 20 or re.match(rf" ?(?:{_NUMBERED})", after)):
         return f"{sino(digits)}번"
-    if counter == "대" and (10 <= value < 100 and value % 10 == 0 or re.match(f" ?(?:{_GREAT})", after)):
+    if counter == "대" and ((10 <= value < 100 and value % 10 == 0) or re.match(f" ?(?:{_GREAT})", after)):
         return f"{sino(digits)}대"
     if counter == "시간" and value >= 20:
         return f"{sino(digits)} 시간"

@@ -147,9 +147,9 @@ def _unmarked(spelling: str) -> str:
             if (mark, onset) not in _MARKABLE:
                 raise ValueError(f"{spelling!r}: the mark {mark!r} does not fit {character!r}")
             if mark == "=":
-                result[-1], onset = _without_coda(result[-1], mark)
+                result[-1], onset = _without_coda(spelling, result[-1], mark)
             elif mark == "~":
-                result[-1], _ = _without_coda(result[-1], mark)
+                result[-1], _ = _without_coda(spelling, result[-1], mark)
                 onset = TENSE[onset]
             else:
                 onset = "ㄴ" if mark in "+-" else TENSE[onset]
@@ -159,11 +159,11 @@ def _unmarked(spelling: str) -> str:
     return "".join(result)
 
 
-def _without_coda(character: str, mark: str) -> tuple[str, str]:
+def _without_coda(spelling: str, character: str, mark: str) -> tuple[str, str]:
     """A syllable without its coda, and the coda made neutral."""
     letters = decompose(character)
     if letters is None or not letters.coda or (mark == "~" and letters.coda != "ㅅ"):
-        raise ValueError(f"the mark {mark!r} stands after {character!r}, which has no coda for it")
+        raise ValueError(f"{spelling!r}: the mark {mark!r} stands after {character!r}, which has no coda for it")
     return compose(letters.onset, letters.vowel), NEUTRAL[letters.coda]
 
 
