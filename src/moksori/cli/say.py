@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from moksori.cli.script import cast_of, check_script_usage
+from moksori.cli.stream import STDIO, is_stdin, pipe_format, spoken_as_read, write_to_stdout
 from moksori.errors import BadInput, TextError
 
 if TYPE_CHECKING:
     from moksori.pipeline.progress import Progress
-    from moksori.pipeline.speaker import SayOptions, Speaker
+    from moksori.pipeline.sentences import Sentence
+    from moksori.pipeline.speaker import Performer, SayOptions, Speaker
 
 _BAR_FROM_SENTENCES = 4
-_STDIN = "-"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +32,9 @@ def say(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="wav, flac, ogg, opus or mp3, by the suffix; without it the sound is played."
+            "-o",
+            "--output",
+            help="wav, flac, ogg, opus or mp3, by the suffix; - is stdout; without it the sound is played.",
         ),
     ] = None,
     voice: Annotated[
@@ -48,11 +52,24 @@ def say(
     pause: Annotated[
         float | None, typer.Option("--pause", help="Seconds between sentences.", show_default="0.25")
     ] = None,
+    pitch: Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")] = 0.0,
     volume: Annotated[float, typer.Option("--volume", help="Gain in dB.")] = 0.0,
+    duration_mix: Annotated[
+        float | None,
+        typer.Option(
+            "--duration-mix", help="Share of sampled durations, 0 to 1, in voices that mix.", show_default="its own"
+        ),
+    ] = None,
+    durations: Annotated[
+        Path | None, typer.Option("--durations", help="Frames of every phoneme: a --timings x.json, perhaps edited.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The same seed says the text the same way.", show_default="drawn")
     ] = None,
-    timings: Annotated[Path | None, typer.Option("--timings", help="Write when each word is heard, as JSON.")] = None,
+    timings: Annotated[
+        Path | None,
+        typer.Option("--timings", help="When words and phonemes are heard: .json, .srt, .vtt or .TextGrid."),
+    ] = None,
     lexicon: Annotated[
         list[Path] | None,
         typer.Option("--lexicon", help="Your pronunciations: lines of word, tab, IPA or respelling; may be repeated."),
@@ -61,19 +78,43 @@ def say(
         bool | None,
         typer.Option("--ssml/--no-ssml", help="Whether the text is SSML.", show_default="where it starts with <speak"),
     ] = None,
+    script: Annotated[
+        Path | None, typer.Option("--script", "--dialogue", help="A dialogue, lines of 'name: text'; needs -o.")
+    ] = None,
+    cast: Annotated[
+        list[str] | None,
+        typer.Option("--cast", help="Who speaks whom in it: 'Anna=kathleen,Bob=DIR:SPEAKER'; may be repeated."),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write to stdout while speaking, and speak stdin as it arrives.")
+    ] = False,
+    form: Annotated[
+        str | None, typer.Option("--format", help="What --stream writes: wav, or pcm (16 bits).", show_default="wav")
+    ] = None,
 ) -> None:
     """Speak a text.
 
-    Examples: moksori say "Hello." -o hello.wav; moksori say --file chapter.txt -o chapter.flac
+    Examples: moksori say "Hello." -o hello.wav; moksori say --file chapter.txt -o chapter.flac;
+    some-program | moksori say --stream | aplay
     """
-    if timings is not None and output is None:
+    pipe = pipe_format(output, stream, form)
+    if script is not None or cast:
+        check_script_usage(script, text, file, ssml, output if pipe is None else None)
+    at_once = pipe is not None or output is None
+    if timings is not None and pipe is None and output is None:
         raise BadInput(f"--timings {timings}: needs an output file: -o hello.wav")
-    open_text = _source(text, file)
+    open_text = None
+    if at_once and is_stdin(text, file):
+        _check_stdin()
+    elif script is None:
+        open_text = _source(text, file)
 
     from moksori.pipeline import say as speaking
 
-    if output is not None:  # before the model is loaded: a typing error is told at once
+    if output is not None and pipe is None:  # before the model is loaded: a typing error is told at once
         speaking.check_output(output)
+    if timings is not None:
+        speaking.check_timings(timings)
     options = speaking.SayOptions(
         speed=speed,
         variation=variation,
@@ -82,18 +123,46 @@ def say(
         language=language,
         volume_db=volume,
         lexicon=speaking.read_lexicon(*(lexicon or [])),
+        shift_semitones=pitch,
+        duration_mix=duration_mix,
+        durations=speaking.Durations.of(durations),
     )
+    if script is not None and output is not None:
+        performers, read = cast_of(script, cast or [], voice, options)
+        _write(performers, read, output, options, seed, timings)
+        return
     model = speaking.load(voice)
-    if output is None:
+    if pipe is not None:
+        write_to_stdout(model, open_text, options, seed, ssml, pipe, timings)
+        return
+    if output is None or open_text is None:
         _play(model, open_text, options, seed, ssml)
         return
     spoken = language or model.language_of(speaker)
-    with open_text() as source:
-        total = model.check(speaking.readings(source, spoken, ssml))
-    with open_text() as source, _bar(total) as progress:
+
+    def sentences() -> "Iterator[Sentence]":
+        with open_text() as source:
+            yield from speaking.readings(source, spoken, ssml)
+
+    _write(model, sentences, output, options, seed, timings)
+
+
+def _write(
+    performer: "Performer",
+    read: "Callable[[], Iterator[Sentence]]",
+    output: Path,
+    options: "SayOptions",
+    seed: int | None,
+    timings: Path | None,
+) -> None:
+    """Speaks into a file; `read` gives the sentences anew: once to check them, once to speak."""
+    from moksori.pipeline import say as speaking
+
+    total = performer.check(read(), options)
+    with _bar(total) as progress:
         written = speaking.speak_to_file(
-            model,
-            speaking.readings(source, spoken, ssml),
+            performer,
+            read(),
             output,
             options=options,
             seed=seed,
@@ -109,19 +178,13 @@ def say(
 
 
 def _play(
-    model: "Speaker", open_text: Callable[[], TextIO], options: "SayOptions", seed: int | None, ssml: bool | None
+    model: "Speaker", open_text: Callable[[], TextIO] | None, options: "SayOptions", seed: int | None, ssml: bool | None
 ) -> None:
     from moksori.pipeline import say as speaking
-    from moksori.pipeline.speaker import chosen_seed
 
-    seed = chosen_seed(seed)
-    with open_text() as source:
-        seconds = speaking.play(
-            model,
-            speaking.readings(source, options.language or model.language_of(options.speaker), ssml),
-            options,
-            seed,
-        )
+    seed = speaking.chosen_seed(seed)
+    with spoken_as_read(model, open_text, options, ssml) as texts:
+        seconds = speaking.play(model, texts, options, seed)
     typer.echo(f"played {seconds:.2f} s of speech, seed {seed}")
 
 
@@ -129,14 +192,13 @@ def _source(text: str | None, file: Path | None) -> Callable[[], TextIO]:
     """Opens the text, as often as asked; raises before anything is loaded if there is none."""
     import io
 
-    if file is not None and str(file) != _STDIN:
+    if file is not None and str(file) != STDIO:
         if text is not None:
             raise BadInput(f"both a text ({text[:30]!r}) and --file {file} are given: give one of them")
         _check_text_file(file)
         return lambda: file.open(encoding="utf-8-sig")
-    if text is None or text == _STDIN:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise BadInput('no text: give it in quotes (moksori say "Hello." -o hello.wav), with --file, or on stdin')
+    if text is None or text == STDIO:
+        _check_stdin()
         try:
             text = sys.stdin.buffer.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -148,6 +210,11 @@ def _source(text: str | None, file: Path | None) -> Callable[[], TextIO]:
         raise TextError(f"{where}: nothing to say, it is empty: give some words")
     text = text.encode("utf-8", "replace").decode("utf-8")  # bytes of the command line that were no UTF-8
     return lambda: io.StringIO(text)
+
+
+def _check_stdin() -> None:
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        raise BadInput('no text: give it in quotes (moksori say "Hello." -o hello.wav), with --file, or on stdin')
 
 
 def _check_text_file(path: Path) -> None:

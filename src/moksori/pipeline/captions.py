@@ -50,7 +50,7 @@ def cues(sentence: SentenceTiming) -> Iterator[Cue]:
 
 def written_words(sentence: SentenceTiming) -> list[CueWord]:
     """The words of the text as it was written, with the times of what was said for them."""
-    written = sentence.text.split()
+    written = _with_marks(sentence.text.split())
     spoken = [word for word in sentence.words if word.end_seconds > word.start_seconds]
     if not spoken:
         return []
@@ -73,12 +73,25 @@ def written_words(sentence: SentenceTiming) -> list[CueWord]:
     return found or [CueWord(" ".join(written), spoken[0].start_seconds, spoken[-1].end_seconds)]
 
 
+def _with_marks(texts: Sequence[str]) -> list[str]:
+    """Marks that stand alone, a dash or an ampersand, go with the word before them."""
+    found: list[str] = []
+    for text in texts:
+        if found and not (_NOT_COMPARED.sub("", text) and _NOT_COMPARED.sub("", found[0])):
+            found[-1] += f" {text}"
+        else:
+            found.append(text)
+    return found
+
+
 def _compared(text: str) -> str:
     return _NOT_COMPARED.sub("", text).casefold() or text
 
 
 def _shares(written: Sequence[str], start: int, end: int) -> list[tuple[int, int]]:
     """Spoken words `[start, end)` dealt out to written ones by their length in characters, at least one to each."""
+    if len(written) == end - start:
+        return [(place, place + 1) for place in range(start, end)]
     count, total, borders, seen = end - start, sum(map(len, written)), [0], 0
     for text in written:
         seen += len(text)

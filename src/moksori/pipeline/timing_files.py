@@ -130,7 +130,7 @@ def _write_textgrid(file: TextIO, sentences: Sentences, header: TimingHeader) ->
     """
     speakers = list(dict.fromkeys(sentence.speaker for sentence in sentences())) or [""]
     tiers = [(speaker, kind) for speaker in speakers for kind in _TIERS]
-    end = max([header.duration_seconds, *(sentence.end_seconds for sentence in sentences())])
+    end = max(header.duration_seconds, max((sentence.end_seconds for sentence in sentences()), default=0.0))
     file.write('File type = "ooTextFile"\nObject class = "TextGrid"\n\n')
     file.write(f"xmin = 0\nxmax = {_number(end)}\ntiers? <exists>\nsize = {len(tiers)}\nitem []:\n")
     for index, (speaker, kind) in enumerate(tiers, start=1):
