@@ -38,11 +38,15 @@ def import_(
 def export(
     name: Annotated[str, typer.Argument(help="A model's name or folder; see 'moksori models'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")],
-    layout: Annotated[str, typer.Option("--format", help="hf: transformers' VitsModel.")],
+    layout: Annotated[
+        str, typer.Option("--format", help="hf: transformers' VitsModel; onnx: a graph; piper: a voice of Piper.")
+    ],
 ) -> None:
     """Write a voice in another project's format.
 
-    Example: moksori export my-voice --format hf -o my-voice-hf
+    A graph is compared with the voice under onnxruntime before it is written.
+
+    Example: moksori export kathleen --format piper -o kathleen-piper
     """
     from moksori.pipeline.import_model import export_model
 

@@ -29,13 +29,15 @@ class Imported:
 class Layout:
     """One format. Both functions raise CheckpointError with a remedy for files or models that do not fit.
 
-    name: as in `--format`. recognises: whether a path looks like it; opens no pickle. read: the model of a path.
-    write: fills a new, empty folder with a model in this format and returns what it has lost, a line each; None where
-    the format can only be read.
+    name: as in `--format`. recognises: whether a path looks like it; opens no pickle. read: the model of a path; None
+    where the format can only be written. write: fills a new, empty folder with a model in this format and returns what
+    it has lost or what should be known of it, a line each; None where the format can only be read. family: of the
+    models that it holds.
     """
 
     name: str
     title: str
     recognises: Callable[[Path], bool]
-    read: Callable[[Path], Imported]
+    read: Callable[[Path], Imported] | None = None
     write: Callable[[Loaded, Path], tuple[str, ...]] | None = None
+    family: str = "vits"

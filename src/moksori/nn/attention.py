@@ -59,8 +59,8 @@ class RelativeSelfAttention(nn.Module):
             # Only 2 · window + 1 diagonals carry relative terms: they are added to, and read from, the full matrix by
             # index. Clamped positions add an exact 0, so sequences shorter than the window need no special case.
             positions, inside = self._band(x)
-            positions = positions.expand(*logits.shape[:2], -1, -1)
             relative = (query @ self.relative_key.T) * inside
+            positions = positions.expand_as(relative)
             logits = logits.scatter_add(-1, positions, relative.to(logits.dtype))
         pairs = mask[:, :, :, None] & mask[:, :, None, :]
         # Large enough to vanish in the softmax, small enough for float16.

@@ -13,8 +13,7 @@ def _knots(logits: Float[Tensor, "*shape bins"], bound: float, minimum: float) -
     bins = logits.shape[-1]
     shares = minimum + (1 - minimum * bins) * logits.softmax(dim=-1)
     inner = 2 * bound * shares.cumsum(dim=-1)[..., :-1] - bound
-    edge = torch.full_like(logits[..., :1], bound)
-    return torch.cat([-edge, inner, edge], dim=-1)
+    return F.pad(F.pad(inner, (1, 0), value=-bound), (0, 1), value=bound)
 
 
 def rational_quadratic_spline(

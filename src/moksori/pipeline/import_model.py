@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from moksori.errors import CheckpointError, unknown_name
+from moksori.errors import CheckpointError, MoksoriError, UnsupportedTask, unknown_name
 from moksori.models.checkpoint import CONFIG_NAME, Manifest, load_model, read_manifest, save_model
 from moksori.models.interop import Layout
 from moksori.models.registry import layouts
@@ -40,6 +40,7 @@ def import_model(source: str | Path, target: str | Path, layout: str | None = No
     if not source.exists():
         raise CheckpointError(f"{source}: no such file or folder: check the path")
     chosen = _layout(source, layout)
+    assert chosen.read is not None
     found = chosen.read(source)
     manifest = found.manifest.model_copy(update={"name": target.name})
     notes = "Imported; " + ("; ".join(found.notes) if found.notes else "nothing of it was lost") + "."
@@ -59,7 +60,9 @@ def export_model(name: str | Path, target: str | Path, layout: str) -> ExportedM
     """Writes a model in another project's format, into a folder that does not exist yet or is empty.
 
     name: as `--voice` takes it. layout: one of `writable_layouts`. The folder appears whole or not at all.
-    Raises CheckpointError where the format has no place for something in the model, naming it.
+    Raises CheckpointError where the format has no place for something in the model, naming it, UnsupportedTask for a
+    model of a family that it is not for, MissingExtra where it needs a package, MoksoriError where the folder cannot be
+    written or what was made of the model does not do what the model does.
     """
     chosen = {known.name: known for known in layouts()}.get(layout)
     if chosen is None or chosen.write is None:
@@ -68,20 +71,41 @@ def export_model(name: str | Path, target: str | Path, layout: str) -> ExportedM
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target}: is there already and is left alone: name a new folder")
     loaded = load_model(find_model(name))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    if loaded.manifest.family != chosen.family:
+        raise UnsupportedTask(
+            f"{loaded.manifest.name}: a {loaded.manifest.family!r} model, "
+            f"--format {layout} is for {chosen.family!r} models"
+        )
+    staging = _staging(target)
     try:
-        staging.chmod(0o755)  # mkdtemp makes it private
         notes = chosen.write(loaded, staging)
         os.replace(staging, target)  # noqa: PTH105 (as in models.checkpoint)
+    except OSError as error:
+        raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return ExportedModel(target, notes)
 
 
+def _staging(target: Path) -> Path:
+    """A new folder beside `target`, to be renamed to it; raises MoksoriError where none can be made."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        staging.chmod(0o755)  # mkdtemp makes it private
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    return staging
+
+
+def _unwritable(target: Path, error: OSError) -> MoksoriError:
+    reason = (error.strerror or str(error)).lower()
+    return MoksoriError(f"{target}: cannot be written: {reason}: free space or choose another folder")
+
+
 def readable_layouts() -> tuple[str, ...]:
     """Names of the formats that can be read."""
-    return tuple(layout.name for layout in layouts())
+    return tuple(layout.name for layout in layouts() if layout.read is not None)
 
 
 def writable_layouts() -> tuple[str, ...]:
@@ -90,7 +114,7 @@ def writable_layouts() -> tuple[str, ...]:
 
 
 def _layout(source: Path, name: str | None) -> Layout:
-    known = layouts()
+    known = [layout for layout in layouts() if layout.read is not None]
     if name is not None:
         for layout in known:
             if layout.name == name:

@@ -24,7 +24,7 @@ from moksori.text.normalize import normalize
 from moksori.text.phonemes import Pause, Phonemizer, SpokenWord, sounds_of, split_phones
 from moksori.text.symbols import END, GAP, PAD, START, SYMBOLS, symbol_ids
 
-_STRENGTH = '?!.…;:—,¡¿"“”«»'
+STRENGTH = '?!.…;:—,¡¿"“”«»'
 """Of several punctuation marks between two words the first in this order stands for all."""
 
 
@@ -162,7 +162,7 @@ class Tokenizer:
             for character in pause.text:
                 draft.add(character)
         else:
-            marks = sorted(pause.marks, key=_STRENGTH.index)
+            marks = sorted(pause.marks, key=STRENGTH.index)
             draft.add("…" if "..." in pause.marks else marks[0] if marks else GAP)
 
     def _add_word(self, draft: "_Draft", word: SpokenWord) -> None:

@@ -13,6 +13,7 @@ from moksori.errors import CheckpointError
 from moksori.models.interop import Imported, Layout
 from moksori.models.pickles import read_pickle
 from moksori.models.vits.interop.official import structure, table
+from moksori.models.vits.interop.piper_voice import write
 from moksori.models.vits.interop.reading import (
     assembled,
     beside,
@@ -144,4 +145,4 @@ def recognises(path: Path) -> bool:
     return True
 
 
-LAYOUT = Layout("piper", "Piper's training checkpoint", recognises, read)
+LAYOUT = Layout("piper", "Piper's training checkpoint, written as a voice of Piper", recognises, read, write)
