@@ -61,7 +61,7 @@ def traced(
         torch.onnx.export(
             module,
             tuple(inputs.values()),
-            file,
+            file,  # type: ignore[arg-type]
             dynamo=False,
             input_names=list(inputs),
             output_names=list(outputs),

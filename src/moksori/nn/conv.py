@@ -36,11 +36,11 @@ class Conv1d(nn.Conv1d):
     """torch's layer, but on a processor its values lie channels last, and so do those of elementwise layers after it.
 
     There a convolution spends a quarter of its time (bfloat16: half) on taking inputs apart and putting outputs
-    together where time is the innermost axis. Shapes and results are the same.
+    together where time is the innermost axis. Shapes and results are the same. A traced graph has the plain layer.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.dim() != 3 or not input.is_cpu or self.padding_mode != "zeros":
+        if input.dim() != 3 or not input.is_cpu or self.padding_mode != "zeros" or torch.jit.is_tracing():
             return super().forward(input)
         return F.conv2d(
             _channels_last(input),
@@ -57,7 +57,7 @@ class ConvTranspose1d(nn.ConvTranspose1d):
     """torch's layer, channels last on a processor; see Conv1d."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if input.dim() != 3 or not input.is_cpu or output_size is not None:
+        if input.dim() != 3 or not input.is_cpu or output_size is not None or torch.jit.is_tracing():
             return super().forward(input, output_size)
         return F.conv_transpose2d(
             _channels_last(input),

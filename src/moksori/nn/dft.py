@@ -66,7 +66,7 @@ class FixedInverseStft(nn.Module):
     ) -> Float[Tensor, "batch samples"]:
         total = self._overlap_add(torch.cat([real, imaginary], dim=1), self.kernel)
         envelope = self._overlap_add(torch.ones_like(real[:, :1]), self.square)
-        return (total / envelope).squeeze(1)
+        return (total / envelope)[:, 0]
 
     def _overlap_add(self, pieces: Tensor, kernel: Tensor) -> Tensor:
         return nn.functional.conv_transpose1d(pieces, kernel, stride=self.hop_length, padding=self.padding)

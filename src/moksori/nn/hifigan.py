@@ -174,4 +174,4 @@ class HifiGanGenerator(nn.Module):
         # bfloat16 has 8 significant bits: as samples that would be 8-bit sound.
         with full_precision(x.device.type):
             x = _times(F.leaky_relu(x.to(self.output.weight.dtype), LAST_SLOPE), mask)
-            return _times(torch.tanh(self.output(x)), mask).squeeze(1)
+            return _times(torch.tanh(self.output(x)), mask)[:, 0]

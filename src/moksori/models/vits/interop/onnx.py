@@ -159,11 +159,11 @@ def _recorded_pitch(model: Vits) -> Iterator[list[np.ndarray]]:
         found.append(pitch.finer(decoder.config.rate).log_f0.exp().numpy())
         return pitch
 
-    predictor.predict = predict  # type: ignore[method-assign]  # stands before the method of the class
+    vars(predictor)["predict"] = predict  # stands before the method of the class
     try:
         yield found
     finally:
-        del predictor.predict  # type: ignore[method-assign]
+        del vars(predictor)["predict"]
 
 
 def _differs(name: str, how: str) -> MoksoriError:

@@ -77,7 +77,7 @@ def _frames(durations: Int[Tensor, "batch tokens"]) -> Frames:
     """`Frames.from_durations` in operators that graphs have: a running count of the tokens that have ended."""
     ends = durations.cumsum(dim=1)
     lengths = ends[:, -1]
-    steps = torch.arange(lengths.max() + 1, device=durations.device)
+    steps = torch.arange(lengths.max() + 1)  # type: ignore[call-overload]
     zeros = torch.zeros_like(steps).unsqueeze(0).expand(durations.shape[0], -1)
     ended = zeros.scatter_add(1, ends, torch.ones_like(ends)).cumsum(dim=1)[:, :-1]
     steps = steps[:-1]
