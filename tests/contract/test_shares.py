@@ -60,8 +60,10 @@ def gradients(
         terms |= {f"{name} {n}": term.detach() for n, term in weighed.terms.items()}
 
 
-@pytest.mark.parametrize(("preset", "overrides"), TINY + MORE, ids=lambda value: str(value)[:40])
-@pytest.mark.parametrize("world", [2, 3])
+CASES = [(*case, 2) for case in TINY + MORE] + [("vits/tiny", (), 3)]
+
+
+@pytest.mark.parametrize(("preset", "overrides", "world"), CASES, ids=lambda value: str(value)[:40])
 def test_shares_add_up_to_the_whole(preset: str, overrides: tuple[str, ...], world: int) -> None:
     config = run_config(preset, overrides)
     batch = whole_batch(config)

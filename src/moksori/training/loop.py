@@ -169,7 +169,11 @@ def _taken_from_first(
     """Gives all processes the first one's weights, statistics and optimizers, and returns its state."""
     if team.world == 1:
         return state
-    holders = {"objective": objective, "averaged": averaged.model, **{f"of {n}": o for n, o in optimizers.items()}}
+    holders: dict[str, Any] = {
+        "objective": objective,
+        "averaged": averaged.model,
+        **{f"of {n}": o for n, o in optimizers.items()},
+    }
     buffer = io.BytesIO()
     if team.is_first:
         torch.save([asdict(state), {name: holder.state_dict() for name, holder in holders.items()}], buffer)

@@ -88,21 +88,30 @@ def assembled(config: TrainingConfig, crew: Crew | None, follow: Follow) -> Iter
         logger.warning("%d processes on %d cores get in each other's way: take fewer", crew.processes, cores)
     own_threads = min(threads, max(1, cores // crew.processes))
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="moksori-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.enter_context(_terminated_in_order())
-        others = stack.enter_context(_started(crew, config, follow, folder, own_threads))
+        last = stack.enter_context(ExitStack())  # what is done when the others are gone
+        others = stack.enter_context(_started(crew, config, follow, own_threads))
         torch.set_num_threads(own_threads)
         stack.callback(torch.set_num_threads, threads)
         stack.callback(_leave)
         with _blaming(others):
-            for other in others:
-                other.await_word()
-            fabric = make_fabric(config, _join(config, 0, crew.processes, folder))
-            shutil.rmtree(folder, ignore_errors=True)  # all have met: nothing is left behind, whatever happens
+            fabric = _meet(config, others, last)
             yield Team(fabric, [other.link for other in others], threads=threads)
         for other in others:
             other.process.join(LAST_WORDS_SECONDS)
+
+
+def _meet(config: TrainingConfig, others: Sequence["_Other"], last: ExitStack) -> Any:
+    """Waits until the other processes are ready, and joins them: at a file, in a folder that is gone afterwards."""
+    for other in others:
+        other.await_word()
+    folder = Path(tempfile.mkdtemp(prefix="moksori-"))
+    last.callback(shutil.rmtree, folder, ignore_errors=True)
+    for other in others:
+        other.link.send(folder)
+    fabric = make_fabric(config, _join(config, 0, len(others) + 1, folder))
+    shutil.rmtree(folder, ignore_errors=True)  # all have met
+    return fabric
 
 
 @dataclass(frozen=True)
@@ -138,14 +147,14 @@ class _Other:
 
 
 @contextmanager
-def _started(crew: Crew, config: TrainingConfig, follow: Follow, folder: Path, threads: int) -> Iterator[list[_Other]]:
+def _started(crew: Crew, config: TrainingConfig, follow: Follow, threads: int) -> Iterator[list[_Other]]:
     """The processes beside this one, from start to end: none of them outlives the block."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads as locks that nobody opens
     others: list[_Other] = []
     try:
         for rank in range(1, crew.processes):
             mine, theirs = context.Pipe()
-            seat = _Seat(rank, crew.processes, threads, folder, logging.getLogger().getEffectiveLevel())
+            seat = _Seat(rank, crew.processes, threads, logging.getLogger().getEffectiveLevel())
             process = context.Process(
                 target=_work, args=(seat, theirs, crew, follow, config), name=f"moksori-{rank + 1}", daemon=True
             )
@@ -191,7 +200,6 @@ class _Seat:
     rank: int
     world: int
     threads: int
-    folder: Path
     log_level: int
 
 
@@ -203,7 +211,7 @@ def _work(seat: _Seat, link: Connection, crew: Crew, follow: Follow, config: Tra
         torch.set_num_threads(seat.threads)
         objective = crew.build()
         link.send(None)
-        fabric = make_fabric(config, _join(config, seat.rank, seat.world, seat.folder))
+        fabric = make_fabric(config, _join(config, seat.rank, seat.world, folder=link.recv()))
         follow(objective, config, Team(fabric, feed=link))
     except BaseException as error:
         with suppress(OSError):
@@ -221,8 +229,17 @@ def _join(config: TrainingConfig, rank: int, world: int, folder: Path) -> Any:
     class Local(ClusterEnvironment):
         """Processes of this machine that are already there."""
 
-        creates_processes_externally = True
-        main_address, main_port = "127.0.0.1", 0  # not used: the processes have met
+        @property
+        def creates_processes_externally(self) -> bool:
+            return True
+
+        @property
+        def main_address(self) -> str:
+            return "127.0.0.1"
+
+        @property
+        def main_port(self) -> int:
+            return 0  # not used: the processes have met
 
         @staticmethod
         def detect() -> bool:

@@ -130,7 +130,7 @@ class WholeBatchDraws(TorchFunctionMode):
         return self._sized(torch.randint, (low, args[0]), args[1:], options)
 
     def _whole(self, like: Tensor) -> Tensor:
-        """Empty, for all items, and laid out in memory as noise for `like` is: noise is drawn in the order of memory."""
+        """Empty, for all items, and in memory as noise for `like` would be: noise is drawn in the order of memory."""
         strides = list(torch.empty_like(like, device="meta").stride())
         if self.own == 1:  # the stride of an axis with one row means nothing; batches come first
             strides[0] = 1 + max(strides)

@@ -49,7 +49,7 @@ def test_rows_of_what_is_drawn_for_all(draw, world: int) -> None:
         with WholeBatchDraws(rank, world, len(x)):
             own = draw(x[rank::world])
             assert torch.equal(own, whole[rank::world])
-            assert torch.equal(torch.rand(7), after)  # no batch's axis: the same for all, and the same place in the stream
+            assert torch.equal(torch.rand(7), after)  # no axis of the batch: equal, and the stream is as far
 
 
 def test_dropout_lets_gradients_through() -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -95,15 +96,18 @@ def metrics(folder: Path) -> list[dict]:
     return [{name: value for name, value in line.items() if name not in ("seconds_per_step", "kind")} for line in lines]
 
 
-def temporary() -> set[Path]:
-    import tempfile
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch) -> Path:
+    """Where temporary files go, to see that none stays."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
-    return set(Path(tempfile.gettempdir()).glob("moksori-*"))
 
-
-def test_a_toy_trains_as_in_one_process(tmp_path) -> None:
+def test_a_toy_trains_as_in_one_process(tmp_path, temporary) -> None:
     alone, together, batches = Toy(), Toy(), Clips()
-    before, threads = temporary(), torch.get_num_threads()
+    threads = torch.get_num_threads()
     one = fit(alone, Clips(), [], settings(), tmp_path / "one")
     two = fit(together, batches, [], settings(), tmp_path / "two", crew=Crew(2, Toy))
     assert batches.asked == [*range(8), 0, 1, 2]  # the initialisation's, then each step's once
@@ -115,7 +119,7 @@ def test_a_toy_trains_as_in_one_process(tmp_path) -> None:
         torch.testing.assert_close(two.averaged.model.state_dict()[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
     for mine, theirs in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
-    assert (multiprocessing.active_children(), temporary()) == ([], before)
+    assert (multiprocessing.active_children(), list(temporary.iterdir())) == ([], [])
     assert not torch.distributed.is_initialized()
     assert torch.get_num_threads() == threads
 
@@ -175,12 +179,12 @@ def test_the_gradients_of_one_process_and_the_bits_of_an_unbroken_run(tmp_path) 
         ("faulty", ProcessEnded, r"^process 2 of 2 failed: ValueError: the faulty clip; go on"),
     ],
 )
-def test_what_goes_wrong_beside_the_first_process_ends_both(tmp_path, name, error, words) -> None:
-    objective, before = Toy(), temporary()
+def test_what_goes_wrong_beside_the_first_process_ends_both(tmp_path, temporary, name, error, words) -> None:
+    objective = Toy()
     with pytest.raises(error, match=words):
         fit(objective, Clips(("first", name, "third")), [], settings(max_steps=9), tmp_path, crew=Crew(2, Toy))
     assert all(bool(tensor.isfinite().all()) for tensor in objective.state_dict().values())
-    assert (multiprocessing.active_children(), temporary()) == ([], before)
+    assert (multiprocessing.active_children(), list(temporary.iterdir())) == ([], [])
     assert not torch.distributed.is_initialized()
 
 
