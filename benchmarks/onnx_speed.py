@@ -1,10 +1,10 @@
 """How fast is a voice in torch beside its own ONNX graph, and beside a graph of Piper's medium size, under onnxruntime?
 
-All say the same text of 100 phonemes at variation 0 within one run, in turn. Two questions, each at 1 and 2 threads:
-the bundled voice in torch and its own graph (same weights, same noise-free durations, so the same sound); and the
-bundled voice beside `vits/piper_medium` with random weights, exported by the same code as `--format piper`, with
-onnxruntime's usual settings. A graph's cost does not depend on its weights but for how long its sound is, so costs are
-given per second of sound; the medium graph's durations are scaled to those of a spoken text, 5 to 8 frames a token.
+All say a text of 100 phonemes at variation 0 within one run, in turn. Two questions, each at 1 and 2 threads: the
+bundled voice in torch and its own graph (the same weights and durations); and the bundled voice beside
+`vits/piper_medium` with random weights, exported by the same code as `--format piper`. A graph's cost depends on its
+weights only by how long its sound is, so costs are given per second of sound, and the medium graph's durations are
+scaled to those of speech, 0.08 s a phoneme.
 """
 
 import argparse
