@@ -2,18 +2,22 @@
 
 Every setting is one or more overrides of the preset, and runs in a process of its own through the real training loop
 (forward, losses, backward, optimiser, moving average) on the same made-up clips in memory: noise of 1 to 6 seconds, 3
-on average, with tokens, durations and pitch like those of read English. The first steps are thrown away, since first
-use of memory and code is slow; then a cycle of equal batches is repeated and the least cycle counts, over several
-rounds of all settings. Settings are compared with the base they change.
+on average, with tokens, durations and pitch like those of read English. Where a setting has several processes, they
+share each batch as with `moksori train --processes`, and CPU seconds are those of all of them. The first steps are
+thrown away, since first use of memory and code is slow; then a cycle of equal batches is repeated and the least cycle
+counts, over several rounds of all settings. Settings are compared with the base they change.
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,8 @@ class Setting:
     base: str
     overrides: tuple[str, ...] = ()
     threads: int | None = None
+    """None: as many as --threads says. Several processes share them."""
+    processes: int = 1
     precision: str = "auto"
     batch_size: int = 16
 
@@ -61,9 +67,13 @@ SETTINGS: dict[str, Setting] = {
     "discriminators, 2 periods": Setting("discriminators", (*GAN, "objective.discriminators.periods=[2, 5]")),
     "discriminators, slice 24": Setting("discriminators", (*GAN, "objective.slice_frames=24")),
     "discriminators, two threads": Setting("discriminators", GAN, threads=2),
+    "discriminators, two processes": Setting("discriminators", GAN, threads=2, processes=2),
     "discriminators, decoder only": Setting("discriminators", (*GAN, "objective.trained_parts=[decoder]")),
     "discriminators, decoder only, two threads": Setting(
         "discriminators", (*GAN, "objective.trained_parts=[decoder]"), threads=2
+    ),
+    "discriminators, decoder only, two processes": Setting(
+        "discriminators", (*GAN, "objective.trained_parts=[decoder]"), threads=2, processes=2
     ),
 }
 
@@ -91,7 +101,7 @@ def main() -> None:
         names = [name for name in names if SETTINGS[name].threads is None]
     cycles = f"{chosen.rounds} x {chosen.steps // CYCLE} cycles of {CYCLE} steps"
     print(f"{chosen.preset} on {chosen.device}: the least of {cycles}")
-    titles = f"{'setting':28} {'batch':>5} {'steps/s':>8} {'wall s':>7} {'CPU s':>7}"
+    titles = f"{'setting':44} {'batch':>5} {'steps/s':>8} {'wall s':>7} {'CPU s':>7}"
     print(f"{titles} {'CPU ms a clip':>13}   compared with")
     found: dict[str, dict[str, Any]] = {}
     for _ in range(chosen.rounds):
@@ -109,7 +119,7 @@ def report(name: str, found: dict[str, dict[str, Any]]) -> None:
     """One line; on an accelerator the CPU does not do the work, so wall seconds are compared."""
     setting, own = SETTINGS[name], found[name]
     line = (
-        f"{name:28} {setting.batch_size:5} {1 / own['wall']:8.2f} {own['wall']:7.3f} {own['cpu']:7.3f} "
+        f"{name:44} {setting.batch_size:5} {1 / own['wall']:8.2f} {own['wall']:7.3f} {own['cpu']:7.3f} "
         f"{1e3 * own['cpu'] / setting.batch_size:13.1f}"
     )
     base = found.get(setting.base)
@@ -140,24 +150,21 @@ def measure(setting: Setting, chosen: argparse.Namespace) -> dict[str, Any]:
     from moksori.corpus.collate import collate
     from moksori.pipeline.run_config import run_config
     from moksori.training.loop import Progress, Watcher, fit
+    from moksori.training.processes import Crew
 
     torch.set_num_threads(setting.threads or chosen.threads)
     steps = chosen.warm_up + chosen.steps
-    config = run_config(
-        chosen.preset,
-        [
-            *setting.overrides,
-            f"training.batch_size={setting.batch_size}",
-            f"training.precision={setting.precision}",
-            f"training.device={chosen.device}",
-            f"training.max_steps={steps}",
-            *("training.max_minutes=null", "training.speak_every=0", "training.save_every=1000000"),
-        ],
-    )
+    overrides = [
+        *setting.overrides,
+        f"training.batch_size={setting.batch_size}",
+        f"training.precision={setting.precision}",
+        f"training.device={chosen.device}",
+        f"training.max_steps={steps}",
+        *("training.max_minutes=null", "training.speak_every=0", "training.save_every=1000000"),
+    ]
+    config = run_config(chosen.preset, overrides)
     needs = config.family.needs(config.model, config.objective)
-    torch.manual_seed(0)
-    model = config.family.model(config.model)
-    objective = config.family.objective(model, config.objective)
+    objective = build(chosen.preset, overrides)
     examples = made_up(CYCLE * setting.batch_size, needs.sample_rate, needs.hop_length, len(config.model.text.symbols))
     batches = [collate(examples[i * setting.batch_size : (i + 1) * setting.batch_size], needs) for i in range(CYCLE)]
 
@@ -170,24 +177,48 @@ def measure(setting: Setting, chosen: argparse.Namespace) -> dict[str, Any]:
     def tick(progress: Progress) -> None:
         if chosen.device != "cpu":
             torch.cuda.synchronize()
-        clocks.append((time.perf_counter(), time.process_time()))
+        clocks.append((time.perf_counter(), cpu_seconds()))
 
     with tempfile.TemporaryDirectory() as folder:
-        fit(objective, Repeated(), [], config.training, Path(folder), Watcher(on_step=tick), resume=False)
+        watcher, crew = Watcher(on_step=tick), Crew(setting.processes, partial(build, chosen.preset, overrides))
+        fit(objective, Repeated(), [], config.training, Path(folder), watcher, resume=False, crew=crew)
     marks = clocks[chosen.warm_up - 1 :: CYCLE]
     cycles = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
     return {
         "wall": min(wall for wall, _ in cycles) / CYCLE,
         "cpu": min(cpu for _, cpu in cycles) / CYCLE,
         "threads": setting.threads or chosen.threads,
+        "processes": setting.processes,
         "device": chosen.device,
         "overrides": list(setting.overrides),
         "precision": setting.precision,
         "batch_size": setting.batch_size,
         "frames": [batch.waveform.shape[1] // needs.hop_length for batch in batches],
-        "generator_parameters": sum(p.numel() for p in model.parameters()),
+        "generator_parameters": sum(p.numel() for p in objective.model.parameters()),
         "parameters": sum(p.numel() for p in objective.parameters()),
     }
+
+
+def build(preset: str, overrides: list[str]) -> Any:
+    """The objective with its first weights, in this process or in one beside it."""
+    import torch
+
+    from moksori.pipeline.run_config import run_config
+
+    config = run_config(preset, overrides)
+    torch.manual_seed(0)
+    return config.family.objective(config.family.model(config.model), config.objective)
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that train with it, where the system tells (Linux)."""
+    seconds = time.process_time()
+    for child in multiprocessing.active_children():
+        status = Path(f"/proc/{child.pid}/stat")
+        if status.is_file():
+            fields = status.read_text().rpartition(")")[2].split()
+            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 def made_up(count: int, sample_rate: int, hop: int, symbols: int) -> list[Any]:

@@ -88,7 +88,7 @@ def make_fabric(config: TrainingConfig, strategy: Any = None) -> Any:
         from lightning.fabric import Fabric
     except ImportError as error:
         raise MissingExtra("lightning", "train", "training") from error
-    for name in ("lightning", "lightning.fabric"):  # it tells the precision, which config.yaml and the caller know
+    for name in ("lightning", "lightning.fabric", "lightning.pytorch"):  # the precision is in config.yaml
         logging.getLogger(name).setLevel(logging.WARNING)
     cuda = on_gpu(config)
     half = config.precision == "bf16"
