@@ -62,8 +62,9 @@ class SpeechFound:
 class AdaptationPlan:
     """How a model is adapted, and why.
 
-    preset: of objective and training settings. learning_rates: by optimizer. frozen: parts that stay as they are.
-    patience: validations without a better total that end the run; None: it takes all its steps.
+    preset: of objective and training settings. steps: None where only minutes were given by hand. learning_rates: by
+    optimizer. frozen: parts that stay as they are. patience: validations without a better total that end the run; None:
+    it takes all its steps.
     settings: the plan as `key.path=value` overrides. notes: what a person should know beforehand, a line each.
     """
 
@@ -72,7 +73,7 @@ class AdaptationPlan:
     minutes: float
     clips: int
     validation_clips: int
-    steps: int
+    steps: int | None
     learning_rates: Mapping[str, float]
     frozen: tuple[str, ...]
     validate_every: int
@@ -83,12 +84,13 @@ class AdaptationPlan:
     def lines(self) -> tuple[str, ...]:
         """The plan for a person."""
         rates = ", ".join(f"{name} {rate:.2g}" for name, rate in self.learning_rates.items())
+        steps = "as many as the minutes given allow" if self.steps is None else str(self.steps)
         stop = "no early stop" if self.patience is None else f"stops after {self.patience} without a better total"
         return (
             f"adapting {self.source} to {self.minutes:.1f} minutes of speech ({self.clips} clips; "
             f"{self.validation_clips} to validate on)",
             f"  settings    {self.preset}",
-            f"  steps       {self.steps}, a validation every {self.validate_every}; {stop}",
+            f"  steps       {steps}, a validation every {self.validate_every}; {stop}",
             f"  rates       {rates}",
             f"  frozen      {', '.join(self.frozen) or 'nothing'}",
             *(f"  note        {note}" for note in self.notes),
@@ -212,9 +214,20 @@ def adapted_run(
     text = getattr(config.model, "text", None)
     if text is not None:
         refuse_unknown_symbols(corpus, text, source.name)
-    if given:
-        plan = replace(plan, notes=(*plan.notes, f"set by hand: {' '.join(given)}"))
-    return PlannedRun(config, plan)
+    return PlannedRun(config, _with_overrides(plan, config, given) if given else plan)
+
+
+def _with_overrides(plan: AdaptationPlan, config: RunConfig, given: tuple[str, ...]) -> AdaptationPlan:
+    """The plan as it stands after a person's own settings, which it names."""
+    training = config.training
+    return replace(
+        plan,
+        steps=training.max_steps,
+        learning_rates={name: settings.learning_rate for name, settings in training.optimizers.items()},
+        validate_every=training.validate_every,
+        patience=training.patience,
+        notes=(*plan.notes, f"set by hand: {' '.join(given)}"),
+    )
 
 
 def refuse_unknown_symbols(corpus: Corpus, text: TextConfig, source: str) -> None:

@@ -118,7 +118,7 @@ def train(
     _write_plan(plan, config)
     target = folder / "model"
     manifest = _manifest(config, found, text, needs, plan)
-    notes = f"Adapted from {plan.start_from}." if plan.adapts else ""
+    notes = f"Adapted from {plan.record['source']['name']}." if plan.adapts else ""
     looks = -(-VALIDATED_CLIPS // max(len(validation), 1)) if plan.adapts else 1
 
     batches = ExampleBatches(examples, needs, config.training.batch_size, config.training.seed)

@@ -196,7 +196,7 @@ def test_a_run_without_a_preset_keeps_shape_and_speaks(run: Path, source: Path, 
     assert after.text == before.text
     assert after.licence == "CC0 1.0 AND CC-BY-4.0"
     assert after.data == ("readings (CC-BY-4.0)", "synthetic (CC0 1.0)")
-    assert f"Adapted from {source}." in (run / "model" / "README.md").read_text()
+    assert "steps. Adapted from before." in (run / "model" / "README.md").read_text()
     stored, learnt = read_weights(source), read_weights(run / "model")
     assert torch.equal(learnt["text_encoder.embedding.weight"], stored["text_encoder.embedding.weight"])  # frozen
     assert not torch.equal(learnt["flow.couplings.0.input.weight"], stored["flow.couplings.0.input.weight"])
@@ -369,6 +369,17 @@ def test_no_validation_split(corpus: Path, source: Path, tmp_path, few_seconds, 
     assert "the last weights are exported" in caplog.text
     assert (result.state.step, result.stopped_early) == (2, False)
     assert read_manifest(result.model).steps == 2
+
+
+def test_what_is_set_by_hand_comes_last_and_is_told(corpus: Path, source: Path, few_seconds) -> None:
+    given = ("training.max_steps=null", "training.max_minutes=4", "training.optimizers.model.learning_rate=1e-5")
+    planned = adapt.adapted_run(take_over.Source.find(str(source)), Corpus.open(corpus), given, 0.6, 20.0)
+    training = planned.config.training
+    assert (training.max_steps, training.max_minutes) == (None, 4.0)
+    assert (planned.plan.steps, planned.plan.learning_rates["model"]) == (None, 1e-5)
+    lines = "\n".join(planned.plan.lines())
+    assert "steps       as many as the minutes given allow, a validation every 25; stops after 3" in lines
+    assert f"set by hand: {' '.join(given)}" in lines
 
 
 def test_another_language_is_told_and_nothing_is_frozen(
