@@ -38,7 +38,11 @@ class DiagonalGaussian:
 
         Noise fills padded positions too: multiply by the mask.
         """
-        return self.mean + standard_normal(self.mean, generator) * torch.exp(self.log_std) * temperature
+        return self.at(standard_normal(self.mean, generator), temperature)
+
+    def at(self, noise: Float[Tensor, "*shape"], temperature: float = 1.0) -> Float[Tensor, "*shape"]:
+        """The sample that standard normal noise stands for."""
+        return self.mean + noise * torch.exp(self.log_std) * temperature
 
     def log_prob(self, value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Log density of each element, in nats."""

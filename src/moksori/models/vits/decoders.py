@@ -220,13 +220,25 @@ class HomomorphicDecoder(Decoder):
         noises: Sequence[Tensor],
     ) -> Float[Tensor, "renderings batch samples"]:
         """The excitation through the filters; it comes as complex spectra `[batch, bins, frames * rate]`."""
+        return self._rendered(self._described(z, mask, condition, log_f0), mask, pulses, noises)
+
+    def _described(
+        self, z: Tensor, mask: Tensor | None, condition: Tensor | None, log_f0: Tensor
+    ) -> Float[Tensor, "batch channels frames"]:
+        """What the filters are made of: the states of the body."""
         features = (log_f0 - 5.3).unsqueeze(1).to(z.dtype)
-        fine_mask = None if mask is None else mask.repeat_interleave(self.config.rate, dim=2)
         with self._precision(z):
-            hidden = self.refine(self.body(torch.cat([z, features], dim=1), mask, condition).transpose(1, 2))
+            return self.body(torch.cat([z, features], dim=1), mask, condition)
+
+    def _rendered(
+        self, states: Tensor, mask: Tensor | None, pulses: Tensor, noises: Sequence[Tensor]
+    ) -> Float[Tensor, "renderings batch samples"]:
+        fine_mask = None if mask is None else mask.repeat_interleave(self.config.rate, dim=2)
+        with self._precision(states):
+            hidden = self.refine(states.transpose(1, 2))
             hidden = hidden.unflatten(2, (self.config.rate, -1)).flatten(1, 2).transpose(1, 2)
             hidden = self.fine_body(hidden, fine_mask)
-        with full_precision(z.device.type):
+        with full_precision(states.device.type):
             hidden = hidden.float().transpose(1, 2)
             voiced = pulses * self.pulse_filter(hidden)
             noise_response = self.noise_filter(hidden)
@@ -234,10 +246,13 @@ class HomomorphicDecoder(Decoder):
 
     @property
     def context_frames(self) -> int:
-        filters = self.fine_body.context_steps + self.istft.context_steps
-        excitation = self.excitation.stft.context_steps + self.istft.context_steps
-        rate = self.config.rate
-        return max(self.body.context_steps + math.ceil(filters / rate), math.ceil(excitation / rate))
+        return self.body.context_steps + self._filter_context
+
+    @property
+    def _filter_context(self) -> int:
+        """Frames on each side of a frame whose states or excitation its samples depend on."""
+        steps = max(self.fine_body.context_steps, self.excitation.stft.context_steps) + self.istft.context_steps
+        return math.ceil(steps / self.config.rate)
 
     def in_pieces(
         self,
@@ -247,8 +262,8 @@ class HomomorphicDecoder(Decoder):
         shift_semitones: float = 0.0,
         generator: Generator | None = None,
     ) -> Make:
-        """The pitch is made ahead as far as the filters look, the pulses go on with the phase they have reached, and
-        the noise is one draw for the whole sentence."""
+        """Pitch and states are made ahead as far as what follows looks, each once; the pulses go on with the phase they
+        have reached, and the noise is one draw for the whole sentence."""
         (batch, _, total), rate, excitation = mask.shape, self.config.rate, self.excitation
         train = PulseTrain(
             excitation.sample_rate, excitation.hop_length, excitation.start_phase(batch, mask.device, generator)
@@ -270,14 +285,23 @@ class HomomorphicDecoder(Decoder):
 
         pulses = Progressive(pulse, 0, total, samples=hop)
 
+        def padded(start: int, stop: int) -> Tensor | None:
+            return mask[..., start:stop] if batch > 1 else None
+
+        def describe(start: int, stop: int) -> Tensor:
+            pitch = log_f0(start, stop)  # before z: what looks furthest first, so that nothing is extended twice
+            return self._described(z(start, stop), padded(start, stop), condition, pitch)
+
+        states = Progressive(describe, self.body.context_steps, total)
+
         def sound(start: int, stop: int) -> Tensor:
+            hidden = states(start, stop)
             with full_precision(mask.device.type):
                 voiced = excitation.pulse_spectrum(pulses(start, stop))
                 unvoiced = excitation.noise_spectrum(noise[:, start * hop : stop * hop])
-            padded = mask[..., start:stop] if mask.shape[0] > 1 else None
-            return self.filtered(z(start, stop), padded, condition, log_f0(start, stop), voiced, [unvoiced])[0]
+            return self._rendered(hidden, padded(start, stop), voiced, [unvoiced])[0]
 
-        return partial(with_context, sound, self.context_frames, total=total)
+        return partial(with_context, sound, self._filter_context, total=total)
 
 
 def build_decoder(config: VitsConfig) -> Decoder:

@@ -26,9 +26,10 @@ from moksori.models.vits.prior import FramePrior
 from moksori.models.vits.progressive import Make, Progressive, chunks
 from moksori.models.vits.text_encoder import EncodedText, TextEncoder
 from moksori.nn.alignment import durations_to_path, expand_by_path
-from moksori.nn.distributions import DiagonalGaussian
+from moksori.nn.distributions import DiagonalGaussian, standard_normal
 from moksori.nn.flows import CouplingFlow
 from moksori.nn.masks import sequence_mask
+from moksori.nn.precision import at_least_float32
 from moksori.nn.standardize import Standardize
 from moksori.types import SayControls, Spoken, SpokenBlocks, TextBatch
 
@@ -63,15 +64,28 @@ class Frames:
         token, place, duration = (t.gather(1, index) for t in (self.token, self.place, self.duration))
         return Frames(token, place, duration, inside.unsqueeze(1))
 
+    def part(self, start: int, stop: int) -> "Frames":
+        """Frames `start` to `stop` of all items."""
+        token, place, duration = (t[:, start:stop] for t in (self.token, self.place, self.duration))
+        return Frames(token, place, duration, self.mask[..., start:stop])
+
 
 @dataclass(frozen=True)
 class _Plan:
-    """What speaking has decided when only flow and decoder are left to run."""
+    """What speaking has decided once for the sentence; prior, flow and decoder are left to run.
 
-    z_p: Float[Tensor, "batch channels frames"]
-    mask: Bool[Tensor, "batch 1 frames"]
+    noise: of the prior, times the variation.
+    """
+
+    encoded: EncodedText
+    frames: Frames
+    noise: Float[Tensor, "batch channels frames"]
     condition: Float[Tensor, "batch condition 1"] | None
     durations: Int[Tensor, "batch tokens"]
+
+    @property
+    def mask(self) -> Bool[Tensor, "batch 1 frames"]:
+        return self.frames.mask
 
 
 class Vits(nn.Module):
@@ -235,7 +249,7 @@ class Vits(nn.Module):
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
         """Tokens to sound. One generator: first the duration noise is drawn, then the prior's, then the decoder's."""
         plan = self._plan(text, controls, generator)
-        z = self.flow.inverse(plan.z_p, plan.mask, plan.condition) * plan.mask
+        z = self.flow.inverse(self._prior_sample(plan, plan.frames, plan.noise), plan.mask, plan.condition) * plan.mask
         pitch = self._shifted_pitch(z, plan.mask, plan.condition, controls.shift_semitones)
         padded = plan.mask if plan.mask.shape[0] > 1 else None  # one item has no padding to keep out
         waveform = self.decoder(z, padded, plan.condition, pitch, generator=generator)[0]
@@ -250,7 +264,7 @@ class Vits(nn.Module):
         chunk_frames: Sequence[int] = CHUNK_FRAMES,
         generator: Generator | None = None,
     ) -> SpokenBlocks:
-        """What `say` says, block by block: text, durations and prior at once, flow and decoder a chunk at a time.
+        """What `say` says, block by block: text and durations at once, prior, flow and decoder a chunk at a time.
 
         The blocks together are the waveform of `say` but for rounding (1e-5), with the same noise for the same
         generator, whatever the chunks.
@@ -259,9 +273,15 @@ class Vits(nn.Module):
         plan = self._plan(text, controls, generator)
         total = plan.mask.shape[2]
 
+        def sample(start: int, stop: int) -> Tensor:
+            return self._prior_sample(plan, plan.frames.part(start, stop), plan.noise[..., start:stop])
+
+        prior_context = 0 if self.frame_prior is None else self.frame_prior.context_frames
+        z_p = Progressive(sample, prior_context, total)
+
         def latents(start: int, stop: int) -> Tensor:
             part = plan.mask[..., start:stop]
-            return self.flow.inverse(plan.z_p[..., start:stop], part, plan.condition) * part
+            return self.flow.inverse(z_p(start, stop), part, plan.condition) * part
 
         z = Progressive(latents, self.flow.context_steps, total)
         sound = self.decoder.in_pieces(z, plan.mask, plan.condition, controls.shift_semitones, generator)
@@ -283,8 +303,13 @@ class Vits(nn.Module):
         if text.durations is not None:
             durations = text.durations * mask[:, 0]
         frames = Frames.from_durations(durations)
-        z_p = self.prior(encoded, frames).sample(generator, variation) * frames.mask
-        return _Plan(z_p, frames.mask, condition, durations)
+        batch, count = frames.token.shape
+        like = at_least_float32(encoded.hidden.new_empty(batch, self.config.latent_channels, count))
+        noise = standard_normal(like, generator) * variation
+        return _Plan(encoded, frames, noise, condition, durations)
+
+    def _prior_sample(self, plan: "_Plan", frames: Frames, noise: Tensor) -> Float[Tensor, "batch channels frames"]:
+        return self.prior(plan.encoded, frames).at(noise) * frames.mask
 
     @torch.inference_mode()
     def reconstruct(

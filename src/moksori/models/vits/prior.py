@@ -40,6 +40,11 @@ class FramePrior(nn.Module):
         assert self.projection.bias is not None
         nn.init.zeros_(self.projection.bias)
 
+    @property
+    def context_frames(self) -> int:
+        """Frames on each side of a frame that its Gaussian depends on."""
+        return sum(block.context_steps for block in self.blocks if isinstance(block, ConvNeXtBlock))
+
     def forward(
         self,
         hidden: Float[Tensor, "batch channels frames"],

@@ -7,7 +7,6 @@ the convolution's own padding is right.
 
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 Make = Callable[[int, int], Tensor]
@@ -33,16 +32,20 @@ class Progressive:
 
     def __init__(self, make: Make, context: int, total: int, samples: int = 1) -> None:
         self._make, self._context, self._total, self._samples = make, context, total, samples
-        self._made: list[Tensor] = []
+        self._made: Tensor | None = None
         self._done = 0
 
     def __call__(self, start: int, stop: int) -> Tensor:
         if stop > self._done:
             # Where the end comes into view, nothing there is wrong: it is kept.
             until = self._total if stop + self._context >= self._total else stop
-            self._made.append(with_context(self._make, self._context, self._done, until, self._total))
-            self._made, self._done = [torch.cat(self._made, dim=-1)], until
-        return self._made[0][..., start * self._samples : stop * self._samples]
+            new = with_context(self._make, self._context, self._done, until, self._total)
+            if self._made is None:
+                self._made = new.new_empty(*new.shape[:-1], self._total * self._samples)
+            self._made[..., self._done * self._samples : until * self._samples] = new
+            self._done = until
+        assert self._made is not None
+        return self._made[..., start * self._samples : stop * self._samples]
 
 
 def chunks(total: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -5,10 +5,12 @@ import torch
 from tiny_model import HIFIGAN, HOMOMORPHIC, ISTFT, generator, model, text
 
 from moksori.models.contract import CanStream
-from moksori.models.vits.decoders import HomomorphicDecoder
+from moksori.models.vits.decoders import HifiganDecoder, HomomorphicDecoder
 from moksori.models.vits.model import Vits
-from moksori.models.vits.pitch import Pitch
+from moksori.models.vits.pitch import Pitch, PitchPredictor
+from moksori.models.vits.prior import FramePrior
 from moksori.models.vits.progressive import Progressive, chunks, with_context
+from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.flows import CouplingFlow
 from moksori.nn.hifigan import HifiGanGenerator
 from moksori.types import SayControls, SpokenBlocks, TextBatch
@@ -36,6 +38,8 @@ def lively(*assignments: str) -> Vits:
             made.decoder.pitch_predictor.to_pitch.bias.copy_(torch.tensor([5.0, 0.0]))
             made.decoder.pulse_filter.cepstrum.bias[0] = -1.0  # as loud as speech
             made.decoder.noise_filter.cepstrum.bias[0] = -2.0
+        if isinstance(made.decoder, HifiganDecoder):
+            made.decoder.generator.output.weight.mul_(20.0)
     return made
 
 
@@ -67,18 +71,21 @@ def test_chunks_make_no_difference(decoder: str, speakers: tuple[str, ...]) -> N
             assert error < TOLERANCE, sizes
 
 
-@pytest.mark.parametrize("part", ["flow", "decoder", "pitch"])
-def test_one_frame_of_context_less_is_heard(part: str, monkeypatch) -> None:
+@pytest.mark.parametrize("part", ["prior", "flow", "pitch", "body", "filters"])
+def test_less_context_is_heard(part: str, monkeypatch) -> None:
     made = lively(HOMOMORPHIC)
+    assert made.decoder.context_frames == made.decoder.body.context_steps + made.decoder._filter_context
     batch, controls = text(30), SayControls()
     whole = made.say(batch, controls, generator(5)).waveform
     owner, name = {
+        "prior": (FramePrior, "context_frames"),
         "flow": (CouplingFlow, "context_steps"),
-        "decoder": (HomomorphicDecoder, "context_frames"),
-        "pitch": (type(made.decoder.pitch_predictor), "context_frames"),
+        "pitch": (PitchPredictor, "context_frames"),
+        "body": (ConvNeXtStack, "context_steps"),
+        "filters": (HomomorphicDecoder, "_filter_context"),
     }[part]
     true = getattr(owner, name).fget
-    monkeypatch.setattr(owner, name, property(lambda self: true(self) // 3))
+    monkeypatch.setattr(owner, name, property(lambda self: true(self) // 3))  # the stack's: body, fine body and pitch
     stitched = torch.cat(spoken_in_pieces(made, (7,), batch, controls).blocks, dim=1)
     assert float((stitched - whole).abs().max()) > TOLERANCE
 
