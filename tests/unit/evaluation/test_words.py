@@ -8,6 +8,7 @@ import pytest
 from moksori.errors import MissingExtra, TextError
 from moksori.evaluation import intelligibility
 from moksori.evaluation.intelligibility import (
+    ClosedRecogniser,
     Recogniser,
     count_errors,
     dictionary_lines,
@@ -79,6 +80,28 @@ def test_the_recogniser_hears_nothing_in_silence_and_says_what_it_knows():
     assert "1 sentences left out" in recogniser.description
     for samples in (np.zeros(0, np.float32), np.zeros(16000, np.float32)):
         assert recogniser.errors("The dog ran away.", Waveform(samples, 22050)).word_errors == 4
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_closed_recogniser_can_hear_its_words_alone(count):
+    words = ("seven", "water", "letter", "record")
+    recogniser = ClosedRecogniser(words, count)
+    assert recogniser.transcribe(Waveform(np.zeros(16000, np.float32), 16000)) == ""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(12000).astype(np.float32)
+    heard = recogniser.transcribe(Waveform(noise, 16000)).split()
+    assert len(heard) in (0, count)
+    assert set(heard) <= set(words)
+    with pytest.raises(TextError, match="the word 'zzyzxq' is not in its dictionary"):
+        ClosedRecogniser(["seven", "zzyzxq"])
+
+
+def test_a_closed_recogniser_hears_the_bundled_voice():
+    from moksori.pipeline.say import load
+
+    words = ("seven", "water", "letter", "hospital", "sister", "music")
+    recogniser, voice = ClosedRecogniser(words), load("kathleen")
+    heard = [recogniser.transcribe(voice.say(f"{word}.", seed=1).waveform) for word in words]
+    assert sum(a == b for a, b in zip(words, heard, strict=True)) >= 5
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
