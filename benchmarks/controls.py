@@ -32,10 +32,11 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--voice", help="the bundled voice by default")
     options.add_argument("--sentences", type=int, default=10)
+    options.add_argument("--only", default="", metavar="TEXT", help="only the ways whose name holds this")
     chosen = options.parse_args()
     environment = start(chosen)
     try:
-        figures = measure(load(chosen.voice), test_sentences(), chosen.sentences, chosen.threads)
+        figures = measure(load(chosen.voice), test_sentences(), chosen.sentences, chosen.only, chosen.threads)
     except MoksoriError as error:
         sys.exit(f"{error}")
     finish("controls", chosen, environment, figures)
@@ -81,7 +82,7 @@ WAYS: dict[str, tuple[Say, float, float, float]] = {  # and what is asked for: s
 }
 
 
-def measure(voice: Speaker, known: Sequence[str], count: int, threads: int) -> dict[str, Any]:
+def measure(voice: Speaker, known: Sequence[str], count: int, only: str, threads: int) -> dict[str, Any]:
     """What each control does, in the mean over the sentences."""
     recogniser, dnsmos = Recogniser(known), Dnsmos(threads)
     texts = [text for text in known if recogniser.covers(text)][:count]
@@ -93,6 +94,8 @@ def measure(voice: Speaker, known: Sequence[str], count: int, threads: int) -> d
     levels = [integrated_lufs(sound) for sound in before]
     figures: dict[str, Any] = {"voice": voice.name, "sentences": len(texts), "language_model": recogniser.description}
     for name, (say, semitones, length, decibels) in WAYS.items():
+        if only not in name:
+            continue
         sounds = [say(voice, text, seed) for seed, text in enumerate(texts)]
         errors = [recogniser.errors(text, sound) for text, sound in zip(texts, sounds, strict=True)]
         opinions = [dnsmos(sound) for sound in sounds]
