@@ -17,7 +17,7 @@ _MINIMUM_PYTHON = (3, 11)
 _TORCH = ((2, 6), (2, 14))
 # extra -> packages by import name, and what a person has them for; the versions' ranges are in pyproject.toml
 _EXTRAS = {
-    "espeak": (("phonemizer", "espeakng_loader"), "phonemes: needed to speak"),
+    "espeak": (("phonemizer", "espeakng_loader"), "phonemes of most languages"),
     "play": (("sounddevice",), "playing without an output file"),
     "fast": (("numba",), "faster alignment search"),
     "world": (("pyworld",), "F0 and mel-cepstra by WORLD"),
@@ -141,7 +141,10 @@ def _setuptools() -> Finding:
 def _phonemes() -> Finding:
     if find_spec("phonemizer") is None or find_spec("espeakng_loader") is None:
         return Finding(
-            "phonemes", "bad", "espeak-ng is not installed, so text cannot be spoken", "pip install 'moksori[espeak]'"
+            "phonemes",
+            "absent",
+            "espeak-ng is not installed: English and Korean are read without it, other languages cannot be spoken",
+            "pip install 'moksori[espeak]'",
         )
     from moksori.text.tokenizer import Tokenizer
 

@@ -6,7 +6,7 @@ one to one, an edit-distance alignment of the clause with the words said alone p
 A word that the merger left no phone of takes one from its longer neighbour.
 
 espeak-ng is GPL-3 and an optional extra; text made only of raw phonemes (`[[həlˈoʊ]]`) needs no espeak at all, and
-neither do languages with a front end of their own (`_FRONT_ENDS`).
+neither do languages with a front end of their own (`_FRONT_ENDS`). English has one for where espeak is absent.
 """
 
 import logging
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from moksori.errors import MissingExtra, unknown_name
@@ -29,6 +30,8 @@ _UNSPOKEN = re.compile(r"[_\[\](){}<>|\\^~`*=+]")
 _ALIASES = {"en": "en-us"}
 _FRONT_ENDS = {"ko": "moksori.text.korean_phonemes"}
 """Language -> the module whose FRONT_END says its words instead of espeak; imported on first use."""
+_WITHOUT_ESPEAK = {"en-us": "moksori.text.english_phonemes"}
+"""The same for a language that espeak speaks where it is installed; its words are nearly espeak's (docs/text.md)."""
 _LETTER_A = "ˈeɪ"
 _PLACEHOLDERS = {"de": "Ding", "nl": "ding", "en-us": "thing"}
 _CLAUSE_WORDS = 60
@@ -84,8 +87,9 @@ class _Group:
 class Phonemizer:
     """Phones of one language.
 
-    language: one with a front end of its own (`ko`), or an espeak voice (`en-us`, `de`, `nl`, ...).
-    For the latter raises MissingExtra without the espeak extra and UnknownName for one that espeak lacks, on first use.
+    language: one with a front end of its own (`ko`), or an espeak voice (`en-us`, `de`, `nl`, ...); without the espeak
+    extra `en-us` too has one.
+    Else raises MissingExtra without the espeak extra and UnknownName for a language that espeak lacks, on first use.
     """
 
     def __init__(self, language: str) -> None:
@@ -252,10 +256,16 @@ def _append_pause(items: list[SpokenWord | Pause], text: str) -> None:
 @cache
 def _front_end(language: str) -> FrontEnd | None:
     """The language's own front end, None where espeak is asked."""
-    if language not in _FRONT_ENDS:
+    own = _FRONT_ENDS if has_espeak() else _FRONT_ENDS | _WITHOUT_ESPEAK
+    if language not in own:
         return None
-    front_end: FrontEnd = import_module(_FRONT_ENDS[language]).FRONT_END
+    front_end: FrontEnd = import_module(own[language]).FRONT_END
     return front_end
+
+
+def has_espeak() -> bool:
+    """Whether the espeak extra is installed."""
+    return all(find_spec(name) is not None for name in ("phonemizer", "espeakng_loader"))
 
 
 @lru_cache(maxsize=1)

@@ -107,7 +107,7 @@ def test_what_is_missing_comes_with_its_remedy(toy_home, monkeypatch):
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in absent else name in present or real(name))
     found = findings()
     assert (found["[train]"].state, found["[train]"].remedy) == ("absent", "pip install 'moksori[train]'")
-    assert (found["phonemes"].state, found["phonemes"].remedy) == ("bad", "pip install 'moksori[espeak]'")
+    assert (found["phonemes"].state, found["phonemes"].remedy) == ("absent", "pip install 'moksori[espeak]'")
     assert found["setuptools"].remedy == "pip install 'setuptools<81'"
     assert found["torch add-ons"].state == "bad"
     assert "pip uninstall torchaudio" in found["torch add-ons"].remedy
