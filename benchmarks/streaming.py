@@ -33,15 +33,20 @@ SETTINGS: dict[str, Sequence[int]] = {
 }
 BAR = 0.25
 MEMORY = """
-import json, resource, sys
+import json
+from pathlib import Path
 import torch
 torch.set_num_threads({threads})
 from moksori.pipeline.say import load
 voice = load({voice!r})
 voice.say("Hello.", seed=1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (Linux)
+before = peak()
 {call}
-print(json.dumps([before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+print(json.dumps([before, peak()]))
 """
 CALLS = {
     "at once": "voice.say({text!r}, seed=1, pause=0.0)",
@@ -142,7 +147,7 @@ def _shown(timing: Timing) -> str:
 
 
 def memory(voice: str | None, threads: int) -> dict[str, float]:
-    """MiB that the sentence takes on top of a loaded voice that has spoken, at its peak."""
+    """MiB that the sentence takes on top of a loaded voice that has spoken, at its peak; on Linux only."""
     found = {}
     for name, call in CALLS.items():
         code = MEMORY.format(threads=threads, voice=voice, call=call.format(text=SENTENCE))
