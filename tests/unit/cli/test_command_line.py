@@ -139,7 +139,7 @@ def test_stdin_that_is_no_text_or_empty(run, monkeypatch):
 
 
 def test_a_terminal_as_stdin_is_not_waited_for(run, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: True, closed=False))
     code, _, err = run("say", "-o", "x.wav")
     assert code == 2
     assert "no text: give it in quotes" in err
