@@ -213,7 +213,7 @@ def _source(text: str | None, file: Path | None) -> Callable[[], TextIO]:
 
 
 def _check_stdin() -> None:
-    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise BadInput('no text: give it in quotes (moksori say "Hello." -o hello.wav), with --file, or on stdin')
 
 

@@ -37,7 +37,7 @@ def pipe_format(output: Path | None, stream: bool, form: str | None) -> "PipeFor
     found = next((known for known in formats if known == (form or "wav").lower()), None)
     if found is None:
         raise BadInput(f"--format {form!r}: unknown: take {' or '.join(formats)}")
-    if sys.stdout is None or sys.stdout.closed:
+    if sys.stdout is None:
         raise BadInput("--stream: standard output is closed: pipe it into a player or a file")
     if sys.stdout.isatty():
         raise BadInput("--stream: standard output is a terminal: pipe it (... | aplay), or name a file: -o hello.wav")
