@@ -54,6 +54,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     levels = words.word_lists(chosen.scowl, chosen.cmudict)
+    # An abbreviation's letters in lower case may be another word, or said as one ("et").
+    shouted = {word.lower(): n for word, n in levels.items() if len(word) > 1 and word.isupper()}
+    levels = {**shouted, **levels}
     sounds = dict(words.said(levels))
     spelling = words.by_letters(sounds, levels)
     _log.info("%d words, %d spellings", len(sounds), len(spelling))
