@@ -5,9 +5,9 @@ with 0 for unvoiced; lengths int64 `[batch]`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -109,15 +109,16 @@ class SpeechBatch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
+        return replace(self, **{f.name: t.to(device) for f, t in self._tensors()})
 
     def rows(self, first: int, stride: int) -> Self:
         """Every `stride`-th item from `first` on, padded as the whole batch is."""
-        rows = {name: tensor[first::stride].contiguous() for name, tensor in self._tensors().items()}
-        return replace(self, names=self.names[first::stride], **rows)
+        changes: dict[str, Any] = {f.name: t[first::stride].contiguous() for f, t in self._tensors()}
+        return replace(self, names=self.names[first::stride], **changes)
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+    def _tensors(self) -> list[tuple[Field[Any], Tensor]]:
+        held = [(f, getattr(self, f.name)) for f in fields(self)]
+        return [(f, value) for f, value in held if isinstance(value, Tensor)]
 
 
 @dataclass(frozen=True)
