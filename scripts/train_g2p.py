@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import random
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from moksori.text.english_phonemes import packed_lexicon
 from moksori.text.letter_features import ALPHABET
 
 _log = logging.getLogger("train_g2p")
+_WORD = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)*")
 CASED = 60
 """Up to this level a spelling with capitals has its own entry where it is said otherwise ("Polish")."""
 ASKED = 50
@@ -54,6 +56,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     levels = words.word_lists(chosen.scowl, chosen.cmudict)
+    text = [line for path in chosen.text for line in path.read_text("utf-8").splitlines()]
+    for word in sorted({word for line in text for word in _WORD.findall(line) if not word.endswith("'s")}):
+        if not {word, word.lower()} & levels.keys():
+            levels[word] = words.NAMES
     # An abbreviation's letters in lower case may be another word, or said as one ("et").
     shouted = {word.lower(): n for word, n in levels.items() if len(word) > 1 and word.isupper()}
     levels = {**shouted, **levels}
@@ -61,9 +67,9 @@ def main() -> None:
     spelling = words.by_letters(sounds, levels)
     _log.info("%d words, %d spellings", len(sounds), len(spelling))
 
-    rules = learned_context(sounds, levels, [x for path in chosen.text for x in path.read_text("utf-8").splitlines()])
-    text = json.dumps(context.as_json(rules), ensure_ascii=False, separators=(",", ":"))
-    _write(chosen.out / english_phonemes.CONTEXT, lambda path: path.write_text(text, encoding="utf-8"))
+    rules = learned_context(sounds, levels, text)
+    written = json.dumps(context.as_json(rules), ensure_ascii=False, separators=(",", ":"))
+    _write(chosen.out / english_phonemes.CONTEXT, lambda path: path.write_text(written, encoding="utf-8"))
 
     names = {c: _named(c) for c in ALPHABET if c != "'"}
     usable = [(w, sounds[w], levels[w]) for lower, w in spelling.items() if set(lower) <= set(ALPHABET)]

@@ -35,7 +35,6 @@ _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "th", "þ": "th", "ß": "ss", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŋ": "ng"}
 )
 _VOICELESS = frozenset(("p", "t", "k", "f"))
-"""θ is not among them: espeak says "Ruth's" with z."""
 _SIBILANTS = frozenset(("s", "z", "ʃ", "ʒ", "tʃ", "dʒ"))
 _NOTHING = Sounds((), ())
 
@@ -111,7 +110,7 @@ def alone(part: str) -> Sounds:
             return entry
     for ending in ("'s", "s'"):
         if lower.endswith(ending) and len(lower) > 2:
-            return possessive(alone(part[:-2])) if ending == "'s" else alone(part[:-1])
+            return possessive(alone(part[:-2]), lower[:-2]) if ending == "'s" else alone(part[:-1])
     plain = unicodedata.normalize("NFD", lower.translate(_PLAIN))
     letters = "".join(letter for letter in plain if "a" <= letter <= "z" or letter == "'").strip("'")
     if letters != lower.strip("'") and letters:
@@ -130,10 +129,11 @@ def _sounds(part: str, shouted: bool) -> Sounds:
     return said if 1 not in said.stress or _entry(part) is not None else _letters().labels.spelled(part.lower())
 
 
-def possessive(sounds: Sounds) -> Sounds:
-    """With the ending 's, by the last phone."""
+def possessive(sounds: Sounds, letters: str) -> Sounds:
+    """With the ending 's, by the last phone; espeak says z after a silent e ("Kate's") and after h ("Ruth's") too."""
     last = sounds.phones[-1] if sounds.phones else ""
-    ending = ("ᵻ", "z") if last in _SIBILANTS else ("s",) if last in _VOICELESS else ("z",)
+    hard = last in _VOICELESS and not letters.endswith(("e", "h"))
+    ending = ("ᵻ", "z") if last in _SIBILANTS else ("s",) if hard else ("z",)
     return Sounds(sounds.phones + ending, sounds.stress + (0,) * len(ending))
 
 
