@@ -109,12 +109,13 @@ class SpeechBatch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
-        return replace(self, **{f.name: t.to(device) for f, t in self._tensors()})
+        moved: dict[str, Any] = {f.name: tensor.to(device) for f, tensor in self._tensors()}
+        return replace(self, **moved)
 
     def rows(self, first: int, stride: int) -> Self:
         """Every `stride`-th item from `first` on, padded as the whole batch is."""
-        changes: dict[str, Any] = {f.name: t[first::stride].contiguous() for f, t in self._tensors()}
-        return replace(self, names=self.names[first::stride], **changes)
+        rows: dict[str, Any] = {f.name: tensor[first::stride].contiguous() for f, tensor in self._tensors()}
+        return replace(self, names=self.names[first::stride], **rows)
 
     def _tensors(self) -> list[tuple[Field[Any], Tensor]]:
         held = [(f, getattr(self, f.name)) for f in fields(self)]

@@ -68,8 +68,8 @@ def _cases(model: Vits, table: PiperTable, lengths: tuple[int, ...] = LENGTHS) -
         characters = draw.integers(PIPER_END + 1, len(table.characters), length)
         characters[0] = table.grams[index % len(table.grams)].codes[0]  # a sound, also where there is but one character
         ids = [PIPER_START, PIPER_PAD, *(int(x) for c in characters for x in (c, PIPER_PAD)), PIPER_END]
-        length, noise = (1.0, 0.75, 1.3)[index % 3], (config.variation, 0.0)[index % 2]
-        yield case_of(model, table, ids, length, noise, index % 2 == 1)
+        speed, noise = (1.0, 0.75, 1.3)[index % 3], (config.variation, 0.0)[index % 2]
+        yield case_of(model, table, ids, speed, noise, index % 2 == 1)
 
 
 def case_of(
