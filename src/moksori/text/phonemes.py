@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from moksori.errors import MissingExtra, unknown_name
 from moksori.text.inline import read_given
 from moksori.text.normalize import RAW_PHONEMES, normalize
-from moksori.text.symbols import GAP, PUNCTUATION, STRESS_MARKS, SYMBOLS, is_vowel
+from moksori.text.symbols import ESPEAK_BREATHED, GAP, PUNCTUATION, STRESS_MARKS, SYMBOLS, is_vowel
 
 _PUNCTUATION_RUN = re.compile(f"([{re.escape(PUNCTUATION)}][{re.escape(PUNCTUATION)}\\s]*)")
 _LANGUAGE_FLAG = re.compile(r"\([a-z][a-z0-9-]*\)")
@@ -202,11 +202,12 @@ def _letters_named(written: Sequence[tuple[str, str | None]]) -> list[tuple[str,
 
 def _from_ipa(text: str, ipa: str, joined: bool = False) -> SpokenWord:
     """A word from a person's IPA; a stress mark, put before the syllable or the vowel, goes to the next vowel."""
-    known = frozenset(s for s in SYMBOLS if s not in PUNCTUATION + "_" and not s.startswith("<"))
+    unwritten = (*PUNCTUATION, "_", *ESPEAK_BREATHED)  # in a person's IPA `nh` is two sounds, as in "inherent"
+    known = frozenset(s for s in SYMBOLS if s not in unwritten and not s.startswith("<"))
     phones: list[str] = []
     stress: list[int] = []
     for part in ipa.replace("g", "ɡ").replace("\u0361", "").split("_"):
-        phones += split_phones(part, known)
+        phones += _parted_before_vowels(split_phones(part, known))
     kept: list[str] = []
     waiting = 0
     for index, phone in enumerate(phones):
@@ -219,6 +220,19 @@ def _from_ipa(text: str, ipa: str, joined: bool = False) -> SpokenWord:
         stress.append(waiting if carries else 0)
         waiting = 0 if carries else waiting
     return SpokenWord(text, tuple(kept), tuple(stress), joined)
+
+
+def _parted_before_vowels(phones: list[str]) -> list[str]:
+    """espeak's vowels with ɹ or l in them (`ɛɹ` in "air", `əl` in "little") are two phones before a vowel ("airy",
+    "hello")."""
+    parted: list[str] = []
+    for index, phone in enumerate(phones):
+        following = next((p for p in phones[index + 1 :] if p not in STRESS_MARKS), "")
+        if len(phone) > 1 and phone[-1] in "ɹl" and is_vowel(following):
+            parted += [phone[:-1], phone[-1]]
+        else:
+            parted.append(phone)
+    return parted
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str | None]]:

@@ -35,6 +35,9 @@ _PHONES = (
 )
 # fmt: on
 
+ESPEAK_BREATHED = ("kh", "mh", "nh", "ph")
+"""How espeak spells some Korean phones; nobody else does."""
+
 _KOREAN = (
     "\u031a",  # not released
     "kʰ", "tʰ", "pʰ", "tɕʰ", "tɕ-", "ɕ-", "k\u031a", "t\u031a", "p\u031a",

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from moksori.errors import TextError
 from moksori.text.inline import as_sounds, as_words, links_inlined, read_given
+from moksori.text.phonemes import sounds_of
 from moksori.text.symbols import OFFICIAL_SYMBOLS, SYMBOLS
 from moksori.text.tokenizer import Encoded, TextConfig, Tokenizer
 
@@ -102,3 +103,21 @@ def test_brackets_of_any_shape_are_spoken_or_refused(text: str) -> None:
         return
     if HAS_ESPEAK:
         assert tokenizer.encode(text).tokens.size >= 2
+
+
+@pytest.mark.parametrize(
+    ("ipa", "sounds"),
+    [
+        ("ɪnhˈɛɹənt", "ɪ n h ɛ ɹ ə n t"),
+        ("ʌphˈɪl", "ʌ p h ɪ l"),
+        ("kʰa", "kʰ a"),
+        ("həlˈoʊ", "h ə l oʊ"),
+        ("lˈɪɾəl", "l ɪ ɾ əl"),
+        ("ˈɛɹi", "ɛ ɹ i"),
+        ("ˈɛɹ", "ɛɹ"),
+        ("stˈɔːɹɪ", "s t ɔː ɹ ɪ"),
+        ("dˈɔːɹz", "d ɔːɹ z"),
+    ],
+)
+def test_written_sounds_are_cut_as_espeak_cuts_them(ipa: str, sounds: str) -> None:
+    assert sounds_of(ipa) == tuple(sounds.split())
