@@ -37,6 +37,8 @@ _PLACEHOLDERS = {"de": "Ding", "nl": "ding", "en-us": "thing"}
 _CLAUSE_WORDS = 60
 _WORD_CHARACTERS = 80
 _GROUP_BORDER = 0.5
+# In a person's IPA `nh` is two sounds, as in "inherent".
+_WRITTEN_SOUNDS = frozenset(SYMBOLS) - {*PUNCTUATION, "_", *ESPEAK_BREATHED, *(s for s in SYMBOLS if s.startswith("<"))}
 _LOCK = threading.Lock()
 
 
@@ -202,12 +204,10 @@ def _letters_named(written: Sequence[tuple[str, str | None]]) -> list[tuple[str,
 
 def _from_ipa(text: str, ipa: str, joined: bool = False) -> SpokenWord:
     """A word from a person's IPA; a stress mark, put before the syllable or the vowel, goes to the next vowel."""
-    unwritten = (*PUNCTUATION, "_", *ESPEAK_BREATHED)  # in a person's IPA `nh` is two sounds, as in "inherent"
-    known = frozenset(s for s in SYMBOLS if s not in unwritten and not s.startswith("<"))
     phones: list[str] = []
     stress: list[int] = []
     for part in ipa.replace("g", "ɡ").replace("\u0361", "").split("_"):
-        phones += _parted_before_vowels(split_phones(part, known))
+        phones += _parted_before_vowels(split_phones(part, _WRITTEN_SOUNDS))
     kept: list[str] = []
     waiting = 0
     for index, phone in enumerate(phones):

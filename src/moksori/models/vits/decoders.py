@@ -20,6 +20,7 @@ from moksori.models.vits.progressive import Make, Progressive, with_context
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.hifigan import HifiGanGenerator
 from moksori.nn.istft import InverseStft
+from moksori.nn.masks import repeated_mask
 from moksori.nn.precision import full_precision
 from moksori.nn.source_filter import CepstralFilter, Excitation, PulseTrain
 
@@ -208,19 +209,7 @@ class HomomorphicDecoder(Decoder):
         with full_precision(z.device.type):
             pulses = self.excitation.pulses(fine_pitch.log_f0.exp(), torch.ones_like(fine_pitch.log_f0), generator)
             noises = [self.excitation.noise(z.shape[0], frames, z.device, generator) for _ in range(renderings)]
-        return self.filtered(z, mask, condition, pitch.log_f0, pulses, noises)
-
-    def filtered(
-        self,
-        z: Float[Tensor, "batch channels frames"],
-        mask: Bool[Tensor, "batch 1 frames"] | None,
-        condition: Float[Tensor, "batch condition 1"] | None,
-        log_f0: Float[Tensor, "batch frames"],
-        pulses: Tensor,
-        noises: Sequence[Tensor],
-    ) -> Float[Tensor, "renderings batch samples"]:
-        """The excitation through the filters; it comes as complex spectra `[batch, bins, frames * rate]`."""
-        return self._rendered(self._described(z, mask, condition, log_f0), mask, pulses, noises)
+        return self._rendered(self._described(z, mask, condition, pitch.log_f0), mask, pulses, noises)
 
     def _described(
         self, z: Tensor, mask: Tensor | None, condition: Tensor | None, log_f0: Tensor
@@ -233,7 +222,8 @@ class HomomorphicDecoder(Decoder):
     def _rendered(
         self, states: Tensor, mask: Tensor | None, pulses: Tensor, noises: Sequence[Tensor]
     ) -> Float[Tensor, "renderings batch samples"]:
-        fine_mask = None if mask is None else mask.repeat_interleave(self.config.rate, dim=2)
+        """The excitation through the filters; it comes as complex spectra `[batch, bins, frames * rate]`."""
+        fine_mask = None if mask is None else repeated_mask(mask, self.config.rate)
         with self._precision(states):
             hidden = self.refine(states.transpose(1, 2))
             hidden = hidden.unflatten(2, (self.config.rate, -1)).flatten(1, 2).transpose(1, 2)

@@ -28,7 +28,7 @@ from moksori.models.vits.text_encoder import EncodedText, TextEncoder
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.distributions import DiagonalGaussian, standard_normal
 from moksori.nn.flows import CouplingFlow
-from moksori.nn.masks import sequence_mask
+from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.nn.precision import at_least_float32
 from moksori.nn.standardize import Standardize
 from moksori.types import SayControls, Spoken, SpokenBlocks, TextBatch
@@ -291,7 +291,7 @@ class Vits(nn.Module):
     @torch.inference_mode()
     def _blocks(self, sound: Make, mask: Tensor, spans: Iterator[tuple[int, int]]) -> Iterator[Tensor]:
         for start, stop in spans:
-            yield sound(start, stop) * mask[:, 0, start:stop].repeat_interleave(self.hop_length, dim=1)
+            yield sound(start, stop) * repeated_mask(mask[..., start:stop], self.hop_length)[:, 0]
 
     def _plan(self, text: TextBatch, controls: SayControls, generator: Generator | None) -> "_Plan":
         variation = self.config.variation if controls.variation is None else controls.variation

@@ -34,7 +34,7 @@ from moksori.nn.discriminators import (
     SpectrogramDiscriminator,
 )
 from moksori.nn.distributions import DiagonalGaussian
-from moksori.nn.masks import sequence_mask
+from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.types import SayControls, SpeechBatch, TextBatch
 
 logger = logging.getLogger(__name__)
@@ -366,7 +366,7 @@ class VitsObjective(Objective):
         part_pitch = None if pitch is None else Pitch(pitch.log_f0.gather(1, index), pitch.voicing.gather(1, index))
         renderings = 2 if self.config.energy_repulsion > 0 and self.model.decoder.has_noise else 1
         generated = self.model.decoder(part, mask, condition, part_pitch, renderings, generator)
-        real_frames = mask[:, 0, margin : margin + length].repeat_interleave(hop, dim=1)
+        real_frames = repeated_mask(mask[..., margin : margin + length], hop)[:, 0]
         generated = generated[:, :, margin * hop : (margin + length) * hop] * real_frames
         sample = (start * hop).unsqueeze(1) + torch.arange(length * hop, device=z.device)
         return Slice(generated, stretch.waveform.gather(1, sample))
