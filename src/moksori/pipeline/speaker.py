@@ -222,7 +222,7 @@ class Speaker:
         text: a text of any length, or its parts as they come, such as the words of a language model: each sentence is
         spoken as soon as it is complete. chunk_frames: frames of a sentence in the first, second, ... block; the last
         one holds for all that follow. All else: as for `say`, and with the same seed the same samples but for rounding
-        (1e-5). What an iterator of parts raises comes through, after the sentences that were complete.
+        (docs/streaming.md). What an iterator of parts raises comes through, after the sentences that were complete.
         Raises as `say` does; of parts, what is wrong with them when they are spoken.
         """
         from moksori.pipeline.streaming import SpeechStream, check_chunks

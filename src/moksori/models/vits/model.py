@@ -266,8 +266,8 @@ class Vits(nn.Module):
     ) -> SpokenBlocks:
         """What `say` says, block by block: text and durations at once, prior, flow and decoder a chunk at a time.
 
-        The blocks together are the waveform of `say` but for rounding (1e-5), with the same noise for the same
-        generator, whatever the chunks.
+        The blocks together are the waveform of `say` but for rounding (1e-5; 4e-4 with the homomorphic decoder, whose
+        pulses add up the rounding of their pitch), with the same noise for the same generator, whatever the chunks.
         chunk_frames: frames in the first, second, ... chunk; the last one holds for all that follow.
         """
         plan = self._plan(text, controls, generator)
