@@ -4,7 +4,7 @@ Units everywhere: waveforms float32 in [-1, 1], times in seconds where the name 
 with 0 for unvoiced; lengths int64 `[batch]`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -49,7 +49,8 @@ class SpeechNeeds:
     """What a family's training batches must hold, so that the corpus reader prepares that and nothing else.
 
     hop_length: samples per frame; waveforms are cut to whole frames and `durations` and `f0` count these frames.
-    durations: frames of each token, from the aligner. f0: fundamental frequency per frame.
+    durations: frames of each token, from the aligner. f0: fundamental frequency per frame. noisy: whether the family
+    learns from recordings with noise over them (`corpus.augment`), where the run's settings ask for that.
     """
 
     sample_rate: int
@@ -57,6 +58,7 @@ class SpeechNeeds:
     tokens: bool = True
     durations: bool = False
     f0: bool = False
+    noisy: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Example:
     """One utterance, prepared: what a batch is made of.
 
     waveform: float32, a whole number of frames. tokens, stress: ids of the symbol table and stress 0, 1, 2 per token.
-    durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced.
+    durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced. noisy: the
+    waveform with noise over it, where a batch was given some.
     """
 
     utterance: Utterance
@@ -74,6 +77,7 @@ class Example:
     stress: Int[np.ndarray, " tokens"] | None = None
     durations: Int[np.ndarray, " tokens"] | None = None
     f0: Float[np.ndarray, " frames"] | None = None
+    noisy: Float[np.ndarray, " samples"] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class TextBatch:
 class SpeechBatch:
     """Padded utterances with their texts; the optional fields are there when SpeechNeeds asked for them.
 
-    waveform is zero beyond `waveform_lengths`; both are multiples of the hop.
+    waveform is zero beyond `waveform_lengths`; both are multiples of the hop. noisy: the same recordings with noise.
     """
 
     names: tuple[str, ...]
@@ -106,6 +110,7 @@ class SpeechBatch:
     token_lengths: Int[Tensor, " batch"] | None = None
     durations: Int[Tensor, "batch tokens"] | None = None
     f0: Float[Tensor, "batch frames"] | None = None
+    noisy: Float[Tensor, "batch samples"] | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
@@ -147,6 +152,42 @@ class SpokenBlocks:
 
 
 @dataclass(frozen=True)
+class SoundBatch:
+    """Padded sounds of one channel at a model's rate; lengths in samples. What lies beyond them does not count."""
+
+    waveform: Float[Tensor, "batch samples"]
+    waveform_lengths: Int[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class LongRecording:
+    """A recording of any length, which is read from left to right as often as needed and never held whole.
+
+    samples: in all, at `sample_rate` Hz. blocks: starts at the beginning; float32 blocks in [-1, 1], one channel.
+    """
+
+    samples: int
+    sample_rate: int
+    blocks: Callable[[], Iterator[Float[np.ndarray, " block"]]]
+
+    @property
+    def duration_seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+
+@dataclass(frozen=True)
+class ConvertControls:
+    """How to change who speaks.
+
+    variation: standard deviation of the noise in what is read off the recording, in units of the model's own
+    uncertainty; 0 = none, None = the model's own. shift_semitones: of the pitch, for models that take one.
+    """
+
+    variation: float | None = None
+    shift_semitones: float = 0.0
+
+
+@dataclass(frozen=True)
 class SayControls:
     """How to speak.
 
@@ -163,10 +204,19 @@ class SayControls:
 
 
 @dataclass(frozen=True)
+class PitchRange:
+    """Where a voice speaks: mean and standard deviation of the natural log of F0 in Hz, over voiced frames."""
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
 class Voice:
-    """A speaker of a family: a table index, or a vector; what a `.voice` file stores."""
+    """A speaker of a family: a table index, or a vector; what a `.voice` file stores. pitch: None where not known."""
 
     family: str
     speaker: int = 0
     name: str = ""
     vector: Tensor | None = field(default=None)
+    pitch: PitchRange | None = None

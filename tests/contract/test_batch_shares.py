@@ -32,7 +32,8 @@ def made(config: RunConfig) -> Objective:
 
 def whole_batch(config: RunConfig) -> SpeechBatch:
     needs = config.family.needs(config.model, config.objective)
-    return fixed_batches(synthetic_examples(needs, ITEMS, seed=1, text=config.model.text), needs, ITEMS)[0]
+    text = getattr(config.model, "text", None)
+    return fixed_batches(synthetic_examples(needs, ITEMS, seed=1, text=text), needs, ITEMS)[0]
 
 
 def gradients(

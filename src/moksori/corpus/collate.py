@@ -35,6 +35,7 @@ def collate(examples: Sequence[Example], needs: SpeechNeeds) -> SpeechBatch:
         token_lengths=None if tokens is None else torch.tensor([len(t) for t in tokens]),
         durations=_pad(_field(examples, "durations"), np.int64) if needs.durations else None,
         f0=_pad(_field(examples, "f0"), np.float32) if needs.f0 else None,
+        noisy=None if examples[0].noisy is None else _pad(_field(examples, "noisy"), np.float32),
     )
 
 

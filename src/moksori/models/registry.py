@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "aligner": "moksori.models.aligner",
+    "dsvae": "moksori.models.dsvae",
     "vits": "moksori.models.vits",
 }
 

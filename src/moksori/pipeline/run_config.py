@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from moksori.config import Config, load_preset, override, read_yaml, validate
+from moksori.corpus.augment import AugmentationConfig
 from moksori.errors import ConfigError
 from moksori.models.contract import Family
 from moksori.models.registry import family
@@ -24,11 +25,12 @@ class RunConfig:
     objective: Any
     training: TrainingConfig
     sentences: tuple[str, ...]
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     def to_yaml(self) -> str:
         """The complete settings, every default spelt out; reading them back gives an equal run."""
         sections: dict[str, Any] = {"family": self.family.name}
-        for name in ("model", "objective", "training"):
+        for name in ("model", "objective", "training", "augmentation"):
             section: Config = getattr(self, name)
             sections[name] = section.model_dump(mode="json")
         return yaml.safe_dump(sections | {"sentences": list(self.sentences)}, sort_keys=False, allow_unicode=True)
@@ -51,7 +53,7 @@ def run_config(
     """
     settings = read_yaml(Path(preset)) if Path(preset).suffix in (".yaml", ".yml") else load_preset(str(preset))
     settings = override(settings if model is None else {**settings, "model": dict(model)}, assignments)
-    known = {"family", "model", "objective", "training", "sentences"}
+    known = {"family", "model", "objective", "training", "augmentation", "sentences"}
     unknown = sorted(str(name) for name in settings if name not in known)
     if unknown:
         near = get_close_matches(unknown[0], known, n=1)
@@ -66,6 +68,7 @@ def run_config(
         objective=validate(chosen.objective_config, settings.get("objective") or {}, "objective"),
         training=validate(TrainingConfig, settings.get("training") or {}, "training"),
         sentences=_sentences(settings.get("sentences")),
+        augmentation=validate(AugmentationConfig, settings.get("augmentation") or {}, "augmentation"),
     )
 
 

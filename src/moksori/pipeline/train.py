@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from moksori.corpus.augment import Augmenter
 from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus
 from moksori.errors import CheckpointError, ConfigError, CorpusError, MoksoriError
@@ -23,6 +24,7 @@ from moksori.pipeline.adapt import VALIDATED_CLIPS, adapted_run
 from moksori.pipeline.align import align
 from moksori.pipeline.batches import ExampleBatches, fixed_batches
 from moksori.pipeline.model_card import model_card
+from moksori.pipeline.pitch_ranges import pitch_ranges
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.run_config import RunConfig, run_config
 from moksori.pipeline.take_over import Source, TakenOver, take_over
@@ -117,11 +119,12 @@ def train(
         listener.tell(taken.lines())
     _write_plan(plan, config)
     target = folder / "model"
-    manifest = _manifest(config, found, text, needs, plan)
+    manifest = _manifest(config, found, text, needs, plan).model_copy(update={"speaker_pitch": pitch_ranges(examples)})
     notes = f"Adapted from {plan.record['source']['name']}." if plan.adapts else ""
     looks = -(-VALIDATED_CLIPS // max(len(validation), 1)) if plan.adapts else 1
 
-    batches = ExampleBatches(examples, needs, config.training.batch_size, config.training.seed)
+    augmenter = _augmenter(config, needs, examples)
+    batches = ExampleBatches(examples, needs, config.training.batch_size, config.training.seed, augmenter)
     crew.check(batches.smallest)
 
     def export(averaged: nn.Module, state: TrainingState) -> None:
@@ -260,9 +263,7 @@ def _fitted_to(config: RunConfig, corpus: Corpus, assignments: Sequence[str]) ->
         changes["num_speakers"] = speakers
     if not changes:
         return config
-    return RunConfig(
-        config.family, config.model.model_copy(update=changes), config.objective, config.training, config.sentences
-    )
+    return replace(config, model=config.model.model_copy(update=changes))
 
 
 def _examples(
@@ -317,6 +318,17 @@ def _examples(
     if not usable["valid"]:
         logger.warning("the corpus has no validation split: the last weights are exported, not the best")
     return usable["train"], usable["valid"][:VALIDATION_CLIPS]
+
+
+def _augmenter(config: RunConfig, needs: SpeechNeeds, examples: Sequence[Example]) -> Augmenter | None:
+    """What lays noise over the training recordings; None where the settings ask for none."""
+    if not config.augmentation.kinds:
+        return None
+    if not needs.noisy:
+        raise ConfigError(
+            f"augmentation.kinds: {config.family.name} models learn from clean recordings; leave augmentation out"
+        )
+    return Augmenter(config.augmentation, [e.waveform for e in examples], needs.sample_rate, config.training.seed)
 
 
 def _least_frames(model: nn.Module, example: Example) -> int:

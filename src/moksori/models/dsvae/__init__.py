@@ -1,0 +1,36 @@
+"""D-DSVAE: zero-shot voice conversion by a disentangled sequential VAE that was trained on noisy speech.
+
+Lian, Zhang, Yu, "Robust disentangled variational speech representation learning for zero-shot voice conversion"
+(ICASSP 2022, arXiv:2203.16705), and "Towards improved zero-shot voice conversion with conditional DSVAE" (Interspeech
+2022, arXiv:2205.05227), which gives the sizes and adds units to the content prior.
+
+    mel ─► shared encoder ─┬─► speaker posterior q(z_s | x), one a recording ─┐
+                           └─► content posterior q(z_c | x), one a frame ─────┴─► decoder ─► mel
+
+Conversion is D(z_s(target), z_c(source)). No label is needed: pooling over time lets z_s hold only what stays the same,
+and the balance of the two KL terms makes it hold that. Letters: x = mel, z_s = speaker, z_c = content, alpha and beta =
+weights of their KL terms.
+"""
+
+from moksori.models.contract import Family
+from moksori.models.dsvae.config import DsvaeConfig, DsvaeObjectiveConfig
+from moksori.models.dsvae.model import Dsvae, Latents
+from moksori.models.dsvae.objective import DsvaeObjective
+from moksori.types import SpeechNeeds
+
+__all__ = ["FAMILY", "Dsvae", "DsvaeConfig", "DsvaeObjective", "DsvaeObjectiveConfig", "Latents"]
+
+
+def _needs(config: DsvaeConfig, objective: DsvaeObjectiveConfig) -> SpeechNeeds:
+    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, noisy=True)
+
+
+FAMILY = Family(
+    name="dsvae",
+    config=DsvaeConfig,
+    objective_config=DsvaeObjectiveConfig,
+    model=Dsvae,
+    objective=DsvaeObjective,
+    needs=_needs,
+    summary="zero-shot voice conversion that survives noise",
+)

@@ -1,0 +1,112 @@
+"""Settings of D-DSVAE: the papers' values are the defaults."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from moksori.audio.mel import MEL_16KHZ, MelConfig
+from moksori.config import Config
+
+UNITS = ("kmeans_mel", "random_projection")
+
+
+class SharedEncoderConfig(Config):
+    """Convolutions that both posteriors read."""
+
+    channels: int = 256
+    num_layers: int = 3
+    kernel_size: int = 5
+
+
+class SpeakerPosteriorConfig(Config):
+    """q(z_s | x)."""
+
+    hidden_channels: int = 512
+    """Of each direction."""
+    num_layers: int = 2
+    pooling: bool = True
+    """Mean over time, which makes z_s one vector: this decides which latent is the speaker. False takes the last frame
+    of each direction instead; it is there to be compared with."""
+
+
+class ContentPosteriorConfig(Config):
+    """q(z_c | x)."""
+
+    hidden_channels: int = 512
+    """Of each direction."""
+    num_layers: int = 2
+    recurrent_channels: int = 512
+    """Of the one-directional network after them."""
+
+
+class ContentPriorConfig(Config):
+    """p(z_c): an autoregressive LSTM."""
+
+    hidden_channels: int = 256
+    feed: Literal["own", "posterior"] = "own"
+    """What step t is given of step t - 1: `own`, the prior's own sample, as in the paper, so that the prior does not
+    depend on the recording; `posterior`, the posterior's sample, which is the exact sequential bound."""
+    units: Literal["none", "kmeans_mel", "random_projection"] = "none"
+    """C-DSVAE (Lian et al. 2022b): what the prior is told of each frame. `kmeans_mel`: its cluster among mels;
+    `random_projection`: the nearest of random codes after a random projection."""
+    num_units: int = Field(default=50, ge=2)
+    """Clusters or codes."""
+
+
+class DecoderConfig(Config):
+    """p(x | z_s, z_c)."""
+
+    channels: int = 512
+    num_layers: int = 3
+    kernel_size: int = 5
+    first_channels: int = 512
+    """Of the first LSTM."""
+    recurrent_channels: int = 1024
+    """Of those after it."""
+    recurrent_layers: int = 2
+    """LSTMs after the first; 0 = none."""
+    post_channels: int = 512
+    post_layers: int = 4
+    """Convolutions of the post-net before the one that gives mels."""
+
+
+class DsvaeConfig(Config):
+    """The whole model; the defaults are the papers' (45,186,848 weights)."""
+
+    mel: MelConfig = MEL_16KHZ
+    speaker_channels: int = 64
+    """Width of z_s."""
+    content_channels: int = 64
+    """Width of z_c."""
+    shared: SharedEncoderConfig = SharedEncoderConfig()
+    speaker: SpeakerPosteriorConfig = SpeakerPosteriorConfig()
+    content: ContentPosteriorConfig = ContentPosteriorConfig()
+    prior: ContentPriorConfig = ContentPriorConfig()
+    decoder: DecoderConfig = DecoderConfig()
+
+
+class DsvaeObjectiveConfig(Config):
+    """The loss L = L_rec + alpha KL_s + beta KL_c, with reductions as in models.dsvae.objective."""
+
+    crop_frames: int = Field(default=100, ge=8)
+    """Of each recording, at a random place; 1.6 s at 16 ms."""
+    alpha: float = Field(default=0.01, ge=0.0)
+    """Weight of the speaker's KL."""
+    beta: float = Field(default=10.0, ge=0.0)
+    """Weight of the content's KL. beta / alpha decides what goes through which latent."""
+    beta_warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which beta rises from 0."""
+    speaker_capacity: float | None = Field(default=None, ge=0.0)
+    """Nats per recording that KL_s is drawn to, from above and below, instead of to 0."""
+    content_capacity: float | None = Field(default=None, ge=0.0)
+    """Nats per frame that KL_c is drawn to, from above and below, instead of to 0."""
+    free_nats: float = Field(default=0.0, ge=0.0)
+    """Nats that each dimension of z_c has for nothing in each recording: a guard against content collapse."""
+    distance: Literal["squared", "absolute"] = "squared"
+    """Of mels: a Gaussian or a Laplace likelihood."""
+
+    @model_validator(mode="after")
+    def _one_controller(self) -> "DsvaeObjectiveConfig":
+        if self.content_capacity is not None and self.free_nats:
+            raise ValueError("content_capacity and free_nats both hold the content's KL up: set one of them")
+        return self

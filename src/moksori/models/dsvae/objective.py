@@ -1,0 +1,151 @@
+"""What D-DSVAE minimises: L = L_rec + alpha KL_s + beta KL_c (Lian et al. 2022, section 2.3).
+
+The reductions decide what alpha and beta mean. Here L_rec is a mean over items, frames and bands; KL_s is summed over
+its dimensions, KL_c too and averaged over frames, and both are divided by the number of bands. At crops of T frames the
+plain bound has alpha = 1 / T and beta = 1; the published pair (0.01, 10) at T = 100 is that with content ten times as
+dear. The nats themselves are logged too: `speaker_nats` of a recording, `content_nats` of a frame.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from moksori.models.contract import Objective, Update
+from moksori.models.dsvae.config import DsvaeObjectiveConfig
+from moksori.models.dsvae.model import Dsvae
+from moksori.nn.distributions import DiagonalGaussian
+from moksori.nn.masks import sequence_mask
+from moksori.types import SpeechBatch
+
+UNIT_FRAMES = 20_000
+"""Frames that k-means looks at."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Log-mels of the same stretch of each recording: what the encoders see, and what the decoder is to say."""
+
+    seen: Float[Tensor, "batch mels frames"]
+    clean: Float[Tensor, "batch mels frames"]
+
+
+class DsvaeObjective(Objective):
+    """D-DSVAE's loss."""
+
+    model: Dsvae
+
+    def __init__(self, model: Dsvae, config: DsvaeObjectiveConfig) -> None:
+        super().__init__(model)
+        self.config = config
+
+    def parameter_groups(self) -> Mapping[str, Iterable[torch.nn.Parameter]]:
+        return {"model": self.model.parameters()}
+
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[SpeechBatch]) -> None:
+        """Mean and spread of each mel band; the centres of the units, where there are some."""
+        mels, masks = [], []
+        for batch in batches:
+            mel = self.model.mel(batch.waveform)
+            lengths = batch.waveform_lengths // self.model.hop_length
+            masks.append(sequence_mask(lengths, mel.shape[2])[:, 0].flatten())
+            mels.append(mel.transpose(1, 2).flatten(0, 1))
+        frames, real = torch.cat(mels), torch.cat(masks)
+        self.model.standardize.fit(frames.T.unsqueeze(0), real[None, None])
+        if self.model.units is not None:
+            standard = self.model.standardize(frames[real].T.unsqueeze(0))[0].T
+            draw = Generator().manual_seed(0)
+            some = torch.randperm(len(standard), generator=draw)[:UNIT_FRAMES]
+            self.model.units.fit(standard[some], draw)
+
+    def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        crops = self._crops(batch, self._random_starts(batch, generator))
+        terms = self._terms(crops, generator)
+        yield Update("model", terms, self._weights(step))
+
+    @torch.no_grad()
+    def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """The same terms of clean recordings, and how many dimensions are used; `total` has beta at its final value."""
+        frames = batch.waveform_lengths // self.model.hop_length
+        middle = (frames - self.config.crop_frames).clamp(min=0) // 2
+        crops = self._crops(batch, middle, noisy=False)
+        terms = self._terms(crops, generator)
+        latents = self.model.encode(crops.clean)
+        active = {"active_speaker": _active(latents.speaker), "active_content": _active(latents.content)}
+        return {**terms, **active, "total": Update("model", terms, self._weights(None)).total()}
+
+    @torch.no_grad()
+    def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """The first recording's mel, its reconstruction, and the same words with the second one's voice."""
+        lengths = batch.waveform_lengths // self.model.hop_length
+        mel = self.model.mel(batch.waveform)
+        mask = sequence_mask(lengths, mel.shape[2])
+        voices = self.model.speaker_vector(mel, mask)
+        first = mel[:1, :, : int(lengths[0])]
+        own, other = (self.model.converted(first, voices[place : place + 1]) for place in (0, len(voices) - 1))
+        return {"mel/recording": first[0], "mel/copy": own[0], "mel/converted": other[0]}
+
+    def _weights(self, step: int | None) -> dict[str, float]:
+        config = self.config
+        ramp = 1.0 if step is None or not config.beta_warmup_steps else min(1.0, step / config.beta_warmup_steps)
+        return {"reconstruction": 1.0, "speaker_kl": config.alpha, "content_kl": config.beta * ramp}
+
+    def _terms(self, crops: Crops, generator: Generator | None) -> dict[str, Tensor]:
+        model, bands = self.model, crops.clean.shape[1]
+        latents = model.encode(crops.seen)
+        speaker, content = latents.speaker.sample(generator), latents.content.sample(generator)
+        prior = model.content_prior(content, model.unit_ids(crops.clean), generator)
+        decoded, wanted = model.decode_standardized(speaker, content), model.standardize(crops.clean)
+        speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
+        content_kl = latents.content.kl(prior)
+        content_nats = content_kl.sum(dim=2)
+        return {
+            "reconstruction": self._distance(decoded.before, wanted) + self._distance(decoded.after, wanted),
+            "speaker_kl": _held(speaker_nats, self.config.speaker_capacity) / bands,
+            "content_kl": self._content_term(content_kl) / bands,
+            "speaker_nats": speaker_nats.mean().detach(),
+            "content_nats": content_nats.mean().detach(),
+        }
+
+    def _content_term(self, kl: Float[Tensor, "batch frames channels"]) -> Float[Tensor, ""]:
+        if self.config.free_nats:
+            return kl.mean(dim=1).clamp(min=self.config.free_nats).sum(dim=1).mean()
+        return _held(kl.sum(dim=2).mean(dim=1), self.config.content_capacity)
+
+    def _distance(self, found: Tensor, wanted: Tensor) -> Float[Tensor, ""]:
+        difference = found.float() - wanted.float()
+        return difference.square().mean() if self.config.distance == "squared" else difference.abs().mean()
+
+    def _random_starts(self, batch: SpeechBatch, generator: Generator | None) -> Int[Tensor, " batch"]:
+        room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
+        return (torch.rand(len(room), generator=generator, device=room.device) * (room + 1)).long()
+
+    def _crops(self, batch: SpeechBatch, start: Int[Tensor, " batch"], noisy: bool = True) -> Crops:
+        """The mels of `crop_frames` frames from `start` on. A shorter recording is repeated: silence would put its
+        length into z_s."""
+        mel = self.model.config.mel
+        hop, margin = mel.hop_length, -(-mel.n_fft // (2 * mel.hop_length))
+        count = self.config.crop_frames + 2 * margin
+        place = (start - margin).unsqueeze(1) * hop + torch.arange(count * hop, device=start.device)
+        index = place % batch.waveform_lengths.unsqueeze(1)
+        clean = self._mel(batch.waveform.gather(1, index), margin)
+        if not noisy or batch.noisy is None:
+            return Crops(clean, clean)
+        return Crops(self._mel(batch.noisy.gather(1, index), margin), clean)
+
+    def _mel(self, waveform: Tensor, margin: int) -> Float[Tensor, "batch mels frames"]:
+        return self.model.mel(waveform)[:, :, margin:-margin]
+
+
+def _held(nats: Float[Tensor, " batch"], capacity: float | None) -> Float[Tensor, ""]:
+    """The mean over recordings, of each one's distance from the capacity where there is one."""
+    return (nats if capacity is None else (nats - capacity).abs()).mean()
+
+
+def _active(posterior: DiagonalGaussian) -> Float[Tensor, ""]:
+    """Dimensions whose posterior mean varies over the batch: variance above 0.01."""
+    means = posterior.mean.detach().flatten(0, -2)
+    return (means.var(dim=0, correction=0) > 0.01).sum().float()
