@@ -1,7 +1,8 @@
-"""Audio files longer than the memory: written block by block, and still whole or not at all."""
+"""Audio files longer than the memory: read block by block; written so too, and still whole or not at all."""
 
+import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,12 +10,39 @@ import numpy as np
 import soundfile
 from jaxtyping import Float
 
-from moksori.audio.io import _FORMATS, BLOCK_FRAMES, SUFFIXES, _fields, _to_int16
+from moksori.audio.io import (
+    _FORMATS,
+    BLOCK_FRAMES,
+    SUFFIXES,
+    _fields,
+    _mono_blocks,
+    _open,
+    _reason,
+    _refuse_cut_wav,
+    _to_int16,
+)
 from moksori.audio.resample import Resampler
 from moksori.errors import AudioError, MoksoriError
 
 # The formats and tags are those of audio.io: one table for both ways of writing.
 _RIFF_MAXIMUM_BYTES = 2**32 - 2**20  # a RIFF header counts in 32 bits; room for the tags
+
+
+def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Float[np.ndarray, " block"]]:
+    """The samples that `audio.io.read` gives at `sample_rate` Hz, block by block; a peak over 1 is left as it is.
+
+    Raises AudioError as it does, for what is corrupt when it is met.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        _refuse_cut_wav(path, file)
+        resampler = Resampler(file.samplerate, sample_rate)
+        try:
+            for block in _mono_blocks(path, file, file.frames):
+                yield resampler.push(block)
+        except (soundfile.SoundFileError, RuntimeError) as error:
+            raise AudioError(f"{path}: is corrupt, decoding failed ({_reason(error)}); get the file anew") from error
+        yield resampler.finish()
 
 
 def write_blocks(

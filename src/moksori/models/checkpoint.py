@@ -68,6 +68,8 @@ class Manifest(Config):
     """Other models it needs (a vocoder, a codec): name -> fingerprint."""
     speaker_languages: dict[str, str] = Field(default_factory=dict)
     """Language of each speaker whose own is not `language`; what they speak where none is asked for."""
+    speaker_pitch: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Mean and standard deviation of ln F0 (Hz) in each speaker's training recordings, where conversion needs them."""
     absent: tuple[str, ...] = ()
     """Parts that its source lacked and that hold zeros: without `posterior_encoder` a model speaks, but it can neither
     convert nor be trained on."""
@@ -275,6 +277,8 @@ def fingerprint(folder: Path) -> str:
     Its scores do not count: measuring a model does not make it another one.
     """
     settings = read_manifest(folder).model_dump(mode="json", exclude={"scores"})
+    if not settings["speaker_pitch"]:  # models from before there was such a setting keep their hash
+        del settings["speaker_pitch"]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
     for path in weight_files(folder):
         with path.open("rb") as file:

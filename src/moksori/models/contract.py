@@ -9,7 +9,18 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.config import Config
-from moksori.types import SayControls, SpeechBatch, SpeechNeeds, Spoken, SpokenBlocks, TextBatch
+from moksori.types import (
+    ConvertControls,
+    LongRecording,
+    SayControls,
+    SoundBatch,
+    SpeechBatch,
+    SpeechNeeds,
+    Spoken,
+    SpokenBlocks,
+    TextBatch,
+    Voice,
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,53 @@ class CanReconstruct(Protocol):
         speaker: Int[Tensor, " batch"],
         generator: Generator | None = None,
     ) -> Float[Tensor, "batch samples"]: ...
+
+
+@runtime_checkable
+class CanConvert(Protocol):
+    """A model that changes who speaks: what is said stays, the voice becomes that of `target`.
+
+    source: who speaks in the recordings, where the model has to know; None otherwise. What comes back is as long as
+    what went in.
+    """
+
+    def convert(
+        self,
+        sounds: SoundBatch,
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        generator: Generator | None = None,
+    ) -> SoundBatch: ...
+
+
+BLOCK_FRAMES = 512
+"""Frames of a block of a long conversion: 6 s at 22.05 kHz and hop 256."""
+
+
+@runtime_checkable
+class CanConvertInBlocks(Protocol):
+    """A model that converts recordings of any length in memory that does not grow with them.
+
+    The blocks together are what `convert` gives for the same generator, whatever their size.
+    """
+
+    def convert_in_blocks(
+        self,
+        recording: LongRecording,
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        block_frames: int = BLOCK_FRAMES,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 samples"]]: ...
+
+
+@runtime_checkable
+class CanTellSpeakers(Protocol):
+    """A model that converts from one of its own speakers, and finds the one that a recording is nearest to."""
+
+    def speaker_distances(self, sounds: SoundBatch) -> Float[Tensor, "batch speakers"]: ...
 
 
 def no_change(model: nn.Module) -> None:

@@ -37,6 +37,8 @@ from moksori.text.tokenizer import Encoded, Tokenizer
 from moksori.types import SayControls, TextBatch
 
 if TYPE_CHECKING:
+    from moksori.pipeline.convert import Conversion
+    from moksori.pipeline.recordings import Audio
     from moksori.pipeline.streaming import SpeechStream
 
 logger = logging.getLogger(__name__)
@@ -242,6 +244,20 @@ class Speaker:
         else:
             raise TextError(f"text: expected a string or an iterator of strings, found {type(text).__name__}")
         return SpeechStream(self, texts, options, chosen_seed(seed), sizes)
+
+    def convert(
+        self,
+        audio: "Audio",
+        speaker: str,
+        source: str | None = None,
+        seed: int | None = None,
+        variation: float | None = None,
+        pitch: float = 0.0,
+    ) -> "Conversion":
+        """A recording, spoken by another speaker of the model: see `moksori.pipeline.convert.Converter.convert`."""
+        from moksori.pipeline.convert import Converter
+
+        return Converter(self.loaded).convert(audio, speaker, source, seed, variation, pitch)
 
     def lines(
         self, texts: Iterable[Sentence], options: SayOptions, seed: int, first: int = 0, told: set[str] | None = None

@@ -15,14 +15,18 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig, VitsConfig
-from moksori.models.vits.pitch import Pitch, PitchPredictor
+from moksori.models.vits.pitch import Pitch, PitchPredictor, semitones
 from moksori.models.vits.progressive import Make, Progressive, with_context
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.hifigan import HifiGanGenerator
 from moksori.nn.istft import InverseStft
+from moksori.nn.long_noise import LongNoise
 from moksori.nn.masks import repeated_mask
 from moksori.nn.precision import full_precision
 from moksori.nn.source_filter import CepstralFilter, Excitation, PulseTrain
+
+NOISE_STRETCH_SAMPLES = 2**20
+"""Noise that is drawn at once when sound is made in pieces: 48 s, more than any sentence, so speech has one draw."""
 
 
 class Decoder(nn.Module, ABC):
@@ -66,10 +70,15 @@ class Decoder(nn.Module, ABC):
         condition: Float[Tensor, "batch condition 1"] | None = None,
         shift_semitones: float = 0.0,
         generator: Generator | None = None,
+        history: int | None = None,
+        pitch: Make | None = None,
     ) -> Make:
         """`forward` in pieces: gives the waveform `[batch, samples]` of frames [start, stop), to be asked for in order.
 
         z: gives the latents of any frames. The generator is used at once, in the order in which `forward` does.
+        history: frames that are kept behind the newest, see Progressive; None keeps all. It must hold a piece and twice
+        all the context there is. pitch: gives the natural log of F0 of any frames, for decoders that take one; None:
+        they predict it.
         """
 
         def sound(start: int, stop: int) -> Tensor:
@@ -251,6 +260,8 @@ class HomomorphicDecoder(Decoder):
         condition: Float[Tensor, "batch condition 1"] | None = None,
         shift_semitones: float = 0.0,
         generator: Generator | None = None,
+        history: int | None = None,
+        pitch: Make | None = None,
     ) -> Make:
         """Pitch and states are made ahead as far as what follows looks, each once; the pulses go on with the phase they
         have reached, and the noise is one draw for the whole sentence."""
@@ -258,37 +269,40 @@ class HomomorphicDecoder(Decoder):
         train = PulseTrain(
             excitation.sample_rate, excitation.hop_length, excitation.start_phase(batch, mask.device, generator)
         )
-        noise = excitation.noise_samples(batch, total * rate, mask.device, generator)
         hop = excitation.hop_length * rate
+        noise = LongNoise((batch,), total * hop, NOISE_STRETCH_SAMPLES, mask.device, generator)
 
         def predict(start: int, stop: int) -> Tensor:
-            pitch = self.pitch_predictor.predict(z(start, stop), mask[..., start:stop], condition)
-            return pitch.shifted(shift_semitones).log_f0 if shift_semitones else pitch.log_f0
+            if pitch is not None:
+                return pitch(start, stop) + semitones(shift_semitones)
+            predicted = self.pitch_predictor.predict(z(start, stop), mask[..., start:stop], condition)
+            return predicted.shifted(shift_semitones).log_f0 if shift_semitones else predicted.log_f0
 
-        log_f0 = Progressive(predict, self.pitch_predictor.context_frames, total)
+        context = self.pitch_predictor.context_frames if pitch is None else 0
+        log_f0 = Progressive(predict, context, total, history=history)
 
         def pulse(start: int, stop: int) -> Tensor:
             first, last = max(start - 1, 0), min(stop + 1, total)  # neighbours to interpolate with
-            pitch = log_f0(first, last)
-            f0 = Pitch(pitch, torch.ones_like(pitch)).finer(rate).log_f0.exp()
+            around = log_f0(first, last)
+            f0 = Pitch(around, torch.ones_like(around)).finer(rate).log_f0.exp()
             return train(f0, torch.ones_like(f0), before=(start - first) * rate, after=(last - stop) * rate)
 
-        pulses = Progressive(pulse, 0, total, samples=hop)
+        pulses = Progressive(pulse, 0, total, samples=hop, history=history)
 
         def padded(start: int, stop: int) -> Tensor | None:
             return mask[..., start:stop] if batch > 1 else None
 
         def describe(start: int, stop: int) -> Tensor:
-            pitch = log_f0(start, stop)  # before z: what looks furthest first, so that nothing is extended twice
-            return self._described(z(start, stop), padded(start, stop), condition, pitch)
+            given = log_f0(start, stop)  # before z: what looks furthest first, so that nothing is extended twice
+            return self._described(z(start, stop), padded(start, stop), condition, given)
 
-        states = Progressive(describe, self.body.context_steps, total)
+        states = Progressive(describe, self.body.context_steps, total, history=history)
 
         def sound(start: int, stop: int) -> Tensor:
             hidden = states(start, stop)
             with full_precision(mask.device.type):
                 voiced = excitation.pulse_spectrum(pulses(start, stop))
-                unvoiced = excitation.noise_spectrum(noise[:, start * hop : stop * hop])
+                unvoiced = excitation.noise_spectrum(noise(start * hop, stop * hop))
             return self._rendered(hidden, padded(start, stop), voiced, [unvoiced])[0]
 
         return partial(with_context, sound, self._filter_context, total=total)

@@ -16,7 +16,8 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelSpectrogram
 from moksori.audio.stft import linear_spectrogram
-from moksori.models.contract import CHUNK_FRAMES
+from moksori.models.contract import BLOCK_FRAMES, CHUNK_FRAMES
+from moksori.models.vits import conversion
 from moksori.models.vits.config import FramePriorConfig, VitsConfig
 from moksori.models.vits.decoders import Decoder, build_decoder
 from moksori.models.vits.duration_predictors import DeterministicDurationPredictor, StochasticDurationPredictor
@@ -31,7 +32,16 @@ from moksori.nn.flows import CouplingFlow
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.nn.precision import at_least_float32
 from moksori.nn.standardize import Standardize
-from moksori.types import SayControls, Spoken, SpokenBlocks, TextBatch
+from moksori.types import (
+    ConvertControls,
+    LongRecording,
+    SayControls,
+    SoundBatch,
+    Spoken,
+    SpokenBlocks,
+    TextBatch,
+    Voice,
+)
 
 
 @dataclass(frozen=True)
@@ -325,6 +335,47 @@ class Vits(nn.Module):
         condition = self.condition(speaker)
         z = self.posterior(spectrogram, mask, condition).sample(generator, temperature)
         return self.decoder(z, mask, condition, generator=generator)[0]
+
+    @torch.inference_mode()
+    def convert(
+        self,
+        sounds: SoundBatch,
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        generator: Generator | None = None,
+    ) -> SoundBatch:
+        """What `source` said, said by `target`, sample for sample as long (section 4.4 of the paper).
+
+        Where both are the same this is copy-synthesis. `controls.variation` is the temperature of the posterior. First
+        the posterior's noise is drawn, then the decoder's. Raises ValueError without a source.
+        """
+        return conversion.converted(self, sounds, self._known(source), target, controls, generator)
+
+    @torch.inference_mode()
+    def convert_in_blocks(
+        self,
+        recording: LongRecording,
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        block_frames: int = BLOCK_FRAMES,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
+        """What `convert` gives for the same generator but for rounding, block by block."""
+        known = self._known(source)
+        yield from conversion.converted_blocks(self, recording, known, target, controls, block_frames, generator)
+
+    @torch.inference_mode()
+    def speaker_distances(self, sounds: SoundBatch) -> Float[Tensor, "batch speakers"]:
+        """How badly each speaker's copy-synthesis fits the recordings, in nats of log mel; the least fits best."""
+        return conversion.copy_distances(self, sounds, self.config.num_speakers)
+
+    @staticmethod
+    def _known(source: Voice | None) -> Voice:
+        if source is None:
+            raise ValueError("VITS converts from one of its speakers: a source is needed")
+        return source
 
     def _shifted_pitch(self, z: Tensor, mask: Tensor, condition: Tensor | None, semitones: float) -> Pitch | None:
         if not self.decoder.takes_pitch or semitones == 0.0:

@@ -9,6 +9,14 @@ from torch import Tensor, nn
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.precision import full_precision
 
+LOG_F0_LIMITS = (3.69, 6.91)
+"""40 and 1000 Hz."""
+
+
+def semitones(count: float) -> float:
+    """As a difference of natural logs."""
+    return count * (0.6931471805599453 / 12.0)
+
 
 @dataclass(frozen=True)
 class Pitch:
@@ -17,8 +25,8 @@ class Pitch:
     log_f0: Float[Tensor, "batch frames"]
     voicing: Float[Tensor, "batch frames"]
 
-    def shifted(self, semitones: float) -> "Pitch":
-        return Pitch(self.log_f0 + semitones * (0.6931471805599453 / 12.0), self.voicing)
+    def shifted(self, shift_semitones: float) -> "Pitch":
+        return Pitch(self.log_f0 + semitones(shift_semitones), self.voicing)
 
     def finer(self, rate: int) -> "Pitch":
         """`rate` frames for each one, interpolated linearly between frame centres."""
@@ -81,4 +89,4 @@ class PitchPredictor(nn.Module):
     def predict(self, z: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Pitch:
         """The pitch to speak with: F0 held between 40 and 1000 Hz, voicing decided at 0.5 with a soft edge."""
         log_f0, logit = self(z, mask, condition)
-        return Pitch(log_f0.clamp(3.69, 6.91), torch.sigmoid(4.0 * logit))
+        return Pitch(log_f0.clamp(*LOG_F0_LIMITS), torch.sigmoid(4.0 * logit))

@@ -7,6 +7,7 @@ the convolution's own padding is right.
 
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 Make = Callable[[int, int], Tensor]
@@ -28,24 +29,40 @@ class Progressive:
     """The frames [0, total) that `make` makes, in order and once each; calling it gives any stretch of them.
 
     context: frames on each side of a frame that `make` reads. samples: that it makes of a frame.
+    history: frames behind the newest that are kept, so that memory does not grow with the length; None keeps all.
+    Raises ValueError for frames that are kept no longer.
     """
 
-    def __init__(self, make: Make, context: int, total: int, samples: int = 1) -> None:
+    def __init__(self, make: Make, context: int, total: int, samples: int = 1, history: int | None = None) -> None:
         self._make, self._context, self._total, self._samples = make, context, total, samples
+        self._history = history
         self._made: Tensor | None = None
-        self._done = 0
+        self._first = self._done = 0
 
     def __call__(self, start: int, stop: int) -> Tensor:
+        if start < self._first:
+            raise ValueError(f"frames from {start} on: only those from {self._first} on are kept")
         if stop > self._done:
             # Where the end comes into view, nothing there is wrong: it is kept.
             until = self._total if stop + self._context >= self._total else stop
-            new = with_context(self._make, self._context, self._done, until, self._total)
-            if self._made is None:
-                self._made = new.new_empty(*new.shape[:-1], self._total * self._samples)
-            self._made[..., self._done * self._samples : until * self._samples] = new
+            self._keep(with_context(self._make, self._context, self._done, until, self._total))
             self._done = until
         assert self._made is not None
-        return self._made[..., start * self._samples : stop * self._samples]
+        return self._made[..., (start - self._first) * self._samples : (stop - self._first) * self._samples]
+
+    def _keep(self, new: Tensor) -> None:
+        """Puts the frames that follow behind those in memory, and drops what is older than the history."""
+        if self._history is None:
+            if self._made is None:
+                self._made = new.new_empty(*new.shape[:-1], self._total * self._samples)
+            self._made[..., self._done * self._samples :][..., : new.shape[-1]] = new
+            return
+        old = self._made
+        if old is not None:
+            kept = min(old.shape[-1], self._history * self._samples)
+            new = torch.cat([old[..., old.shape[-1] - kept :], new], dim=-1)
+            self._first = self._done - kept // self._samples
+        self._made = new
 
 
 def chunks(total: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

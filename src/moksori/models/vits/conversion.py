@@ -1,0 +1,258 @@
+"""Conversion between the speakers of a VITS: what one said, said by another (Kim et al. 2021, section 4.4).
+
+waveform ─► spectrogram ─► q(z|x, g_source) ─► z ─► f(z, g_source) ─► z_p ─► f^-1(z_p, g_target) ─► decoder(., g_target)
+The prior of z_p comes from the text alone, so what training leaves in z_p is nearly free of the speaker: sounds, rhythm
+and melody, the latter around no one's own pitch. Letters: g = speaker vector, f = flow.
+
+Everything here is made in pieces, the whole recording being one piece. Each part brings the frames that its
+convolutions read, so that pieces of any size give the same sound (docs/streaming.md).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor
+
+from moksori.audio.stft import linear_spectrogram
+from moksori.models.vits.pitch import LOG_F0_LIMITS, PitchPredictor
+from moksori.models.vits.progressive import Make, Progressive, chunks, with_context
+from moksori.nn.long_noise import LongNoise
+from moksori.nn.masks import sequence_mask
+from moksori.types import ConvertControls, LongRecording, PitchRange, SoundBatch, Voice
+
+if TYPE_CHECKING:
+    from moksori.models.vits.model import Vits
+
+NOISE_STRETCH_FRAMES = 4096
+"""Frames whose posterior noise is drawn at once: 48 s at 22.05 kHz and hop 256."""
+MEASURED_FRAMES = 512
+"""Frames whose pitch is looked at together, before anything is converted."""
+KNOWN_SECONDS = 5.0
+"""Voiced speech that counts as much as what is known of the source's pitch: a word or two do not make a range."""
+
+
+def converted(
+    model: "Vits",
+    sounds: SoundBatch,
+    source: Voice,
+    target: Voice,
+    controls: ConvertControls,
+    generator: Generator | None = None,
+) -> SoundBatch:
+    """Whole recordings at once; see `Vits.convert`."""
+    hop, lengths = model.hop_length, sounds.waveform_lengths
+    frames = lengths.add(hop - 1).div(hop, rounding_mode="floor")
+    total = int(frames.max())
+    spectrogram = _whole_spectrogram(model, sounds, frames, total)
+    course = _Course(
+        model, lambda: lambda start, stop: spectrogram[..., start:stop], sequence_mask(frames, total), source, target
+    )
+    waveform = course.sound(controls, generator)(0, total)[:, : sounds.waveform.shape[1]]
+    return SoundBatch(waveform * sequence_mask(lengths, waveform.shape[1])[:, 0], lengths)
+
+
+def converted_blocks(
+    model: "Vits",
+    recording: LongRecording,
+    source: Voice,
+    target: Voice,
+    controls: ConvertControls,
+    block_frames: int,
+    generator: Generator | None = None,
+) -> Iterator[Float[Tensor, "1 samples"]]:
+    """One recording block by block, in memory that does not grow with it; see `Vits.convert_in_blocks`."""
+    hop, device = model.hop_length, next(model.parameters()).device
+    total = math.ceil(recording.samples / hop)
+    history = 2 * (max(block_frames, MEASURED_FRAMES) + _reach(model))
+    mask = torch.ones(1, 1, total, dtype=torch.bool, device=device)
+
+    def spectrogram() -> Make:
+        return _spectrogram_of_blocks(model, recording, total, history, device)
+
+    make = _Course(model, spectrogram, mask, source, target, history).sound(controls, generator)
+    for start, stop in chunks(total, (block_frames,)):
+        yield make(start, stop)[:, : recording.samples - start * hop]
+
+
+def copy_distances(model: "Vits", sounds: SoundBatch, speakers: int) -> Float[Tensor, "batch speakers"]:
+    """How far each recording's copy is from it were it each speaker's: mean absolute difference of natural-log mels.
+
+    A posterior and a decoder that expect another voice lose more of it. Without noise in the posterior.
+    """
+    hop = model.hop_length
+    frames = sounds.waveform_lengths // hop
+    mask = sequence_mask(frames, sounds.waveform.shape[1] // hop)
+    real = model.mel(sounds.waveform)
+    distances = []
+    for speaker in range(speakers):
+        same = Voice("vits", speaker)
+        draw = Generator(sounds.waveform.device).manual_seed(0)
+        copy = converted(model, sounds, same, same, ConvertControls(variation=0.0), draw).waveform
+        difference = (model.mel(copy) - real).abs().mean(dim=1, keepdim=True)
+        distances.append((difference * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2)))
+    return torch.stack(distances, dim=1)
+
+
+class _Course:
+    """The way of recordings from one speaker to another; its parts are made as they are asked for.
+
+    spectrogram: starts the recordings anew, and gives the posterior's input of any frames. history: see Progressive.
+    """
+
+    def __init__(
+        self,
+        model: "Vits",
+        spectrogram: Callable[[], Make],
+        mask: Bool[Tensor, "batch 1 frames"],
+        source: Voice,
+        target: Voice,
+        history: int | None = None,
+    ) -> None:
+        self.model, self.spectrogram, self.mask = model, spectrogram, mask
+        self.source, self.target, self.history = source, target, history
+        self.before, self.after = self._vectors(source), self._vectors(target)
+
+    def sound(self, controls: ConvertControls, generator: Generator | None = None) -> Make:
+        """Gives the converted samples of any frames, to be asked for in order; draws all noise at once."""
+        model, (batch, _, total) = self.model, self.mask.shape
+        variation = model.config.variation if controls.variation is None else controls.variation
+        shape = (batch, model.config.latent_channels)
+        noise = LongNoise(shape, total, NOISE_STRETCH_FRAMES, self.mask.device, generator)
+        spectrogram, pitch = self.spectrogram(), None
+
+        def encode(start: int, stop: int, part: Tensor) -> Tensor:
+            posterior = model.posterior(spectrogram(start, stop), part, self.before)
+            return posterior.at(noise(start, stop), variation)
+
+        z = spoken = self._along(encode, model.posterior_encoder.context)
+        if self.source.speaker != self.target.speaker:  # the flow and its inverse would only add their rounding
+            pitch, context = self._pitch(spoken), model.flow.context_steps
+            z_p = self._along(lambda start, stop, part: model.flow(spoken(start, stop), part, self.before), context)
+            z = self._along(lambda start, stop, part: model.flow.inverse(z_p(start, stop), part, self.after), context)
+        shift = controls.shift_semitones
+        return model.decoder.in_pieces(z, self.mask, self.after, shift, generator, self.history, pitch)
+
+    def _vectors(self, voice: Voice) -> Tensor | None:
+        table = torch.full((self.mask.shape[0],), voice.speaker, device=self.mask.device)
+        return self.model.condition(table)
+
+    def _along(self, step: Callable[[int, int, Tensor], Tensor], context: int) -> Progressive:
+        """`step` over all frames, with a mask at both ends of it."""
+
+        def made(start: int, stop: int) -> Tensor:
+            part = self.mask[..., start:stop]
+            return step(start, stop, part) * part
+
+        return Progressive(made, context, self.mask.shape[2], history=self.history)
+
+    def _pitch(self, z: Make) -> Make | None:
+        """ln F0 of the source's latents, moved to where the target speaks (log-Gaussian normalisation of F0).
+
+        None where the decoder takes no pitch, or the ranges are not known: then the flow alone moves it.
+        """
+        predictor = getattr(self.model.decoder, "pitch_predictor", None)
+        if not isinstance(predictor, PitchPredictor) or self.source.pitch is None or self.target.pitch is None:
+            return None
+        mean, deviation = self._spoken_range(predictor, self.source.pitch)
+        scale = (self.target.pitch.deviation / deviation).clamp(0.5, 2.0)
+        offset = self.target.pitch.mean - scale * mean
+
+        def moved(start: int, stop: int) -> Tensor:
+            found = predictor.predict(z(start, stop), self.mask[..., start:stop], self.before).log_f0
+            return (offset + scale * found).clamp(*LOG_F0_LIMITS)
+
+        return Progressive(moved, predictor.context_frames, self.mask.shape[2], history=self.history)
+
+    def _spoken_range(
+        self, predictor: PitchPredictor, known: PitchRange
+    ) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
+        """Mean and deviation of ln F0 over the recordings' voiced frames; few of them leave it near what is known."""
+        model, total = self.model, self.mask.shape[2]
+        spectrogram, context = self.spectrogram(), model.posterior_encoder.context
+        z = self._along(lambda a, b, part: model.posterior(spectrogram(a, b), part, self.before).mean, context)
+
+        def predict(start: int, stop: int) -> Tensor:
+            part = self.mask[..., start:stop]
+            found = predictor.predict(z(start, stop), part, self.before)
+            return torch.stack([found.log_f0, (found.voicing > 0.5) * part[:, 0]], dim=1)
+
+        weight = KNOWN_SECONDS * model.config.mel.sample_rate / model.hop_length
+        moments = torch.tensor([1.0, known.mean, known.mean**2 + known.deviation**2]).double() * weight
+        moments = moments.to(self.mask.device).expand(self.mask.shape[0], 3)
+        for start, stop in chunks(total, (MEASURED_FRAMES,)):
+            log_f0, voiced = with_context(predict, predictor.context_frames, start, stop, total).double().unbind(dim=1)
+            moments = moments + torch.stack([voiced, voiced * log_f0, voiced * log_f0**2], dim=2).sum(dim=1)
+        count, first, second = moments.split(1, dim=1)
+        mean = first / count
+        return mean.float(), (second / count - mean**2).clamp(min=1e-6).sqrt().float()
+
+
+def _reach(model: "Vits") -> int:
+    """Frames that the whole chain looks ahead, at the most."""
+    predictor = getattr(model.decoder, "pitch_predictor", None)
+    pitch = 0 if predictor is None else predictor.context_frames
+    return model.posterior_encoder.context + 2 * model.flow.context_steps + pitch + model.decoder.context_frames + 8
+
+
+def _whole_spectrogram(
+    model: "Vits", sounds: SoundBatch, frames: Int[Tensor, " batch"], total: int
+) -> Float[Tensor, "batch bins frames"]:
+    """The posterior's input; each item is reflected at its own end, so that padding does not reach it."""
+    mel, hop = model.config.mel, model.hop_length
+    pad = (mel.n_fft - hop) // 2
+    inside = sequence_mask(sounds.waveform_lengths, sounds.waveform.shape[1])[:, 0]
+    position = torch.arange(-pad, total * hop + mel.n_fft - hop - pad, device=sounds.waveform.device)
+    index = _reflected(position.unsqueeze(0), frames.unsqueeze(1) * hop)
+    waveform = torch.nn.functional.pad(sounds.waveform * inside, (0, max(total * hop - sounds.waveform.shape[1], 0)))
+    wider = waveform.gather(1, index)
+    magnitude = linear_spectrogram(wider, mel.n_fft, hop, mel.window_length, mel.epsilon, padded=True)
+    return model.scaled(magnitude)
+
+
+def _spectrogram_of_blocks(
+    model: "Vits", recording: LongRecording, total: int, history: int, device: torch.device
+) -> Make:
+    """The same of a recording that is read from left to right."""
+    mel, hop = model.config.mel, model.hop_length
+    pad = (mel.n_fft - hop) // 2
+    margin = math.ceil((mel.n_fft - pad) / hop)
+    read = _reader(recording, device)
+    sound = Progressive(lambda start, stop: read((stop - start) * hop), 0, total, samples=hop, history=history)
+
+    def spectrogram(start: int, stop: int) -> Tensor:
+        first = max(start - margin, 0)
+        known = sound(first, min(stop + margin, total))
+        position = torch.arange(start * hop - pad, stop * hop + mel.n_fft - hop - pad, device=device)
+        wider = known[:, _reflected(position, torch.tensor(total * hop, device=device)) - first * hop]
+        magnitude = linear_spectrogram(wider, mel.n_fft, hop, mel.window_length, mel.epsilon, padded=True)
+        return model.scaled(magnitude)
+
+    return spectrogram
+
+
+def _reader(recording: LongRecording, device: torch.device) -> Callable[[int], Tensor]:
+    """Gives the next so many samples `[1, samples]`, zeros after the end."""
+    blocks = recording.blocks()
+    rest = torch.zeros(0)
+
+    def read(count: int) -> Tensor:
+        nonlocal rest
+        parts, have = [rest], len(rest)
+        while have < count and (block := next(blocks, None)) is not None:
+            parts.append(torch.from_numpy(block))
+            have += len(block)
+        joined = torch.cat([*parts, torch.zeros(max(count - have, 0))])
+        rest = joined[count:]
+        return joined[None, :count].to(device)
+
+    return read
+
+
+def _reflected(position: Int[Tensor, "*shape"], length: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """Places in a waveform of `length` samples, walked to and fro between its first and its last sample."""
+    period = (2 * (length - 1)).clamp(min=1)
+    place = position.remainder(period)
+    return torch.minimum(place, (period - place).remainder(period))
