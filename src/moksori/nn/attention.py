@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from moksori.nn.conv import ChannelNorm, same_padding
+from moksori.nn.conv import ChannelNorm, ProductConv1d, same_padding
+from moksori.nn.masks import masked
 
 
 class RelativeSelfAttention(nn.Module):
@@ -24,10 +25,10 @@ class RelativeSelfAttention(nn.Module):
         self.num_heads = num_heads
         self.head_channels = channels // num_heads
         self.window = window
-        self.query = nn.Conv1d(channels, channels, 1)
-        self.key = nn.Conv1d(channels, channels, 1)
-        self.value = nn.Conv1d(channels, channels, 1)
-        self.output = nn.Conv1d(channels, channels, 1)
+        self.query = ProductConv1d(channels, channels, 1)
+        self.key = ProductConv1d(channels, channels, 1)
+        self.value = ProductConv1d(channels, channels, 1)
+        self.output = ProductConv1d(channels, channels, 1)
         for projection in (self.query, self.key, self.value):
             nn.init.xavier_uniform_(projection.weight)
         if window > 0:
@@ -49,9 +50,12 @@ class RelativeSelfAttention(nn.Module):
         return positions.clamp(0, length - 1), (positions >= 0) & (positions < length)
 
     def forward(
-        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None
     ) -> Float[Tensor, "batch channels time"]:
-        """Padding is not attended to; what comes back at padded positions means nothing and is finite."""
+        """Padding is not attended to; what comes back at padded positions means nothing and is finite.
+
+        mask: None where there is no padding.
+        """
         query = self._heads(self.query(x)) / math.sqrt(self.head_channels)
         key, value = self._heads(self.key(x)), self._heads(self.value(x))
         logits = query @ key.transpose(2, 3)
@@ -62,9 +66,9 @@ class RelativeSelfAttention(nn.Module):
             relative = (query @ self.relative_key.T) * inside
             positions = positions.expand_as(relative)
             logits = logits.scatter_add(-1, positions, relative.to(logits.dtype))
-        pairs = mask[:, :, :, None] & mask[:, :, None, :]
-        # Large enough to vanish in the softmax, small enough for float16.
-        probabilities = self.dropout(logits.masked_fill(~pairs, -1e4).softmax(dim=-1))
+        if mask is not None:  # large enough to vanish in the softmax, small enough for float16
+            logits = logits.masked_fill(~(mask[:, :, :, None] & mask[:, :, None, :]), -1e4)
+        probabilities = self.dropout(logits.softmax(dim=-1))
         out = probabilities @ value
         if self.window > 0:
             band = probabilities.gather(-1, positions) * inside
@@ -78,15 +82,15 @@ class ConvFeedForward(nn.Module):
     def __init__(self, channels: int, hidden_channels: int, kernel_size: int, dropout: float = 0.0) -> None:
         super().__init__()
         padding = same_padding(kernel_size)
-        self.expand = nn.Conv1d(channels, hidden_channels, kernel_size, padding=padding)
-        self.contract = nn.Conv1d(hidden_channels, channels, kernel_size, padding=padding)
+        self.expand = ProductConv1d(channels, hidden_channels, kernel_size, padding=padding)
+        self.contract = ProductConv1d(hidden_channels, channels, kernel_size, padding=padding)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None
     ) -> Float[Tensor, "batch channels time"]:
-        hidden = self.dropout(torch.relu(self.expand(x * mask)))
-        return self.contract(hidden * mask) * mask
+        hidden = self.dropout(torch.relu(self.expand(masked(x, mask))))
+        return masked(self.contract(masked(hidden, mask)), mask)
 
 
 class TransformerLayer(nn.Module):
@@ -111,7 +115,7 @@ class TransformerLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None
     ) -> Float[Tensor, "batch channels time"]:
         if self.pre_norm:
             x = x + self.dropout(self.attention(self.attention_norm(x), mask))
@@ -147,9 +151,9 @@ class TransformerEncoder(nn.Module):
         self.final_norm = ChannelNorm(channels) if pre_norm else nn.Identity()
 
     def forward(
-        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None
     ) -> Float[Tensor, "batch channels time"]:
-        x = x * mask
+        x = masked(x, mask)
         for layer in self.layers:
             x = layer(x, mask)
-        return self.final_norm(x) * mask
+        return masked(self.final_norm(x), mask)

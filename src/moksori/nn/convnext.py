@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import Conv1d, context_steps
+from moksori.nn.conv import ChannelsLastProductConv1d, Conv1d, ProductConv1d, by_rows, context_steps, steady_gelu
 
 
 class ConvNeXtBlock(nn.Module):
@@ -31,7 +31,8 @@ class ConvNeXtBlock(nn.Module):
     ) -> Float[Tensor, "batch channels time"]:
         """mask: True where real; padding is zeroed before the convolution, so that it cannot leak in."""
         h = self.depthwise(x if mask is None else x * mask)
-        h = self.narrow(nn.functional.gelu(self.widen(self.norm(h.transpose(1, 2)))))
+        h = steady_gelu(by_rows(self.norm(h.transpose(1, 2)), self.widen.weight, self.widen.bias))
+        h = by_rows(h, self.narrow.weight, self.narrow.bias)
         return x + (h * self.scale).transpose(1, 2)
 
 
@@ -51,8 +52,8 @@ class ConvNeXtStack(nn.Module):
         condition_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.pre = Conv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
-        self.condition = nn.Conv1d(condition_channels, channels, 1) if condition_channels else None
+        self.pre = ChannelsLastProductConv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
+        self.condition = ProductConv1d(condition_channels, channels, 1) if condition_channels else None
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.blocks = nn.ModuleList(
             ConvNeXtBlock(channels, inner_channels, kernel_size, layer_scale=1.0 / num_layers)

@@ -1,7 +1,8 @@
 """Normalizing flows over `[batch, channels, time]`: couplings, elementwise affine, splines.
 
 Forward goes from data to noise, `inverse` from noise to data. Parts that change volume return the log-determinant per
-item, summed over valid positions; the mean-only couplings of VITS preserve it and return the sequence alone.
+item, summed over valid positions; the mean-only couplings of VITS preserve it and return the sequence alone. A mask of
+None says that there is no padding.
 """
 
 import math
@@ -10,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import DilatedSeparableStack, zero_initialised
+from moksori.nn.conv import DilatedSeparableStack, ProductConv1d, zero_initialised
+from moksori.nn.masks import masked
 from moksori.nn.precision import at_least_float32, full_precision
 from moksori.nn.splines import rational_quadratic_spline
 from moksori.nn.wavenet import WaveNetStack
@@ -49,7 +51,7 @@ class ResidualCoupling(nn.Module):
         if channels % 2 != 0:
             raise ValueError(f"channels {channels} is odd: a coupling splits them into two halves")
         half = channels // 2
-        self.input = nn.Conv1d(half, hidden_channels, 1)
+        self.input = ProductConv1d(half, hidden_channels, 1)
         self.wavenet = WaveNetStack(
             hidden_channels,
             kernel_size,
@@ -57,33 +59,33 @@ class ResidualCoupling(nn.Module):
             condition_channels=condition_channels,
             weight_norm=weight_norm,
         )
-        self.shift = zero_initialised(nn.Conv1d(hidden_channels, half, 1))
+        self.shift = zero_initialised(ProductConv1d(hidden_channels, half, 1))
 
     @property
     def context_steps(self) -> int:
         """Time steps on each side of a step that its output depends on."""
         return self.wavenet.context_steps
 
-    def _shift(self, first: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
-        return self.shift(self.wavenet(self.input(first), mask, condition)) * mask
+    def _shift(self, first: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+        return masked(self.shift(self.wavenet(self.input(first), mask, condition)), mask)
 
     def forward(
         self,
         x: Float[Tensor, "batch channels time"],
-        mask: Bool[Tensor, "batch 1 time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch condition _"] | None = None,
     ) -> Float[Tensor, "batch channels time"]:
         first, second = x.chunk(2, dim=1)
-        return torch.cat([first, second * mask + self._shift(first, mask, condition)], dim=1)
+        return torch.cat([first, masked(second, mask) + self._shift(first, mask, condition)], dim=1)
 
     def inverse(
         self,
         x: Float[Tensor, "batch channels time"],
-        mask: Bool[Tensor, "batch 1 time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch condition _"] | None = None,
     ) -> Float[Tensor, "batch channels time"]:
         first, second = x.chunk(2, dim=1)
-        return torch.cat([first, (second - self._shift(first, mask, condition)) * mask], dim=1)
+        return torch.cat([first, masked(second - self._shift(first, mask, condition), mask)], dim=1)
 
 
 class CouplingFlow(nn.Module):
@@ -119,7 +121,7 @@ class CouplingFlow(nn.Module):
     def forward(
         self,
         z: Float[Tensor, "batch channels time"],
-        mask: Bool[Tensor, "batch 1 time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch condition _"] | None = None,
     ) -> Float[Tensor, "batch channels time"]:
         """z of the posterior -> z_p, which the prior scores."""
@@ -130,7 +132,7 @@ class CouplingFlow(nn.Module):
     def inverse(
         self,
         z_p: Float[Tensor, "batch channels time"],
-        mask: Bool[Tensor, "batch 1 time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch condition _"] | None = None,
     ) -> Float[Tensor, "batch channels time"]:
         """z_p drawn from the prior -> z for the decoder."""
@@ -149,15 +151,15 @@ class ElementwiseAffine(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(channels, 1))
 
     def forward(
-        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+        self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None
     ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
-        y = (self.translation + torch.exp(self.log_scale) * x) * mask
-        return y, (self.log_scale * mask).sum(dim=(1, 2))
+        y = masked(self.translation + torch.exp(self.log_scale) * x, mask)
+        return y, masked(self.log_scale.expand_as(x), mask).sum(dim=(1, 2))
 
     def inverse(
-        self, y: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"]
+        self, y: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None
     ) -> Float[Tensor, "batch channels time"]:
-        return (y - self.translation) * torch.exp(-self.log_scale) * mask
+        return masked((y - self.translation) * torch.exp(-self.log_scale), mask)
 
 
 class SplineFlow(nn.Module):
@@ -183,30 +185,30 @@ class SplineFlow(nn.Module):
         self.num_bins = num_bins
         self.bound = bound
         self.hidden_channels = hidden_channels
-        self.input = nn.Conv1d(self.half_channels, hidden_channels, 1)
+        self.input = ProductConv1d(self.half_channels, hidden_channels, 1)
         self.stack = DilatedSeparableStack(hidden_channels, kernel_size, num_layers)
-        self.projection = zero_initialised(nn.Conv1d(hidden_channels, self.half_channels * (3 * num_bins - 1), 1))
+        self.projection = zero_initialised(ProductConv1d(hidden_channels, self.half_channels * (3 * num_bins - 1), 1))
 
     def _bend(
-        self, x: Tensor, mask: Tensor, condition: Tensor | None, inverse: bool
+        self, x: Tensor, mask: Tensor | None, condition: Tensor | None, inverse: bool
     ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
         with full_precision(x.device.type):
             x = at_least_float32(x)
             condition = None if condition is None else at_least_float32(condition)
             first, second = x[:, : self.half_channels], x[:, self.half_channels :]
             hidden = self.stack(self.input(first), mask, condition)
-            parameters = (self.projection(hidden) * mask).unflatten(1, (self.half_channels, -1)).transpose(2, 3)
+            parameters = masked(self.projection(hidden), mask).unflatten(1, (self.half_channels, -1)).transpose(2, 3)
             widths, heights, slopes = parameters.split([self.num_bins, self.num_bins, self.num_bins - 1], dim=-1)
             scale = 1 / math.sqrt(self.hidden_channels)
             bent, log_det = rational_quadratic_spline(
                 second, widths * scale, heights * scale, slopes, inverse=inverse, bound=self.bound
             )
-            return torch.cat([first, bent], dim=1) * mask, (log_det * mask).sum(dim=(1, 2))
+            return masked(torch.cat([first, bent], dim=1), mask), masked(log_det, mask).sum(dim=(1, 2))
 
     def forward(
         self,
         x: Float[Tensor, "batch channels time"],
-        mask: Bool[Tensor, "batch 1 time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch hidden _"] | None = None,
     ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
         return self._bend(x, mask, condition, inverse=False)
@@ -214,7 +216,7 @@ class SplineFlow(nn.Module):
     def inverse(
         self,
         y: Float[Tensor, "batch channels time"],
-        mask: Bool[Tensor, "batch 1 time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch hidden _"] | None = None,
     ) -> Float[Tensor, "batch channels time"]:
         return self._bend(y, mask, condition, inverse=True)[0]

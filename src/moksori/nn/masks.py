@@ -1,7 +1,7 @@
 """Masks: bool `[batch, 1, time]`, True where a position is real and False where it is padding."""
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 
@@ -15,6 +15,11 @@ def sequence_mask(lengths: Int[Tensor, " batch"], max_length: int | None = None)
         max_length = int(lengths.max())
     positions = torch.arange(max_length, device=lengths.device)
     return positions[None, None, :] < lengths[:, None, None]
+
+
+def masked(x: Shaped[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None) -> Tensor:
+    """`x` with zeros where the mask is False; None: there is no padding, and nothing to do."""
+    return x if mask is None else x * mask
 
 
 def repeated_mask(mask: Bool[Tensor, "batch 1 time"], rate: int) -> Bool[Tensor, "batch 1 finer"]:

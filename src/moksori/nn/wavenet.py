@@ -4,7 +4,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import ConditionProjection, context_steps, same_padding, weight_normed
+from moksori.nn.conv import ConditionProjection, ProductConv1d, context_steps, is_traced, same_padding, weight_normed
+from moksori.nn.masks import masked
+
+
+def _gated(hidden: Float[Tensor, "batch both time"]) -> Float[Tensor, "batch half time"]:
+    """tanh of the first half of the channels times the sigmoid of the second."""
+    filtered, gated = hidden.chunk(2, dim=1)
+    if torch.is_grad_enabled() or is_traced():
+        return torch.tanh(filtered) * torch.sigmoid(gated)
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2: torch's own rounds in one way in vectors, in another in what is left over
+    # where threads share a tensor, so that a step would depend on how many there are.
+    return torch.tanh(filtered) * (torch.tanh(gated * 0.5) + 1.0) * 0.5
 
 
 class WaveNetStack(nn.Module):
@@ -32,11 +43,11 @@ class WaveNetStack(nn.Module):
         for index in range(num_layers):
             dilation = dilation_base**index
             padding = same_padding(kernel_size, dilation)
-            gate = nn.Conv1d(channels, 2 * channels, kernel_size, dilation=dilation, padding=padding)
+            gate = ProductConv1d(channels, 2 * channels, kernel_size, dilation=dilation, padding=padding)
             self.gates.append(weight_normed(gate, weight_norm))
             # The last layer feeds nothing after it: all its output is skip.
             out_channels = 2 * channels if index < num_layers - 1 else channels
-            self.residual_skips.append(weight_normed(nn.Conv1d(channels, out_channels, 1), weight_norm))
+            self.residual_skips.append(weight_normed(ProductConv1d(channels, out_channels, 1), weight_norm))
         # One projection for all layers, cut into their shares: cheaper than a small convolution in each.
         self.condition = ConditionProjection(condition_channels, 2 * channels * num_layers, weight_norm)
         self.dropout = nn.Dropout(dropout)
@@ -49,11 +60,12 @@ class WaveNetStack(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch channels time"],
-        mask: Bool[Tensor, "batch 1 time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch condition _"] | None = None,
     ) -> Float[Tensor, "batch channels time"]:
-        """condition: one step for the whole sequence, or one per time step. Padding may hold anything in `x`."""
-        x = x * mask
+        """condition: one step for the whole sequence, or one per time step. Padding may hold anything in `x`; there is
+        none where the mask is None."""
+        x = masked(x, mask)
         bias = self.condition(condition)
         biases = None if bias is None else bias.split(2 * self.channels, dim=1)
         skip_sum = torch.zeros_like(x)
@@ -61,12 +73,11 @@ class WaveNetStack(nn.Module):
             hidden = gate(x)
             if biases is not None:
                 hidden = hidden + biases[index]
-            filtered, gated = hidden.chunk(2, dim=1)
-            out = residual_skip(self.dropout(torch.tanh(filtered) * torch.sigmoid(gated)))
+            out = residual_skip(self.dropout(_gated(hidden)))
             if index < self.num_layers - 1:
                 residual, skip = out.chunk(2, dim=1)
-                x = (x + residual) * mask
+                x = masked(x + residual, mask)
             else:
                 skip = out
             skip_sum = skip_sum + skip
-        return skip_sum * mask
+        return masked(skip_sum, mask)

@@ -9,13 +9,16 @@ from torch.testing import assert_close
 
 from moksori.nn.conv import (
     ChannelNorm,
+    ChannelsLastProductConv1d,
     ConditionProjection,
     Conv1d,
     ConvTranspose1d,
     DilatedSeparableStack,
+    ProductConv1d,
     arranged_for_inference,
     fold_weight_norm,
     same_padding,
+    steady_gelu,
     weight_normed,
 )
 from moksori.nn.masks import sequence_mask
@@ -41,6 +44,67 @@ def test_channel_norm_standardises_each_time_step() -> None:
     y = ChannelNorm(64)(x)
     torch.testing.assert_close(y.mean(dim=1), torch.zeros(2, 7), atol=1e-5, rtol=0)
     torch.testing.assert_close(y.var(dim=1, unbiased=False), torch.ones(2, 7), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layer", [ProductConv1d, ChannelsLastProductConv1d])
+@pytest.mark.parametrize(("width", "dilation"), [(1, 1), (5, 1), (3, 4)])
+def test_a_convolution_as_a_product_is_the_same_convolution(layer: type[nn.Conv1d], width: int, dilation: int) -> None:
+    torch.manual_seed(0)
+    made = layer(12, 10, width, dilation=dilation, padding=same_padding(width, dilation))
+    for batch, steps in ((1, 40), (2, 3), (1, 1)):
+        x = torch.randn(batch, 12, steps)
+        expected = nn.functional.conv1d(x, made.weight, made.bias, 1, made.padding, dilation)
+        with torch.inference_mode():
+            found = made(x)
+        assert found.stride(1) == 1  # channels last: a product, not torch's layer
+        assert_close(found, expected, atol=1e-6, rtol=0)
+        assert_close(made(x), expected, atol=1e-6, rtol=0)
+        made(x).sum().backward()
+        assert made.weight.grad is not None
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="the order of sums is MKL's")
+@pytest.mark.parametrize("arranged", [False, True])
+def test_a_step_of_a_product_does_not_depend_on_how_many_there_are(arranged: bool) -> None:
+    torch.manual_seed(0)
+    made = ProductConv1d(96, 192, 5, padding=2)
+    if arranged:
+        arranged_for_inference(made)
+    x = torch.randn(1, 96, 700)
+    with torch.inference_mode():
+        whole = made(x)
+        for start, stop in ((0, 700), (0, 12), (300, 305), (100, 333), (690, 700)):
+            first, last = max(start - 2, 0), min(stop + 2, 700)
+            part = made(x[..., first:last])[..., start - first : stop - first]
+            assert torch.equal(part, whole[..., start:stop])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_an_element_of_a_gelu_does_not_depend_on_how_many_there_are(threads: int) -> None:
+    x = 2.0 * torch.randn(1, 700, 99)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            whole = steady_gelu(x)
+            assert_close(whole, nn.functional.gelu(x), atol=2e-6, rtol=0)
+            for rows in (1, 20, 333, 511, 699):
+                assert torch.equal(steady_gelu(x[:, 1 : 1 + rows]), whole[:, 1 : 1 + rows])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_arranged_weights_keep_their_values_and_can_be_read_in_rows() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(ProductConv1d(6, 5, 3), nn.Linear(7, 4), nn.Embedding(3, 2))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    arranged_for_inference(model)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+    rows = model[0].weight.transpose(1, 2).flatten(1)
+    assert rows.stride() == (1, 5)
+    assert rows.data_ptr() == model[0].weight.data_ptr()  # a view, no copy
+    assert model[1].weight.stride() == (1, 4)
 
 
 def test_separable_stack_equals_its_layers_written_out() -> None:

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor, nn
 
 from moksori.losses.duration import log_duration_error, mean_per_token
-from moksori.nn.conv import ChannelNorm, ConditionProjection, DilatedSeparableStack, same_padding
+from moksori.nn.conv import ChannelNorm, ConditionProjection, DilatedSeparableStack, ProductConv1d, same_padding
 from moksori.nn.distributions import standard_normal
 from moksori.nn.flows import ChannelFlip, ElementwiseAffine, SplineFlow
+from moksori.nn.masks import masked
 from moksori.nn.precision import at_least_float32, full_precision
 
 
@@ -36,7 +37,7 @@ class _DurationFlow(nn.Module):
             log_det = log_det + spline_log_det
         return x, log_det
 
-    def inverse_first_channel(self, z: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
+    def inverse_first_channel(self, z: Tensor, mask: Tensor | None, condition: Tensor) -> Tensor:
         """Channel 0 of the inverse, the log duration.
 
         The first spline, last in the inverse, bends only channel 1, which is thrown away: it is left out.
@@ -67,22 +68,22 @@ class StochasticDurationPredictor(nn.Module):
         condition_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.text_input = nn.Conv1d(channels, hidden_channels, 1)
+        self.text_input = ProductConv1d(channels, hidden_channels, 1)
         self.text_stack = DilatedSeparableStack(hidden_channels, kernel_size, 3, dropout)
-        self.text_output = nn.Conv1d(hidden_channels, hidden_channels, 1)
+        self.text_output = ProductConv1d(hidden_channels, hidden_channels, 1)
         self.condition = ConditionProjection(condition_channels, hidden_channels)
         self.flow = _DurationFlow(hidden_channels, kernel_size, num_flows)
-        self.duration_input = nn.Conv1d(1, hidden_channels, 1)
+        self.duration_input = ProductConv1d(1, hidden_channels, 1)
         self.duration_stack = DilatedSeparableStack(hidden_channels, kernel_size, 3, dropout)
-        self.duration_output = nn.Conv1d(hidden_channels, hidden_channels, 1)
+        self.duration_output = ProductConv1d(hidden_channels, hidden_channels, 1)
         self.posterior_flow = _DurationFlow(hidden_channels, kernel_size, num_flows)
 
-    def _text(self, x: Tensor, mask: Tensor, condition: Tensor | None) -> Tensor:
+    def _text(self, x: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
         hidden = self.text_input(at_least_float32(x.detach()))
         bias = self.condition(None if condition is None else at_least_float32(condition.detach()))
         if bias is not None:
             hidden = hidden + bias
-        return self.text_output(self.text_stack(hidden, mask)) * mask
+        return masked(self.text_output(self.text_stack(hidden, mask)), mask)
 
     def negative_log_likelihood(
         self,
@@ -135,12 +136,12 @@ class StochasticDurationPredictor(nn.Module):
     def sample(
         self,
         x: Float[Tensor, "batch channels tokens"],
-        mask: Bool[Tensor, "batch 1 tokens"],
+        mask: Bool[Tensor, "batch 1 tokens"] | None,
         condition: Float[Tensor, "batch condition 1"] | None = None,
         temperature: float = 0.8,
         generator: Generator | None = None,
     ) -> Float[Tensor, "batch tokens"]:
-        """Natural logs of durations drawn for a text, 0 at padding.
+        """Natural logs of durations drawn for a text, 0 at padding; mask None: there is none.
 
         exp of them lies below the whole number of frames by the dequantisation's u, so ceil restores it.
         temperature: standard deviation of the noise; 0 gives the same durations every time.
@@ -151,7 +152,7 @@ class StochasticDurationPredictor(nn.Module):
         self,
         noise: Float[Tensor, "batch 2 tokens"],
         x: Float[Tensor, "batch channels tokens"],
-        mask: Bool[Tensor, "batch 1 tokens"],
+        mask: Bool[Tensor, "batch 1 tokens"] | None,
         condition: Float[Tensor, "batch condition 1"] | None = None,
     ) -> Float[Tensor, "batch tokens"]:
         """The durations' logs that belong to given noise: `sample` with the noise as an input."""
@@ -174,17 +175,17 @@ class DeterministicDurationPredictor(nn.Module):
         super().__init__()
         padding = same_padding(kernel_size)
         self.condition = ConditionProjection(condition_channels, channels)
-        self.first = nn.Conv1d(channels, hidden_channels, kernel_size, padding=padding)
+        self.first = ProductConv1d(channels, hidden_channels, kernel_size, padding=padding)
         self.first_norm = ChannelNorm(hidden_channels)
-        self.second = nn.Conv1d(hidden_channels, hidden_channels, kernel_size, padding=padding)
+        self.second = ProductConv1d(hidden_channels, hidden_channels, kernel_size, padding=padding)
         self.second_norm = ChannelNorm(hidden_channels)
-        self.projection = nn.Conv1d(hidden_channels, 1, 1)
+        self.projection = ProductConv1d(hidden_channels, 1, 1)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
         self,
         x: Float[Tensor, "batch channels tokens"],
-        mask: Bool[Tensor, "batch 1 tokens"],
+        mask: Bool[Tensor, "batch 1 tokens"] | None,
         condition: Float[Tensor, "batch condition 1"] | None = None,
     ) -> Float[Tensor, "batch tokens"]:
         """Natural logs of durations in frames, 0 at padding."""
@@ -192,9 +193,9 @@ class DeterministicDurationPredictor(nn.Module):
         bias = self.condition(None if condition is None else condition.detach())
         if bias is not None:
             x = x + bias
-        x = self.dropout(self.first_norm(torch.relu(self.first(x * mask))))
-        x = self.dropout(self.second_norm(torch.relu(self.second(x * mask))))
-        return at_least_float32(self.projection(x * mask) * mask).squeeze(1)
+        x = self.dropout(self.first_norm(torch.relu(self.first(masked(x, mask)))))
+        x = self.dropout(self.second_norm(torch.relu(self.second(masked(x, mask)))))
+        return at_least_float32(masked(self.projection(masked(x, mask)), mask)).squeeze(1)
 
     def loss(
         self,

@@ -29,7 +29,7 @@ from moksori.models.vits.text_encoder import EncodedText, TextEncoder
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.distributions import DiagonalGaussian, standard_normal
 from moksori.nn.flows import CouplingFlow
-from moksori.nn.masks import repeated_mask, sequence_mask
+from moksori.nn.masks import masked, repeated_mask, sequence_mask
 from moksori.nn.precision import at_least_float32
 from moksori.nn.standardize import Standardize
 from moksori.types import (
@@ -96,6 +96,10 @@ class _Plan:
     @property
     def mask(self) -> Bool[Tensor, "batch 1 frames"]:
         return self.frames.mask
+
+    def padding(self, mask: Bool[Tensor, "batch 1 part"]) -> Bool[Tensor, "batch 1 part"] | None:
+        """The mask of these frames, where there is something to keep out: one item has no padding."""
+        return mask if mask.shape[0] > 1 else None
 
 
 class Vits(nn.Module):
@@ -191,11 +195,14 @@ class Vits(nn.Module):
         mask = sequence_mask(text.token_lengths, text.tokens.shape[1])
         return self.text_encoder(text.tokens, mask, text.stress), mask
 
-    def prior(self, encoded: EncodedText, frames: Frames) -> DiagonalGaussian:
-        """p(z_p | text) of each frame: the token's own Gaussian, or one that knows the place in the token."""
+    def prior(self, encoded: EncodedText, frames: Frames, padded: bool = True) -> DiagonalGaussian:
+        """p(z_p | text) of each frame: the token's own Gaussian, or one that knows the place in the token.
+
+        padded: whether some frames may be none.
+        """
         if self.frame_prior is not None:
             hidden = expand_by_path(encoded.hidden, frames.token)
-            prior = self.frame_prior(hidden, frames.place, frames.duration, frames.mask)
+            prior = self.frame_prior(hidden, frames.place, frames.duration, frames.mask if padded else None)
         else:
             assert encoded.prior is not None
             prior = DiagonalGaussian(
@@ -218,7 +225,7 @@ class Vits(nn.Module):
     def log_durations(
         self,
         encoded: EncodedText,
-        mask: Bool[Tensor, "batch 1 tokens"],
+        mask: Bool[Tensor, "batch 1 tokens"] | None,
         condition: Tensor | None,
         temperature: float,
         mix: float | None = None,
@@ -259,12 +266,14 @@ class Vits(nn.Module):
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
         """Tokens to sound. One generator: first the duration noise is drawn, then the prior's, then the decoder's."""
         plan = self._plan(text, controls, generator)
-        z = self.flow.inverse(self._prior_sample(plan, plan.frames, plan.noise), plan.mask, plan.condition) * plan.mask
-        pitch = self._shifted_pitch(z, plan.mask, plan.condition, controls.shift_semitones)
-        padded = plan.mask if plan.mask.shape[0] > 1 else None  # one item has no padding to keep out
-        waveform = self.decoder(z, padded, plan.condition, pitch, generator=generator)[0]
+        padding = plan.padding(plan.mask)
+        z = self.flow.inverse(self._prior_sample(plan, plan.frames, plan.noise), padding, plan.condition)
+        pitch = self._shifted_pitch(z, padding, plan.condition, controls.shift_semitones)
+        waveform = self.decoder(z, padding, plan.condition, pitch, generator=generator)[0]
         lengths = plan.mask.sum(dim=(1, 2)) * self.hop_length
-        return Spoken(waveform * sequence_mask(lengths, waveform.shape[1])[:, 0], lengths, plan.durations)
+        if padding is not None:
+            waveform = waveform * sequence_mask(lengths, waveform.shape[1])[:, 0]
+        return Spoken(waveform, lengths, plan.durations)
 
     @torch.inference_mode()
     def stream(
@@ -276,8 +285,8 @@ class Vits(nn.Module):
     ) -> SpokenBlocks:
         """What `say` says, block by block: text and durations at once, prior, flow and decoder a chunk at a time.
 
-        The blocks together are the waveform of `say` but for rounding (1e-5; 4e-4 with the homomorphic decoder, whose
-        pulses add up the rounding of their pitch), with the same noise for the same generator, whatever the chunks.
+        The blocks together are the waveform of `say` but for rounding (1e-5), with the same noise for the same
+        generator, whatever the chunks.
         chunk_frames: frames in the first, second, ... chunk; the last one holds for all that follow.
         """
         plan = self._plan(text, controls, generator)
@@ -290,8 +299,7 @@ class Vits(nn.Module):
         z_p = Progressive(sample, prior_context, total)
 
         def latents(start: int, stop: int) -> Tensor:
-            part = plan.mask[..., start:stop]
-            return self.flow.inverse(z_p(start, stop), part, plan.condition) * part
+            return self.flow.inverse(z_p(start, stop), plan.padding(plan.mask[..., start:stop]), plan.condition)
 
         z = Progressive(latents, self.flow.context_steps, total)
         sound = self.decoder.in_pieces(z, plan.mask, plan.condition, controls.shift_semitones, generator)
@@ -306,9 +314,12 @@ class Vits(nn.Module):
     def _plan(self, text: TextBatch, controls: SayControls, generator: Generator | None) -> "_Plan":
         variation = self.config.variation if controls.variation is None else controls.variation
         condition = self.condition(text.speaker)
-        encoded, mask = self.encode_text(text)
+        mask = sequence_mask(text.token_lengths, text.tokens.shape[1])
+        padding = None if bool(mask.all()) else mask
+        encoded = self.text_encoder(text.tokens, padding, text.stress)
         # Also where durations are given: the noise that comes after must not depend on that.
-        log_durations = self.log_durations(encoded, mask, condition, 1.2 * variation, controls.duration_mix, generator)
+        spread, mix = 1.2 * variation, controls.duration_mix
+        log_durations = self.log_durations(encoded, padding, condition, spread, mix, generator)
         durations = self.whole_frames(log_durations, mask, controls.speed)
         if text.durations is not None:
             durations = text.durations * mask[:, 0]
@@ -319,7 +330,8 @@ class Vits(nn.Module):
         return _Plan(encoded, frames, noise, condition, durations)
 
     def _prior_sample(self, plan: "_Plan", frames: Frames, noise: Tensor) -> Float[Tensor, "batch channels frames"]:
-        return self.prior(plan.encoded, frames).at(noise) * frames.mask
+        padding = plan.padding(frames.mask)
+        return masked(self.prior(plan.encoded, frames, padding is not None).at(noise), padding)
 
     @torch.inference_mode()
     def reconstruct(
@@ -377,7 +389,9 @@ class Vits(nn.Module):
             raise ValueError("VITS converts from one of its speakers: a source is needed")
         return source
 
-    def _shifted_pitch(self, z: Tensor, mask: Tensor, condition: Tensor | None, semitones: float) -> Pitch | None:
+    def _shifted_pitch(
+        self, z: Tensor, mask: Tensor | None, condition: Tensor | None, semitones: float
+    ) -> Pitch | None:
         if not self.decoder.takes_pitch or semitones == 0.0:
             return None
         predictor = self.decoder.pitch_predictor

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from moksori.nn.conv import ProductConv1d
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.precision import full_precision
 
@@ -64,7 +65,7 @@ class PitchPredictor(nn.Module):
         self.body = ConvNeXtStack(
             latent_channels, channels, 3 * channels, num_layers, condition_channels=condition_channels
         )
-        self.to_pitch = nn.Conv1d(channels, 2, 1)
+        self.to_pitch = ProductConv1d(channels, 2, 1)
         nn.init.zeros_(self.to_pitch.weight)
         with torch.no_grad():
             assert self.to_pitch.bias is not None

@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from moksori.nn.conv import ProductConv1d
 from moksori.nn.convnext import ConvNeXtBlock
 from moksori.nn.distributions import DiagonalGaussian
+from moksori.nn.masks import masked
 
 PLACE_FEATURES = 8
 
@@ -31,11 +33,11 @@ class FramePrior(nn.Module):
 
     def __init__(self, channels: int, latent_channels: int, inner_channels: int, num_layers: int) -> None:
         super().__init__()
-        self.place = nn.Conv1d(PLACE_FEATURES, channels, 1)
+        self.place = ProductConv1d(PLACE_FEATURES, channels, 1)
         self.blocks = nn.ModuleList(
             ConvNeXtBlock(channels, inner_channels, layer_scale=1.0 / num_layers) for _ in range(num_layers)
         )
-        self.projection = nn.Conv1d(channels, 2 * latent_channels, 1)
+        self.projection = ProductConv1d(channels, 2 * latent_channels, 1)
         nn.init.normal_(self.projection.weight, std=0.02)
         assert self.projection.bias is not None
         nn.init.zeros_(self.projection.bias)
@@ -50,10 +52,10 @@ class FramePrior(nn.Module):
         hidden: Float[Tensor, "batch channels frames"],
         place: Int[Tensor, "batch frames"],
         duration: Int[Tensor, "batch frames"],
-        mask: Bool[Tensor, "batch 1 frames"],
+        mask: Bool[Tensor, "batch 1 frames"] | None,
     ) -> DiagonalGaussian:
         """The prior's mean and log standard deviation, zero at padding."""
         h = hidden + self.place(place_features(place, duration).to(hidden.dtype))
         for block in self.blocks:
             h = block(h, mask)
-        return DiagonalGaussian.from_stats(self.projection(h) * mask)
+        return DiagonalGaussian.from_stats(masked(self.projection(h), mask))

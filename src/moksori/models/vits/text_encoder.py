@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from moksori.nn.attention import TransformerEncoder
-from moksori.nn.conv import ConditionProjection
+from moksori.nn.conv import ConditionProjection, ProductConv1d
 from moksori.nn.distributions import DiagonalGaussian
+from moksori.nn.masks import masked
 
 NUM_STRESSES = 3  # none, secondary, primary
 
@@ -61,17 +62,18 @@ class TextEncoder(nn.Module):
         self.transformer = TransformerEncoder(
             hidden_channels, ffn_channels, num_heads, num_layers, kernel_size, dropout, window, pre_norm
         )
-        self.projection = nn.Conv1d(hidden_channels, 2 * latent_channels, 1) if token_prior else None
+        self.projection = ProductConv1d(hidden_channels, 2 * latent_channels, 1) if token_prior else None
 
     def forward(
         self,
         tokens: Int[Tensor, "batch tokens"],
-        mask: Bool[Tensor, "batch 1 tokens"],
+        mask: Bool[Tensor, "batch 1 tokens"] | None,
         stress: Int[Tensor, "batch tokens"] | None = None,
         condition: Float[Tensor, "batch condition 1"] | None = None,
     ) -> EncodedText:
         """stress: read where the encoder has a stress embedding, ignored otherwise (all batches carry it).
 
+        mask: None where no item has padding.
         Raises ValueError if the encoder needs a stress or a condition that is missing.
         """
         embedded = self.embedding(tokens)
@@ -86,4 +88,4 @@ class TextEncoder(nn.Module):
         hidden = self.transformer(x, mask)
         if self.projection is None:
             return EncodedText(hidden, None)
-        return EncodedText(hidden, DiagonalGaussian.from_stats(self.projection(hidden) * mask))
+        return EncodedText(hidden, DiagonalGaussian.from_stats(masked(self.projection(hidden), mask)))
