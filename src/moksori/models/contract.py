@@ -180,7 +180,7 @@ class CanConvertInBlocks(Protocol):
 
 @runtime_checkable
 class CanTellSpeakers(Protocol):
-    """A model that converts from one of its own speakers, and finds the one that a recording is nearest to."""
+    """A model that converts from one of its own speakers, and finds who fits a recording best: the least distance."""
 
     def speaker_distances(self, sounds: SoundBatch) -> Float[Tensor, "batch speakers"]: ...
 

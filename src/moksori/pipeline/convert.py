@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +29,7 @@ __all__ = ["Conversion", "ConvertOptions", "Converter", "WrittenConversion", "co
 MAXIMUM_SECONDS = 3600.0
 """The longest recording converted in memory; longer ones go straight to a file."""
 _LONGEST_LOOK_SECONDS = 4.0
-_LOOK_BUDGET_SECONDS = 40.0  # of sound that is made to find out who speaks, whatever the number of speakers
+_LOOK_BUDGET_SECONDS = 200.0  # of sound that is looked at to find out who speaks, over all speakers
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ class Converter:
         """The recording, spoken by another speaker of the model; the same seed gives the same samples, None draws one.
 
         audio: a path, something with `samples` and `sample_rate`, or a pair of both. speaker, source: names among
-        `speakers`; without a source the speaker whose copy of the recording is nearest to it. variation: noise in what
+        `speakers`; without a source the best fit of the model's speakers. variation: noise in what
         is read off the recording. pitch: semitones. It is as long as the recording, at the model's rate and level.
         Raises AudioError for a recording that cannot be used or is longer than an hour, UnknownName for a speaker that
         does not exist, BadInput for a value out of range.
@@ -224,7 +223,7 @@ class Converter:
         return Voice(self.manifest.family, self.speakers.index(name), name, pitch=pitch)
 
     def _nearest(self, model: CanTellSpeakers, recording: OpenRecording) -> Voice:
-        """Whose copy of the loudest stretch of the recording is nearest to it."""
+        """Who is likeliest to have spoken the loudest stretch of the recording."""
         seconds = min(_LONGEST_LOOK_SECONDS, max(_LOOK_BUDGET_SECONDS / len(self.speakers), 0.5))
         stretch = self._tensor(recording.stretch(*recording.scan.loudest_stretch(seconds)))
         with torch.inference_mode():
@@ -298,8 +297,8 @@ def convert_to_file(
     sound = recording.sound
     job = converter._job(recording, options, seed)
     tags = conversion_metadata(converter.name, seed, job.source_name, options.speaker)
-    with closing(_told(job.blocks, sound.sample_rate, sound.duration_seconds, progress)) as blocks:
-        write_blocks(path, blocks, sound.sample_rate, sound.samples, tags)
+    blocks = _told(job.blocks, sound.sample_rate, sound.duration_seconds, progress)
+    write_blocks(path, blocks, sound.sample_rate, sound.samples, tags)
     compute = time.perf_counter() - started
     return WrittenConversion(path, seed, options.speaker, job.source_name, sound.duration_seconds, compute, job.notes)
 
@@ -333,10 +332,10 @@ def _that_knows(speaker: str) -> Path:
         raise BadInput(f"speaker {speaker!r}: the models {names} know one of that name: choose with --model")
     if knowing:
         return knowing[0].folder
-    names = {name for model in found if model.manifest is not None for name in model.manifest.speakers}
-    if not names:
+    known = {name for model in found if model.manifest is not None for name in model.manifest.speakers}
+    if not known:
         raise CheckpointError("no model here converts between speakers: name one with --model NAME or a model folder")
-    raise unknown_name("speaker", speaker, names)
+    raise unknown_name("speaker", speaker, known)
 
 
 def _converts(manifest: Manifest, able: set[str]) -> bool:
