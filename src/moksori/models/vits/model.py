@@ -380,8 +380,8 @@ class Vits(nn.Module):
 
     @torch.inference_mode()
     def speaker_distances(self, sounds: SoundBatch) -> Float[Tensor, "batch speakers"]:
-        """How badly each speaker's copy-synthesis fits the recordings, in nats of log mel; the least fits best."""
-        return conversion.copy_distances(self, sounds, self.config.num_speakers)
+        """How unlikely the recordings are as each speaker's; the least is the best fit (`latent_energies`)."""
+        return conversion.latent_energies(self, sounds, self.config.num_speakers)
 
     @staticmethod
     def _known(source: Voice | None) -> Voice:
