@@ -1,4 +1,4 @@
-"""What an evaluation found: systems side by side, the bars, and all that is needed to run it again."""
+"""What an evaluation found: systems side by side, speaker by speaker, the bars, and what it takes to run it again."""
 
 import json
 import math
@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from moksori.audio.picture import save_spectrogram
 from moksori.errors import MoksoriError
 from moksori.evaluation.picture import save_bars
-from moksori.evaluation.score import ItemScores, SystemScores
+from moksori.evaluation.score import ItemScores, SystemScores, summarise
 from moksori.evaluation.statistics import Estimate
 from moksori.types import Waveform
 
@@ -25,7 +26,7 @@ OTHER_TAKES = "other takes"
 OTHER_TEXTS, NOISE = "recordings against other texts", "noise"
 _CONTROLS = (OTHER_TEXTS, NOISE)
 
-FORMAT = 1
+FORMAT = 2
 OPINION_MARGIN = 0.15
 _PACKAGES = (
     *("moksori", "torch", "numpy", "pocketsphinx", "jiwer", "speechmos", "onnxruntime", "librosa", "soxr"),
@@ -57,9 +58,26 @@ COLUMNS: Mapping[str, Column] = {
     "f0_ratio": Column("F0 ratio", 1, 3, ""),
     "f0_deviation": Column("F0 dev. st", 1, 2, ""),
     "duration_ratio": Column("duration ratio", 1, 3, ""),
+    "duration_mae": Column("duration err. ms", 1, 1, "lower"),
+    "duration_rmse": Column("duration RMSE ms", 1, 1, "lower"),
+    "pause_mae": Column("pause err. ms", 1, 1, "lower"),
     "speaker": Column("speaker cos.", 1, 3, "higher"),
+    "speaker_centroid": Column("cos. with the voice", 1, 3, "higher"),
+    "speaker_identified": Column("identified %", 100, 1, "higher"),
+    "speaker_eer": Column("verification EER %", 100, 1, "lower"),
+    "likelihood_ratio": Column("likelihood ratio", 1, 2, ""),
+    "text_margin": Column("text margin", 1, 2, "higher"),
     "rtf": Column("RTF", 1, 4, "lower"),
 }
+
+
+VERSA = {"ovrl": "dns_overall", "p808": "dns_p808", "speaker": "spk_similarity"}
+"""Measures that the toolkit VERSA has under another name, by which the JSON calls them. `mcd`, `wer` and `cer` are
+the same word there; its `f0rmse` and `f0corr` are of Hz, ours of the logarithm, and so keep their own names."""
+
+_BESIDE_THE_RECORDINGS = ("wer", "ovrl", "p808", "text_margin")
+_ALONE = ("mcd", "log_f0_rmse", "duration_mae", "speaker", "speaker_identified", "likelihood_ratio")
+"""What the table of speakers shows of the model, the first with the recordings' value in brackets."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +112,56 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Group:
+    """One speaker's sentences: what each system made of them.
+
+    systems: the human recordings, copy-synthesis where the model can, the model, and the controls. n: sentences.
+    of: the speaker's sentences in the split.
+    """
+
+    speaker: str
+    language: str
+    n: int
+    of: int
+    systems: tuple[SystemScores, ...]
+
+    def system(self, name: str) -> SystemScores | None:
+        """The system of that name, None if it was not scored."""
+        return _named(self.systems, name)
+
+    def header(self) -> list[str]:
+        """The titles of `rows`: "system", and the measures that any system has."""
+        return ["system", *(COLUMNS[key].title for key in _shown(self.systems))]
+
+    def rows(self) -> list[list[str]]:
+        """A row a system, without the controls: name, and values ± half of their 95 % interval; "-" if not measured."""
+        shown = [s for s in self.systems if s.name not in _CONTROLS]
+        return [[s.name, *(_cell(key, s.measures.get(key)) for key in _shown(self.systems))] for s in shown]
+
+    def summary(self, model: str) -> list[str]:
+        """Lines to print under the table: bars and what is to be said of the systems."""
+        lines = [
+            f"{COLUMNS[bar.measure].title} {_number(bar.measure, bar.value)}: "
+            f"{'reaches' if bar.reached else 'misses'} the bar of {_number(bar.measure, bar.limit)} ({bar.rule})"
+            for bar in bars(self.systems, model)
+        ]
+        for system in self.systems:
+            found = ""
+            if system.name in _CONTROLS:
+                shown = [("wer", "% WER"), ("likelihood_ratio", "nats likelihood ratio")]
+                values = [f"{_cell(k, system.measures[k])} {unit}" for k, unit in shown if k in system.measures]
+                found = f" {', '.join(values)}," if values else ""
+            lines += [f"{system.name}:{found} {system.note}"] if system.note else []
+        return lines
+
+
+@dataclass(frozen=True)
 class Report:
     """One run of `moksori evaluate`.
 
-    systems: the human recordings, copy-synthesis where the model can, the model, and the controls. n: sentences.
-    of: sentences in the split. language_model: the recogniser's, in words; empty where it was not used.
-    left_out: sentences without an error rate, with the words that the dictionary lacks. notes: what was not measured.
+    groups: one a speaker. language: the corpus's. language_model: the recogniser's, in words; empty where it was not
+    used. left_out: sentences without an error rate, with the words that the dictionary lacks. notes: what was not
+    measured.
     """
 
     model: str
@@ -107,20 +169,39 @@ class Report:
     corpus: str
     split: str
     language: str
-    n: int
-    of: int
     seed: int
     level_lufs: float
-    systems: tuple[SystemScores, ...]
+    groups: tuple[Group, ...]
     environment: Environment
     language_model: str = ""
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
+    @property
+    def n(self) -> int:
+        """Sentences that were measured."""
+        return sum(group.n for group in self.groups)
+
+    @property
+    def of(self) -> int:
+        """Sentences of these speakers in the split."""
+        return sum(group.of for group in self.groups)
+
+    @cached_property
+    def systems(self) -> tuple[SystemScores, ...]:
+        """Every system over the sentences of all speakers."""
+        if len(self.groups) == 1:
+            return self.groups[0].systems
+        found: dict[str, list[ItemScores]] = {}
+        for group in self.groups:
+            for system in group.systems:
+                found.setdefault(system.name, []).extend(system.items)
+        return tuple(SystemScores(name, summarise(items, self.seed), tuple(items)) for name, items in found.items())
+
     def system(self, name: str) -> SystemScores | None:
-        """The system of that name, None if it was not scored."""
-        return next((system for system in self.systems if system.name == name), None)
+        """The system of that name over all speakers, None if it was not scored."""
+        return _named(self.systems, name)
 
     def scores(self) -> dict[str, float]:
         """The model's values by measure, as a model's `config.json` stores them."""
@@ -129,42 +210,35 @@ class Report:
         return {key: round(e.value, 4) for key, e in measures.items() if math.isfinite(e.value)}
 
     def bars(self, times: float = 1.5) -> list[Bar]:
-        """The model against the recordings: word errors under `word_error_limit`, opinions within 0.15 of theirs."""
-        human, model = self.system(HUMAN), self.system(self.model)
-        if human is None or model is None:
-            return []
-        found = []
-        if "wer" in model.measures and "wer" in human.measures:
-            theirs, ours = human.measures["wer"].value, model.measures["wer"].value
-            limit = word_error_limit(theirs, times)
-            rule = f"at most max({times:g} x the recordings', theirs + 1 point)"
-            found.append(Bar("wer", ours, limit, rule, ours <= limit))
-        for key in ("ovrl", "p808"):
-            if key in model.measures and key in human.measures:
-                ours, limit = model.measures[key].value, human.measures[key].value - OPINION_MARGIN
-                rule = f"at most {OPINION_MARGIN:g} under the recordings'"
-                found.append(Bar(key, ours, limit, rule, ours >= limit))
-        return found
+        """The model against the recordings over all speakers, see `bars`."""
+        return bars(self.systems, self.model, times)
 
     def header(self) -> list[str]:
-        """The titles of `rows`: "system", and the measures that any system has."""
-        return ["system", *(COLUMNS[key].title for key in self._shown())]
+        """The titles of `rows`."""
+        both = [f"{COLUMNS[key].title} (rec.)" for key in self._keys(_BESIDE_THE_RECORDINGS)]
+        return ["speaker", "language", "n", *both, *(COLUMNS[key].title for key in self._keys(_ALONE))]
 
     def rows(self) -> list[list[str]]:
-        """A row a system, without the controls: name, and values ± half of their 95 % interval; "-" if not measured."""
-        shown = [s for s in self.systems if s.name not in _CONTROLS]
-        return [[s.name, *(_cell(key, s.measures.get(key)) for key in self._shown())] for s in shown]
+        """A row a speaker: what the model reaches, the recordings' own in brackets; a last one over all speakers."""
+        everybody = Group("all", "", self.n, self.of, self.systems)
+        return [self._row(group) for group in (*self.groups, *((everybody,) if len(self.groups) > 1 else ()))]
+
+    def _row(self, group: Group) -> list[str]:
+        system, recordings = group.system(self.model), group.system(HUMAN)
+        model = system.measures if system is not None else {}
+        human = recordings.measures if recordings is not None else {}
+        cells = [group.speaker, group.language, str(group.n)]
+        for key in self._keys(_BESIDE_THE_RECORDINGS):
+            ours, theirs = _value(key, model.get(key)), _value(key, human.get(key))
+            cells.append("-" if ours == theirs == "-" else f"{ours} ({theirs})")
+        return cells + [_value(key, model.get(key)) for key in self._keys(_ALONE)]
+
+    def _keys(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if any(key in system.measures for system in self.systems)]
 
     def summary(self) -> list[str]:
-        """Lines to print under the table: bars, how it was measured, and what was not."""
-        lines = [
-            f"{COLUMNS[bar.measure].title} {_number(bar.measure, bar.value)}: "
-            f"{'reaches' if bar.reached else 'misses'} the bar of {_number(bar.measure, bar.limit)} ({bar.rule})"
-            for bar in self.bars()
-        ]
-        for system in self.systems:
-            words = f" {_cell('wer', system.measures.get('wer'))} % WER," if system.name in _CONTROLS else ""
-            lines += [f"{system.name}:{words} {system.note}"] if system.note else []
+        """Lines to print under the tables: how it was measured, and what was not."""
+        lines = []
         here = self.environment
         lines.append(
             f"{self.n} of {self.of} sentences of {self.corpus} ({self.split}), seed {self.seed}; ± is half a bootstrap "
@@ -189,8 +263,16 @@ class Report:
             "left_out": {text: list(words) for text, words in self.left_out.items()},
             "notes": list(self.notes),
             "environment": asdict(self.environment),
-            "bars": [asdict(bar) for bar in self.bars()],
+            "bars": _bars_json(self.bars()),
             "systems": [_system_json(system) for system in self.systems],
+            "speakers": [
+                {
+                    **{name: getattr(group, name) for name in ("speaker", "language", "n", "of")},
+                    "bars": _bars_json(bars(group.systems, self.model)),
+                    "systems": [{**_system_json(s), "sentences": _sentences_json(s)} for s in group.systems],
+                }
+                for group in self.groups
+            ],
         }
         return json.dumps(_plain(content), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -210,19 +292,25 @@ class Report:
         return path
 
     def save_pictures(self, folder: Path | str) -> list[Path]:
-        """Writes `scores.png` (the measures with their intervals) and a spectrogram a system of each kept sentence."""
+        """Writes `scores.png` (the measures with their intervals) and a spectrogram a system of each kept sentence.
+
+        Of several speakers, `scores.png` shows the model, speaker by speaker.
+        """
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MoksoriError(f"{folder}: cannot be made: {(error.strerror or str(error)).lower()}") from error
+        shown = {s.name: s for s in self.systems if s.name not in _CONTROLS}
+        if len(self.groups) > 1:
+            shown = {group.speaker: s for group in self.groups if (s := group.system(self.model)) is not None}
         panels = {}
-        for key in self._shown():
+        for key in _shown(tuple(shown.values())):
             column = COLUMNS[key]
             panels[column.title] = {
-                s.name: (e.value * column.scale, e.low * column.scale, e.high * column.scale)
-                for s in self.systems
-                if s.name not in _CONTROLS and (e := s.measures.get(key)) is not None and math.isfinite(e.value)
+                name: (e.value * column.scale, e.low * column.scale, e.high * column.scale)
+                for name, s in shown.items()
+                if (e := s.measures.get(key)) is not None and math.isfinite(e.value)
             }
         made = [folder / "scores.png"]
         save_bars(made[0], panels, title=f"{self.model} on {self.corpus}, {self.n} sentences, 95 % intervals")
@@ -233,8 +321,24 @@ class Report:
                 made.append(path)
         return made
 
-    def _shown(self) -> list[str]:
-        return [key for key in COLUMNS if any(key in system.measures for system in self.systems)]
+
+def bars(systems: Sequence[SystemScores], model: str, times: float = 1.5) -> list[Bar]:
+    """The model against the recordings: word errors under `word_error_limit`, opinions within 0.15 of theirs."""
+    human, own = _named(systems, HUMAN), _named(systems, model)
+    if human is None or own is None:
+        return []
+    found = []
+    if "wer" in own.measures and "wer" in human.measures:
+        theirs, ours = human.measures["wer"].value, own.measures["wer"].value
+        limit = word_error_limit(theirs, times)
+        rule = f"at most max({times:g} x the recordings', theirs + 1 point)"
+        found.append(Bar("wer", ours, limit, rule, ours <= limit))
+    for key in ("ovrl", "p808"):
+        if key in own.measures and key in human.measures:
+            ours, limit = own.measures[key].value, human.measures[key].value - OPINION_MARGIN
+            rule = f"at most {OPINION_MARGIN:g} under the recordings'"
+            found.append(Bar(key, ours, limit, rule, ours >= limit))
+    return found
 
 
 def word_error_limit(theirs: float, times: float) -> float:
@@ -266,8 +370,20 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _named(systems: Sequence[SystemScores], name: str) -> SystemScores | None:
+    return next((system for system in systems if system.name == name), None)
+
+
+def _shown(systems: Sequence[SystemScores]) -> list[str]:
+    return [key for key in COLUMNS if any(key in system.measures for system in systems)]
+
+
 def _number(key: str, value: float) -> str:
     return f"{value * COLUMNS[key].scale:.{COLUMNS[key].digits}f}"
+
+
+def _value(key: str, estimate: Estimate | None) -> str:
+    return "-" if estimate is None or not math.isfinite(estimate.value) else _number(key, estimate.value)
 
 
 def _cell(key: str, estimate: Estimate | None) -> str:
@@ -276,13 +392,20 @@ def _cell(key: str, estimate: Estimate | None) -> str:
     return f"{_number(key, estimate.value)} ±{_number(key, (estimate.high - estimate.low) / 2)}"
 
 
+def _bars_json(found: Sequence[Bar]) -> list[dict[str, Any]]:
+    return [{**asdict(bar), "measure": VERSA.get(bar.measure, bar.measure)} for bar in found]
+
+
 def _system_json(system: SystemScores) -> dict[str, Any]:
     return {
         "name": system.name,
         "note": system.note,
-        "measures": {key: asdict(estimate) for key, estimate in system.measures.items()},
-        "sentences": [_item_json(item) for item in system.items],
+        "measures": {VERSA.get(key, key): asdict(estimate) for key, estimate in system.measures.items()},
     }
+
+
+def _sentences_json(system: SystemScores) -> list[dict[str, Any]]:
+    return [_item_json(item) for item in system.items]
 
 
 def _item_json(item: ItemScores) -> dict[str, Any]:
@@ -293,7 +416,7 @@ def _item_json(item: ItemScores) -> dict[str, Any]:
         "text": item.text,
         "heard": item.heard,
         **words,
-        **{key: round(value, 5) if math.isfinite(value) else None for key, value in values.items()},
+        **{VERSA.get(key, key): round(value, 5) if math.isfinite(value) else None for key, value in values.items()},
     }
 
 

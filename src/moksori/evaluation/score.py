@@ -8,6 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,15 @@ from moksori.evaluation.intelligibility import Recogniser, WordErrors, count_err
 from moksori.evaluation.mcd import align, analyse, mel_cepstral_distortion, require_pyworld
 from moksori.evaluation.naturalness import Dnsmos
 from moksori.evaluation.pitch import pitch_distance, pitch_moments
-from moksori.evaluation.speaker import SpeakerEncoder
-from moksori.evaluation.statistics import Estimate, mean_estimate, ratio_estimate
+from moksori.evaluation.speaker import SpeakerEncoder, Voices, equal_error_rate, identified
+from moksori.evaluation.statistics import Estimate, mean_estimate, ratio_estimate, resampled_estimate
 from moksori.types import Waveform
 
-MEASURES = ("words", "opinion", "spectrum", "speaker")
-"""Groups of measures: word and character error rate; DNSMOS; MCD and F0 against the reference; voice against it."""
+MEASURES = ("words", "opinion", "spectrum", "speaker", "durations", "likelihood")
+"""Groups of measures: word and character error rate; DNSMOS; MCD and F0 against the reference; whose voice it is.
+
+The last two need an aligner, which is no judge here: whoever has one adds its figures to `Item.values`.
+"""
 
 Tell = Callable[[int, int], None]
 
@@ -32,7 +36,8 @@ Tell = Callable[[int, int], None]
 class Item:
     """One test sentence as a system says it, beside the human recording of it (the same object for the recordings).
 
-    compute_seconds: what making `waveform` took, NaN where it is a recording.
+    compute_seconds: what making `waveform` took, NaN where it is a recording. speaker: who is heard, or should be.
+    values: measures that are known already, by name.
     """
 
     name: str
@@ -40,11 +45,16 @@ class Item:
     reference: Waveform
     waveform: Waveform
     compute_seconds: float = float("nan")
+    speaker: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ItemScores:
-    """The measures of one sentence by name. words: None where the recogniser cannot know the sentence."""
+    """The measures of one sentence by name.
+
+    words: None where the recogniser cannot know the sentence. impostors: cosines with the speakers that it is not of.
+    """
 
     name: str
     text: str
@@ -52,6 +62,7 @@ class ItemScores:
     heard: str | None
     words: WordErrors | None
     values: Mapping[str, float]
+    impostors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,15 +80,18 @@ class Judges:
     """What is measured and by whom; the networks are loaded when they are first needed.
 
     texts: of all test sentences, for the recogniser's language model; give the whole list even to score a part of it.
-    measures: groups of MEASURES. threads: of the networks.
+    measures: groups of MEASURES. threads: of the networks. voices: of the speakers, made of other recordings.
     """
 
     texts: Sequence[str]
     measures: Sequence[str] = ("words", "opinion", "spectrum")
     threads: int = 1
+    voices: Voices | None = None
     _recogniser: Recogniser | None = field(default=None, repr=False)
     _dnsmos: Dnsmos | None = field(default=None, repr=False)
     _encoder: SpeakerEncoder | None = field(default=None, repr=False)
+    _references: dict[str, tuple[Waveform, np.ndarray]] = field(default_factory=dict, repr=False)
+    """Embeddings of the human recordings by their items' names, which every system is set against."""
 
     def __post_init__(self) -> None:
         for name in self.measures:
@@ -120,6 +134,7 @@ class Judges:
         if not np.isfinite(item.waveform.samples).all():
             raise AudioError(f"{item.name}: the waveform holds NaN or infinity and cannot be scored; make it again")
         values: dict[str, float] = {}
+        impostors: tuple[float, ...] = ()
         heard, words = None, None
         if "words" in self.measures and self.recogniser.covers(item.text):
             heard = self.recogniser.transcribe(item.waveform)
@@ -129,12 +144,31 @@ class Judges:
             values |= {"ovrl": opinion.ovrl, "sig": opinion.sig, "bak": opinion.bak, "p808": opinion.p808}
         if "spectrum" in self.measures:
             values |= _spectrum(item)
-        if "speaker" in self.measures and item.waveform is not item.reference:
-            values["speaker"] = self.encoder.similarity(item.reference, item.waveform)
+        if "speaker" in self.measures:
+            found, impostors = self._voice(item)
+            values |= found
+        values |= item.values
         seconds = item.waveform.duration_seconds
         if not np.isnan(item.compute_seconds) and seconds > 0:
             values["rtf"] = item.compute_seconds / seconds
-        return ItemScores(item.name, item.text, seconds, heard, words, values)
+        return ItemScores(item.name, item.text, seconds, heard, words, values, impostors)
+
+    def _voice(self, item: Item) -> tuple[dict[str, float], tuple[float, ...]]:
+        """Likeness to the recording of the sentence, to the speaker's other ones, and to other speakers."""
+        known = self._references.get(item.name)
+        if known is None or known[0] is not item.reference:
+            known = self._references[item.name] = item.reference, self.encoder.embed(item.reference)
+        reference, values = known[1], {}
+        embedding = reference if item.waveform is item.reference else self.encoder.embed(item.waveform)
+        if item.waveform is not item.reference:
+            values["speaker"] = float(embedding @ reference)
+        likeness = self.voices.likeness(embedding) if self.voices is not None else {}
+        if item.speaker not in likeness:
+            return values, ()
+        values["speaker_centroid"] = likeness[item.speaker]
+        if len(likeness) > 1:
+            values["speaker_identified"] = identified(likeness, item.speaker)
+        return values, tuple(cosine for name, cosine in likeness.items() if name != item.speaker)
 
 
 def score_system(
@@ -177,7 +211,16 @@ def summarise(scored: Sequence[ItemScores], seed: int = 0) -> dict[str, Estimate
             measures[key] = ratio_estimate(work, [item.seconds for item in with_key], seed)
         else:
             measures[key] = mean_estimate([item.values[key] for item in with_key], seed)
+    with_others = [item for item in scored if item.impostors]
+    if with_others:
+        measures["speaker_eer"] = resampled_estimate(len(with_others), partial(_verification_error, with_others), seed)
     return measures
+
+
+def _verification_error(scored: Sequence[ItemScores], drawn: np.ndarray) -> float:
+    items = [scored[place] for place in drawn]
+    others = [cosine for item in items for cosine in item.impostors]
+    return equal_error_rate([item.values["speaker_centroid"] for item in items], others)
 
 
 def with_other_texts(name: str, scored: SystemScores, judges: Judges, seed: int = 0) -> SystemScores:
@@ -265,7 +308,7 @@ def _scored(items: Sequence[Item], judges: Judges, workers: int) -> Iterable[Ite
         yield from map(judges.score, items)
         return
     # Fresh judges: a loaded recogniser cannot be sent to another process.
-    fresh = Judges(judges.texts, judges.measures, judges.threads)
+    fresh = Judges(judges.texts, judges.measures, judges.threads, judges.voices)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(fresh,)) as pool:
         yield from pool.map(_score_in_worker, items)

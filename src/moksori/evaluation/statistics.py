@@ -1,10 +1,10 @@
 """How sure is a mean? Percentile bootstrap over the test sentences (Efron and Tibshirani 1993, ch. 13), seeded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 RESAMPLES = 2000
 
@@ -41,3 +41,14 @@ def ratio_estimate(
     ratios = above[drawn].sum(axis=1)[sums > 0] / sums[sums > 0]
     low, high = np.percentile(ratios, [2.5, 97.5])
     return Estimate(float(above.sum() / below.sum()), float(low), float(high), count)
+
+
+def resampled_estimate(
+    count: int, statistic: Callable[[Int[np.ndarray, " drawn"]], float], seed: int = 0, resamples: int = 500
+) -> Estimate:
+    """Any figure of `count` sentences: `statistic` is given the places of those that were drawn, some of them twice."""
+    if count == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    drawn = np.random.default_rng(seed).integers(0, count, size=(resamples, count))
+    low, high = np.percentile([statistic(row) for row in drawn], [2.5, 97.5])
+    return Estimate(statistic(np.arange(count)), float(low), float(high), count)

@@ -9,6 +9,7 @@ import pytest
 
 from moksori.audio.io import write
 from moksori.corpus import synthetic
+from moksori.corpus.collate import collate
 from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus, rewrite
 from moksori.corpus.synthetic import SyntheticCorpus, write_synthetic
@@ -81,7 +82,19 @@ def test_a_second_call_reads_what_the_first_has_kept(made, monkeypatch) -> None:
     for name, durations in alignment.durations.items():
         assert np.array_equal(again.durations[name], durations)
         assert again.misfit[name] == pytest.approx(alignment.misfit[name], rel=1e-6)
-    assert [p.suffix for p in (corpus.corpus.folder / "alignment").iterdir()] == [".safetensors"]
+    kept = sorted(path.name for path in (corpus.corpus.folder / "alignment").iterdir())
+    assert [path.endswith(".safetensors") for path in kept] == [True, True]
+    assert [path.startswith("aligner-") for path in kept] == [False, True]
+
+
+def test_the_aligner_is_found_again_and_gives_the_kept_durations(made, monkeypatch) -> None:
+    corpus, alignment = made
+    monkeypatch.setattr(module, "fit", lambda *a, **k: pytest.fail("it was learnt again"))
+    aligner = module.trained_aligner(corpus.corpus, NEEDS, TEXT, assignments=QUICK)
+    examples = prepare(corpus.corpus, "valid", NEEDS, TEXT)
+    frames = aligner.align(collate(examples, NEEDS))
+    for example, row in zip(examples, frames, strict=True):
+        assert np.array_equal(row[: len(example.tokens)].numpy(), alignment.durations[example.utterance.name])
 
 
 def test_new_code_of_the_front_end_is_aligned_anew(made, monkeypatch) -> None:
@@ -95,27 +108,29 @@ def test_new_code_of_the_front_end_is_aligned_anew(made, monkeypatch) -> None:
 def test_broken_or_other_settings_are_made_again(made, caplog) -> None:
     corpus, alignment = made
     few = (*QUICK, "training.max_steps=2")
+    folder = corpus.corpus.folder / "alignment"
+    before = set(folder.iterdir())
     align(corpus.corpus, NEEDS, TEXT, assignments=few)
-    (path,) = {p for p in (corpus.corpus.folder / "alignment").iterdir() if p.stat().st_mtime_ns} - {
-        min((corpus.corpus.folder / "alignment").iterdir(), key=lambda p: p.stat().st_mtime_ns)
-    }
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    path, aligner = sorted(set(folder.iterdir()) - before, key=lambda p: p.name.startswith("aligner-"))
+    whole = [path.read_bytes(), aligner.read_bytes()]
+    for broken in (path, aligner):
+        broken.write_bytes(broken.read_bytes()[:1000])
     again = align(corpus.corpus, NEEDS, TEXT, assignments=few)
     assert "broken alignment, made again" in caplog.text
-    assert path.read_bytes() == whole  # equal seeds, equal alignment
+    assert "broken aligner, made again" in caplog.text
+    assert [path.read_bytes(), aligner.read_bytes()] == whole  # equal seeds, equal weights, equal alignment
     assert set(again.durations) == set(alignment.durations)
 
 
 def test_recordings_too_short_for_their_text_are_named(tmp_path, monkeypatch) -> None:
     corpus = write_synthetic(tmp_path / "corpus", count=6, seed=4)
     name = corpus.corpus.split("train")[0].name
-    states = module._states
-    monkeypatch.setattr(module, "_states", lambda m, e: 10_000 if e.utterance.name == name else states(m, e))
+    states = module.fewest_frames
+    monkeypatch.setattr(module, "fewest_frames", lambda m, e: 10_000 if e.utterance.name == name else states(m, e))
     alignment = align(corpus.corpus, NEEDS, TEXT, assignments=(*QUICK, "training.max_steps=1"))
     assert alignment.too_short == (name,)
     assert name not in alignment.durations
-    monkeypatch.setattr(module, "_states", lambda m, e: 10_000)
+    monkeypatch.setattr(module, "fewest_frames", lambda m, e: 10_000)
     with pytest.raises(CorpusError, match="every recording is too short for its text"):
         align(corpus.corpus, NEEDS, TEXT, assignments=(*QUICK, "training.max_steps=3"))
 

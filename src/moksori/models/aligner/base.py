@@ -41,3 +41,10 @@ class Aligner(nn.Module, ABC):
     @abstractmethod
     def misfit(self, batch: SpeechBatch) -> Float[Tensor, " batch"]:
         """How badly each recording fits its text, in the network's own unit; comparable within one trained network."""
+
+    @abstractmethod
+    def log_likelihood(self, batch: SpeechBatch) -> Float[Tensor, " batch"]:
+        """Mean log-likelihood of a frame along the best path in nats, up to a constant of the network.
+
+        Only its differences mean something: between recordings or texts, within one trained network.
+        """

@@ -122,3 +122,9 @@ class ForwardSumAligner(Aligner):
         mask = sequence_mask(self.frame_lengths(batch), frames)[:, 0]
         chosen = log_alignment.gather(2, path.unsqueeze(2)).squeeze(2)
         return -(chosen * mask).sum(dim=1) / mask.sum(dim=1)
+
+    @torch.inference_mode()
+    def log_likelihood(self, batch: SpeechBatch) -> Float[Tensor, " batch"]:
+        """Mean log probability of the tokens on the path, given their frames: a posterior, where every token is alike
+        likely beforehand."""
+        return -self.misfit(batch)

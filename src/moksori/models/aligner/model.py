@@ -124,3 +124,8 @@ class MelStateAligner(Aligner):
         mask = sequence_mask(self.frame_lengths(batch), mel.shape[2])
         error = self.path_error(states, mel, path) * mask[:, 0]
         return error.sum(dim=1) / mask.sum(dim=(1, 2))
+
+    @torch.inference_mode()
+    def log_likelihood(self, batch: SpeechBatch) -> Float[Tensor, " batch"]:
+        """log N(mel; state, I) but for its constant: half the squared distance to the states on the path, negated."""
+        return -0.5 * self.config.mel.n_mels * self.misfit(batch)
