@@ -26,7 +26,7 @@ def talk(frames: int = 500) -> Waveform:
 
 @torch.inference_mode()
 def by_hand(model: Vits, waveform: torch.Tensor, source: int, target: int) -> torch.Tensor:
-    """The four networks one after the other, as in section 4.4 of the paper."""
+    """The four networks one after the other, as the appendix of the paper has it."""
     before, after = (model.condition(torch.tensor([index])) for index in (source, target))
     mask = torch.ones(1, 1, waveform.shape[1] // HOP, dtype=torch.bool)
     z_p = model.flow(model.posterior(model.spectrogram(waveform), mask, before).mean, mask, before)

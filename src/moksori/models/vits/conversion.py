@@ -1,4 +1,4 @@
-"""Conversion between the speakers of a VITS: what one said, said by another (Kim et al. 2021, section 4.4).
+"""Conversion between the speakers of a VITS: what one said, said by another (Kim et al. 2021, appendix).
 
 waveform ─► spectrogram ─► q(z|x, g_source) ─► z ─► f(z, g_source) ─► z_p ─► f^-1(z_p, g_target) ─► decoder(., g_target)
 The prior of z_p comes from the text alone, so what training leaves in z_p is nearly free of the speaker: sounds, rhythm
@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from moksori.audio.stft import linear_spectrogram
-from moksori.models.vits.pitch import LOG_F0_LIMITS, PitchPredictor
-from moksori.models.vits.progressive import Make, Progressive, chunks, with_context
+from moksori.models.decoders.pitch import LOG_F0_LIMITS, PitchPredictor
+from moksori.models.decoders.progressive import Make, Progressive, chunks, with_context
 from moksori.nn.long_noise import LongNoise
 from moksori.nn.masks import sequence_mask
 from moksori.types import ConvertControls, LongRecording, PitchRange, SoundBatch, Voice

@@ -357,7 +357,7 @@ class Vits(nn.Module):
         controls: ConvertControls,
         generator: Generator | None = None,
     ) -> SoundBatch:
-        """What `source` said, said by `target`, sample for sample as long (section 4.4 of the paper).
+        """What `source` said, said by `target`, sample for sample as long (appendix of the paper).
 
         Where both are the same this is copy-synthesis. `controls.variation` is the temperature of the posterior. First
         the posterior's noise is drawn, then the decoder's. Raises ValueError without a source.
