@@ -60,7 +60,8 @@ class ProductConv1d(nn.Conv1d):
 
     For sequences of some hundred steps that is faster than torch's own ways, of which there are two, chosen by length.
     And each step comes out the same to the last bit however many steps there are: a sequence can be made in pieces.
-    A traced graph has the plain layer. Only for stride 1 and one group.
+    A traced graph has the plain layer. Only for stride 1, with one group or as many as channels; the latter is a sum of
+    shifted copies, for which nothing has to be prepared anew where the length is.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -82,7 +83,8 @@ def is_traced() -> bool:
 def _is_product(layer: nn.Conv1d, input: Tensor) -> bool:
     if torch.is_grad_enabled() or not input.is_cpu or input.dim() != 3 or is_traced():
         return False
-    return layer.stride == (1,) and layer.groups == 1 and layer.padding_mode == "zeros"
+    whole = layer.groups == 1 or layer.groups == layer.in_channels == layer.out_channels
+    return whole and layer.stride == (1,) and layer.padding_mode == "zeros"
 
 
 def _product(layer: nn.Conv1d, input: Tensor) -> Tensor:
@@ -90,8 +92,14 @@ def _product(layer: nn.Conv1d, input: Tensor) -> Tensor:
     (width,), (dilation,) = layer.kernel_size, layer.dilation
     if width > 1:
         rows = F.pad(rows, (0, 0, int(layer.padding[0]), int(layer.padding[0])))
-        steps = rows.shape[1] - (width - 1) * dilation
-        rows = torch.cat([rows[:, tap * dilation : tap * dilation + steps] for tap in range(width)], dim=2)
+    steps = rows.shape[1] - (width - 1) * dilation
+    taps = [rows[:, tap * dilation : tap * dilation + steps] for tap in range(width)]
+    if layer.groups > 1:
+        total = taps[0] * layer.weight[:, 0, 0]
+        for tap in range(1, width):
+            total.addcmul_(taps[tap], layer.weight[:, 0, tap])
+        return (total if layer.bias is None else total.add_(layer.bias)).transpose(1, 2)
+    rows = taps[0] if width == 1 else torch.cat(taps, dim=2)
     weight = layer.weight.transpose(1, 2).flatten(1)  # a view once the layer is arranged for inference
     return by_rows(rows, weight, layer.bias).transpose(1, 2)
 
@@ -193,6 +201,8 @@ def arranged_for_inference(module: nn.Module) -> nn.Module:
         weight = getattr(layer, "weight", None)
         if not isinstance(weight, Tensor):
             continue
+        if isinstance(layer, ProductConv1d) and layer.groups > 1:
+            continue
         if isinstance(layer, ProductConv1d | ChannelsLastProductConv1d | nn.Linear):  # as the right side of a product
             rows = weight.detach().flatten(1) if weight.dim() == 2 else weight.detach().transpose(1, 2).flatten(1)
             laid = rows.T.contiguous().T
@@ -252,7 +262,7 @@ class DilatedSeparableStack(nn.Module):
             dilation = kernel_size**index
             padding = same_padding(kernel_size, dilation)
             self.depthwise.append(
-                nn.Conv1d(channels, channels, kernel_size, groups=channels, dilation=dilation, padding=padding)
+                ProductConv1d(channels, channels, kernel_size, groups=channels, dilation=dilation, padding=padding)
             )
             self.pointwise.append(ProductConv1d(channels, channels, 1))
             self.depthwise_norms.append(ChannelNorm(channels))

@@ -191,7 +191,8 @@ class SplineFlow(nn.Module):
 
     def _bend(
         self, x: Tensor, mask: Tensor | None, condition: Tensor | None, inverse: bool
-    ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
+    ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"] | None]:
+        """The log-determinant is left out for the inverse, which nobody scores."""
         with full_precision(x.device.type):
             x = at_least_float32(x)
             condition = None if condition is None else at_least_float32(condition)
@@ -201,9 +202,10 @@ class SplineFlow(nn.Module):
             widths, heights, slopes = parameters.split([self.num_bins, self.num_bins, self.num_bins - 1], dim=-1)
             scale = 1 / math.sqrt(self.hidden_channels)
             bent, log_det = rational_quadratic_spline(
-                second, widths * scale, heights * scale, slopes, inverse=inverse, bound=self.bound
+                second, widths * scale, heights * scale, slopes, inverse, self.bound, log_det=not inverse
             )
-            return masked(torch.cat([first, bent], dim=1), mask), masked(log_det, mask).sum(dim=(1, 2))
+            total = None if log_det is None else masked(log_det, mask).sum(dim=(1, 2))
+            return masked(torch.cat([first, bent], dim=1), mask), total
 
     def forward(
         self,
@@ -211,7 +213,9 @@ class SplineFlow(nn.Module):
         mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch hidden _"] | None = None,
     ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, " batch"]]:
-        return self._bend(x, mask, condition, inverse=False)
+        bent, log_det = self._bend(x, mask, condition, inverse=False)
+        assert log_det is not None
+        return bent, log_det
 
     def inverse(
         self,

@@ -24,12 +24,13 @@ def rational_quadratic_spline(
     inverse: bool = False,
     bound: float = 5.0,
     minimum: float = 1e-3,
-) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    log_det: bool = True,
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"] | None]:
     """Each element through its own increasing spline on [-bound, bound]; outside, the identity.
 
     widths, heights: logits of the bins' shares of the interval. slopes: of the derivatives at the inner edges, before a
     softplus; at the outer edges the derivative is 1, as the tails' is. minimum: least share of a bin, least derivative.
-    Returns the transformed values and log |dy/dx| (of the inverse map where `inverse`). Needs float32 or float64: the
+    Returns the transformed values and log |dy/dx| (of the inverse map where `inverse`); None without `log_det`. Needs float32 or float64: the
     quadratic of the inverse loses its root in half precision. All paths are `where`, so the graph is static.
     """
     if minimum * widths.shape[-1] >= 1:
@@ -66,9 +67,10 @@ def rational_quadratic_spline(
     else:  # Eq. 4
         t = (x_in - x_k) / width
         y = y_k + height * (slope * t * t + d0 * t * (1 - t)) / (slope + curve * t * (1 - t))
+    bent = torch.where(inside, y, x)
+    if not log_det:
+        return bent, None
     # Eq. 5
     numerator = slope * slope * (d1 * t * t + 2 * slope * t * (1 - t) + d0 * (1 - t) * (1 - t))
-    log_det = torch.log(numerator) - 2 * torch.log(slope + curve * t * (1 - t))
-    if inverse:
-        log_det = -log_det
-    return torch.where(inside, y, x), torch.where(inside, log_det, torch.zeros_like(x))
+    log_slope = torch.log(numerator) - 2 * torch.log(slope + curve * t * (1 - t))
+    return bent, torch.where(inside, -log_slope if inverse else log_slope, torch.zeros_like(x))

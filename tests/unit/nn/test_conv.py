@@ -63,6 +63,20 @@ def test_a_convolution_as_a_product_is_the_same_convolution(layer: type[nn.Conv1
         assert made.weight.grad is not None
 
 
+@pytest.mark.parametrize(("width", "dilation"), [(3, 9), (7, 1)])
+def test_a_depthwise_convolution_as_a_sum_is_the_same_convolution(width: int, dilation: int) -> None:
+    torch.manual_seed(0)
+    made = ProductConv1d(12, 12, width, dilation=dilation, padding=same_padding(width, dilation), groups=12)
+    for batch, steps in ((1, 40), (2, 3)):
+        x = torch.randn(batch, 12, steps)
+        expected = nn.functional.conv1d(x, made.weight, made.bias, 1, made.padding, dilation, 12)
+        with torch.inference_mode():
+            found = made(x)
+        assert found.stride(1) == 1
+        assert_close(found, expected, atol=1e-6, rtol=0)
+        assert_close(made(x), expected, atol=1e-6, rtol=0)
+
+
 @pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="the order of sums is MKL's")
 @pytest.mark.parametrize("arranged", [False, True])
 def test_a_step_of_a_product_does_not_depend_on_how_many_there_are(arranged: bool) -> None:
