@@ -9,8 +9,9 @@ from collections.abc import Callable
 import torch
 from common import best_of, finish, parser, start
 
-from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig, VitsConfig
-from moksori.models.vits.decoders import Decoder, build_decoder
+from moksori.models.decoders.config import HifiganConfig, HomomorphicConfig, IstftConfig
+from moksori.models.decoders.decoders import Decoder, build_decoder
+from moksori.models.vits.config import VitsConfig
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     decoders: dict[str, Decoder] = {}
     for kind in (HomomorphicConfig(), IstftConfig(), HifiganConfig()):
         config = VitsConfig(latent_channels=96, weight_norm=False, decoder=kind)
-        decoders[kind.kind] = build_decoder(config).eval()
+        decoders[kind.kind] = build_decoder(config.decoder, config.mel, config.latent_channels).eval()
     mel = config.mel
     frames = round(chosen.seconds * mel.sample_rate / mel.hop_length)
     z = torch.randn(1, 96, frames)

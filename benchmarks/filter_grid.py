@@ -18,7 +18,7 @@ from moksori.audio.f0 import Method, extract_f0
 from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.evaluation.mcd import require_pyworld
 from moksori.evaluation.naturalness import Dnsmos
-from moksori.models.vits.pitch import pitch_from_f0
+from moksori.models.decoders.pitch import pitch_from_f0
 from moksori.nn.istft import InverseStft
 from moksori.nn.source_filter import Excitation
 from moksori.types import Waveform

@@ -164,9 +164,9 @@ def memory(voice: str | None, threads: int) -> dict[str, float]:
 
 def contexts() -> dict[str, Any]:
     """Frames to each side: what the modules add up, and how far a change of one frame is seen with random weights."""
+    from moksori.models.decoders.decoders import HifiganDecoder
+    from moksori.models.decoders.pitch import Pitch
     from moksori.models.vits import Vits
-    from moksori.models.vits.decoders import HifiganDecoder
-    from moksori.models.vits.pitch import Pitch
     from moksori.pipeline.run_config import run_config
 
     frames = 161

@@ -22,6 +22,7 @@ PARAMETERS = {
     "vits/vctk": (("model.num_symbols=38",), 39.67e6),
     "vits/piper_medium": ((), 23.66e6),
     "dsvae/vctk": ((), 45_186_848),
+    "vocoder/hifigan": ((), 13.92e6),
 }
 """Preset -> overrides and its number of parameters without discriminators; 36.29 M is what the published code has.
 

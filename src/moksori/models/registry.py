@@ -13,6 +13,7 @@ _MODULES = {
     "aligner": "moksori.models.aligner",
     "dsvae": "moksori.models.dsvae",
     "vits": "moksori.models.vits",
+    "vocoder": "moksori.models.vocoder",
 }
 
 _LAYOUTS = ("moksori.models.vits.interop",)

@@ -84,6 +84,38 @@ class ScaleDiscriminator(nn.Module):
         return _judged(self.layers, self.output, x)
 
 
+class AveragedScaleDiscriminator(nn.Module):
+    """HiFi-GAN's scale discriminator (Kong et al. 2020, appendix A): on the waveform averaged down `halvings` times.
+
+    Wider and less strided than VITS's `ScaleDiscriminator`; the published ensemble has 0, 1 and 2 halvings, the first
+    of them with spectral normalisation.
+    """
+
+    def __init__(self, halvings: int, input_scale: float = 1.0, normalization: Normalization = "weight") -> None:
+        super().__init__()
+        self.halvings, self.input_scale = halvings, input_scale
+        shapes = (  # in, out, kernel, stride, groups
+            (1, 128, 15, 1, 1),
+            (128, 128, 41, 2, 4),
+            (128, 256, 41, 2, 16),
+            (256, 512, 41, 4, 16),
+            (512, 1024, 41, 4, 16),
+            (1024, 1024, 41, 1, 16),
+            (1024, 1024, 5, 1, 1),
+        )
+        self.layers = nn.ModuleList(
+            _normed(nn.Conv1d(a, b, kernel, stride, groups=groups, padding=kernel // 2), normalization)
+            for a, b, kernel, stride, groups in shapes
+        )
+        self.output = _normed(nn.Conv1d(1024, 1, 3, padding=1), normalization)
+
+    def forward(self, waveform: Float[Tensor, "batch samples"]) -> DiscriminatorOutput:
+        x = waveform.unsqueeze(1) * self.input_scale
+        for _ in range(self.halvings):
+            x = F.avg_pool1d(x, 4, 2, padding=2)
+        return _judged(self.layers, self.output, x)
+
+
 class PeriodDiscriminator(nn.Module):
     """Looks at every `period`-th sample: the waveform as a picture [samples / period, period], strided down columns.
 

@@ -6,7 +6,7 @@ import pytest
 
 from moksori.config import load_preset, override
 from moksori.errors import ConfigError, UnknownName
-from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig
+from moksori.models.decoders.config import HifiganConfig, HomomorphicConfig, IstftConfig
 from moksori.pipeline.run_config import DEFAULT_SENTENCES, run_config
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from moksori.audio.mel import MelConfig
 from moksori.config import Config
+from moksori.models.decoders.config import DecoderConfig, DiscriminatorConfig, HifiganConfig, check_decoder
 from moksori.text.tokenizer import TextConfig
 
 
@@ -77,51 +78,6 @@ class DurationConfig(Config):
     """`ceil` is the paper's; `nearest` rounds the running sum, so that the total length keeps its expectation."""
 
 
-class HifiganConfig(Config):
-    """The paper's decoder, HiFi-GAN V1 (Kong et al. 2020)."""
-
-    kind: Literal["hifigan"] = "hifigan"
-    channels: int = 512
-    rates: tuple[int, ...] = (8, 8, 2, 2)
-    kernel_sizes: tuple[int, ...] = (16, 16, 4, 4)
-    residual_kernel_sizes: tuple[int, ...] = (3, 7, 11)
-    residual_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
-    residual_kind: Literal[1, 2] = 1
-    """1: two convolutions a step (HiFi-GAN V1); 2: one (V3, Piper's low and medium)."""
-
-
-class IstftConfig(Config):
-    """ConvNeXt blocks at frame rate and an inverse STFT (Siuzdak 2023, "Vocos")."""
-
-    kind: Literal["istft"] = "istft"
-    channels: int = 256
-    inner_channels: int = 768
-    num_layers: int = 8
-
-
-class HomomorphicConfig(Config):
-    """Pulse train and noise, each through a filter given by its cepstrum (Liu et al. 2020)."""
-
-    kind: Literal["homomorphic"] = "homomorphic"
-    channels: int = 256
-    inner_channels: int = 768
-    num_layers: int = 8
-    rate: int = 2
-    """Filters per latent frame."""
-    n_fft: int = 512
-    """Of the filters: half the blur in time of the latents' own transform."""
-    fine_channels: int = 128
-    fine_inner_channels: int = 384
-    fine_layers: int = 2
-    """Width, inner width and number of the blocks at the filters' rate."""
-    pulse_quefrencies: int = 128
-    noise_quefrencies: int = 64
-    """Cepstral coefficients of each filter: how much detail over frequency it can have."""
-    pitch_channels: int = 96
-    pitch_layers: int = 3
-
-
-DecoderConfig = Annotated[HifiganConfig | IstftConfig | HomomorphicConfig, Field(discriminator="kind")]
 PriorConfig = Annotated[TokenPriorConfig | FramePriorConfig, Field(discriminator="kind")]
 
 
@@ -151,54 +107,16 @@ class VitsConfig(Config):
     """No token lasts longer than this: one bad sample must not allocate gigabytes."""
 
     @model_validator(mode="after")
-    def _decoder_fits_hop(self) -> "VitsConfig":
-        if isinstance(self.decoder, HifiganConfig):
-            product = 1
-            for rate in self.decoder.rates:
-                product *= rate
-            if product != self.mel.hop_length:
-                raise ValueError(
-                    f"decoder.rates {self.decoder.rates} multiply to {product}, "
-                    f"but mel.hop_length is {self.mel.hop_length}"
-                )
+    def _fits_together(self) -> "VitsConfig":
+        check_decoder(self.decoder, self.mel.hop_length)
         if not (self.duration.stochastic or self.duration.deterministic):
             raise ValueError("duration.stochastic and duration.deterministic are both off: one is needed to speak")
-        return self
-
-    @model_validator(mode="after")
-    def _filters_fit(self) -> "VitsConfig":
-        decoder, hop = self.decoder, self.mel.hop_length
-        if not isinstance(decoder, HomomorphicConfig):
-            return self
-        if decoder.rate < 1 or hop % decoder.rate:
-            raise ValueError(f"decoder.rate {decoder.rate} does not divide mel.hop_length {hop}")
-        fine_hop, most = hop // decoder.rate, decoder.n_fft // 2
-        if decoder.n_fft < 2 * fine_hop or decoder.n_fft % 2:
-            raise ValueError(f"decoder.n_fft {decoder.n_fft} must be even and at least two hops of {fine_hop}")
-        counts = (decoder.pulse_quefrencies, decoder.noise_quefrencies)
-        if not all(0 < count <= most for count in counts):
-            raise ValueError(f"decoder quefrencies {counts[0]} and {counts[1]} must lie in 1 to n_fft / 2 = {most}")
         return self
 
     @property
     def condition_channels(self) -> int:
         """Width of the speaker vector that conditions the modules; 0 for one speaker."""
         return self.speaker_channels if self.num_speakers > 1 else 0
-
-
-class DiscriminatorConfig(Config):
-    """The paper's six: one scale and five periods (specification 4.9); spectrogram ones are an addition."""
-
-    scale: bool = True
-    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
-    period_channels: tuple[int, ...] = (32, 128, 512, 1024, 1024)
-    period_conv1d: bool = False
-    """The same period discriminator with the period in the batch: faster on a CPU."""
-    spectrogram_resolutions: tuple[tuple[int, int], ...] = ()
-    """(n_fft, hop_length) of each spectrogram discriminator."""
-    spectrogram_channels: int = 16
-    input_scale: float = 1.0
-    """Multiplies waveforms first: quiet recordings leave the discriminators at chance for hundreds of steps."""
 
 
 _LOSSES = ("mel", "stft", "kl", "duration", "pitch", "voicing", "adversarial", "feature_matching")

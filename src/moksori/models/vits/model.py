@@ -17,14 +17,14 @@ from torch import Generator, Tensor, nn
 from moksori.audio.mel import MelSpectrogram
 from moksori.audio.stft import linear_spectrogram
 from moksori.models.contract import BLOCK_FRAMES, CHUNK_FRAMES
+from moksori.models.decoders.decoders import Decoder, build_decoder
+from moksori.models.decoders.pitch import Pitch
+from moksori.models.decoders.progressive import Make, Progressive, chunks
 from moksori.models.vits import conversion
 from moksori.models.vits.config import FramePriorConfig, VitsConfig
-from moksori.models.vits.decoders import Decoder, build_decoder
 from moksori.models.vits.duration_predictors import DeterministicDurationPredictor, StochasticDurationPredictor
-from moksori.models.vits.pitch import Pitch
 from moksori.models.vits.posterior_encoder import PosteriorEncoder
 from moksori.models.vits.prior import FramePrior
-from moksori.models.vits.progressive import Make, Progressive, chunks
 from moksori.models.vits.text_encoder import EncodedText, TextEncoder
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.distributions import DiagonalGaussian, standard_normal
@@ -154,7 +154,9 @@ class Vits(nn.Module):
             self.deterministic_duration = DeterministicDurationPredictor(
                 text.channels, duration.deterministic_channels, dropout=duration.dropout, condition_channels=condition
             )
-        self.decoder: Decoder = build_decoder(config)
+        self.decoder: Decoder = build_decoder(
+            config.decoder, config.mel, config.latent_channels, config.condition_channels
+        )
         # Mean of the recordings' token durations over the deterministic predictor's, a median and so too short.
         self.register_buffer("duration_scale", torch.ones(()))
 

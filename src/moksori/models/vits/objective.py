@@ -6,7 +6,7 @@ and windows for everything, which is several times cheaper per step.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,24 +15,18 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.stft import linear_spectrogram
 from moksori.errors import ConfigError, unknown_name
-from moksori.losses.adversarial import least_squares_discriminator, least_squares_generator
-from moksori.losses.feature_matching import feature_matching
 from moksori.losses.kl import flow_kl
-from moksori.losses.stft import SpectralDistance, energy_distance
+from moksori.losses.stft import SpectralDistance
 from moksori.models.contract import Objective, Update
-from moksori.models.vits.config import DiscriminatorConfig, VitsObjectiveConfig
-from moksori.models.vits.decoders import HomomorphicDecoder
+from moksori.models.decoders.adversary import adversarial_terms, build_discriminators, discriminator_update
+from moksori.models.decoders.decoders import HomomorphicDecoder
+from moksori.models.decoders.pitch import Pitch, pitch_from_f0
+from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
+from moksori.models.decoders.spread import match_spread
+from moksori.models.vits.config import VitsObjectiveConfig
 from moksori.models.vits.model import Frames, Vits
-from moksori.models.vits.pitch import Pitch, pitch_from_f0
-from moksori.models.vits.spread import match_spread
 from moksori.models.vits.text_encoder import EncodedText
 from moksori.nn.alignment import gaussian_scores, monotonic_durations
-from moksori.nn.discriminators import (
-    DiscriminatorEnsemble,
-    PeriodDiscriminator,
-    ScaleDiscriminator,
-    SpectrogramDiscriminator,
-)
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.types import SayControls, SpeechBatch, TextBatch
@@ -163,11 +157,9 @@ class VitsObjective(Objective):
         terms |= self._spectral_terms(cut)
         start = self.config.adversarial_start
         if self.discriminators is not None and start is not None and step >= start:
-            yield self._discriminator_update(cut)
+            yield discriminator_update(self.discriminators, cut.real, cut.generated[0])
             if step >= start + self.config.head_start_steps:
-                self.discriminators.requires_grad_(False)  # their weights need no gradient of the generator's loss
-                terms |= self._adversarial_terms(cut)
-                self.discriminators.requires_grad_(True)
+                terms |= adversarial_terms(self.discriminators, cut.real, cut.generated[0])
         yield Update("model", terms, self.config.loss_weights_for(terms), self._counts(batch, stretch, pitch))
 
     def _counts(self, batch: SpeechBatch, stretch: Stretch, pitch: Pitch | None) -> dict[str, Tensor]:
@@ -333,14 +325,7 @@ class VitsObjective(Objective):
     def _pitch_terms(self, z: Tensor, stretch: Stretch, pitch: Pitch, condition: Tensor | None) -> dict[str, Tensor]:
         predictor = self.model.decoder.pitch_predictor
         assert isinstance(predictor, nn.Module)
-        log_f0, logit = predictor(z, stretch.mask, condition)
-        counted = stretch.counted[:, 0]
-        voiced = counted * pitch.voicing
-        cross_entropy = nn.functional.binary_cross_entropy_with_logits(logit, pitch.voicing, reduction="none")
-        return {
-            "pitch": ((log_f0 - pitch.log_f0).abs() * voiced).sum() / voiced.sum().clamp(min=1.0),
-            "voicing": (cross_entropy * counted).sum() / counted.sum().clamp(min=1.0),
-        }
+        return pitch_terms(predictor, z, stretch.mask, stretch.counted, pitch, condition)
 
     def _slice(
         self, stretch: Stretch, z: Tensor, pitch: Pitch | None, condition: Tensor | None, generator: Generator | None
@@ -372,42 +357,8 @@ class VitsObjective(Objective):
         return Slice(generated, stretch.waveform.gather(1, sample))
 
     def _spectral_terms(self, cut: Slice) -> dict[str, Tensor]:
-        """Log-mel L1 and multi-resolution STFT distance; for two renderings, their energy distances."""
-        with torch.autocast(cut.real.device.type, enabled=False):
-            real, generated = cut.real.float(), cut.generated.float()
-            mels = [self.model.mel(g) for g in generated]
-            real_mel = self.model.mel(real)
-            distances = [(m - real_mel).abs().mean() for m in mels]
-            terms = {"mel": self._distance(distances, lambda: (mels[0] - mels[1]).abs().mean())}
-            if self.config.loss_weights.get("stft", 0.0):
-                target = self.spectral.features(real)
-                own = [self.spectral.features(g) for g in generated]
-                distances = [self.spectral.between(o, target, target) for o in own]
-                terms["stft"] = self._distance(distances, lambda: self.spectral.between(own[0], own[1], target))
-            return terms
-
-    def _distance(self, to_real: list[Tensor], between: Callable[[], Tensor]) -> Tensor:
-        if len(to_real) == 1:
-            return to_real[0]
-        return energy_distance(to_real[0], to_real[1], between(), self.config.energy_repulsion)
-
-    # ---- the adversarial game ----
-
-    def _discriminator_update(self, cut: Slice) -> Update:
-        assert self.discriminators is not None
-        real, fake = self.discriminators(cut.real), self.discriminators(cut.generated[0].detach())
-        loss = least_squares_discriminator(real.scores, fake.scores)
-        return Update("discriminator", {"discriminator": loss}, {"discriminator": 1.0})
-
-    def _adversarial_terms(self, cut: Slice) -> dict[str, Tensor]:
-        assert self.discriminators is not None
-        with torch.no_grad():
-            real = self.discriminators(cut.real)
-        fake = self.discriminators(cut.generated[0])
-        return {
-            "adversarial": least_squares_generator(fake.scores),
-            "feature_matching": feature_matching(real.features, fake.features),
-        }
+        spectral = self.spectral if self.config.loss_weights.get("stft", 0.0) else None
+        return spectral_terms(self.model.mel, spectral, cut.generated, cut.real, self.config.energy_repulsion)
 
 
 def _text(batch: SpeechBatch) -> TextBatch:
@@ -415,19 +366,3 @@ def _text(batch: SpeechBatch) -> TextBatch:
     assert batch.stress is not None
     assert batch.token_lengths is not None
     return TextBatch(batch.tokens, batch.stress, batch.token_lengths, batch.speaker)
-
-
-def build_discriminators(config: DiscriminatorConfig) -> DiscriminatorEnsemble:
-    """The discriminators that the configuration asks for."""
-    parts: list[nn.Module] = [ScaleDiscriminator(input_scale=config.input_scale)] if config.scale else []
-    parts += [
-        PeriodDiscriminator(
-            period, config.period_channels, input_scale=config.input_scale, period_in_batch=config.period_conv1d
-        )
-        for period in config.periods
-    ]
-    parts += [
-        SpectrogramDiscriminator(n_fft, hop, config.spectrogram_channels)
-        for n_fft, hop in config.spectrogram_resolutions
-    ]
-    return DiscriminatorEnsemble(parts)

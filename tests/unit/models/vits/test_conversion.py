@@ -7,10 +7,10 @@ from test_streaming import DECODERS, SPEAKERS, lively
 from tiny_model import HIFIGAN, HOMOMORPHIC, ISTFT, generator, model
 
 from moksori.models.contract import CanConvert, CanConvertInBlocks, CanTellSpeakers
+from moksori.models.decoders.pitch import PitchPredictor
+from moksori.models.decoders.progressive import Progressive
 from moksori.models.vits import conversion, decoders
 from moksori.models.vits.model import Vits
-from moksori.models.vits.pitch import PitchPredictor
-from moksori.models.vits.progressive import Progressive
 from moksori.nn.flows import CouplingFlow
 from moksori.types import ConvertControls, LongRecording, PitchRange, SoundBatch, Voice
 

@@ -5,11 +5,11 @@ import torch
 from tiny_model import HIFIGAN, HOMOMORPHIC, ISTFT, generator, model, text
 
 from moksori.models.contract import CanStream
-from moksori.models.vits.decoders import HifiganDecoder, HomomorphicDecoder
+from moksori.models.decoders.decoders import HifiganDecoder, HomomorphicDecoder
+from moksori.models.decoders.pitch import Pitch, PitchPredictor
+from moksori.models.decoders.progressive import Progressive, chunks, with_context
 from moksori.models.vits.model import Vits
-from moksori.models.vits.pitch import Pitch, PitchPredictor
 from moksori.models.vits.prior import FramePrior
-from moksori.models.vits.progressive import Progressive, chunks, with_context
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.flows import CouplingFlow
 from moksori.nn.hifigan import HifiGanGenerator

@@ -8,8 +8,8 @@ import torch
 from tiny_model import DECODERS, HIFIGAN, ISTFT, generator, model, text
 
 from moksori.errors import ConfigError
+from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.vits.model import Frames, Vits
-from moksori.models.vits.pitch import Pitch, pitch_from_f0
 from moksori.models.vits.prior import PLACE_FEATURES, place_features
 from moksori.types import SayControls, TextBatch
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from moksori.errors import CheckpointError
 from moksori.models.checkpoint import Loaded
+from moksori.models.decoders.config import HifiganConfig
 from moksori.models.interop import Imported, Layout
-from moksori.models.vits.config import HifiganConfig, VitsConfig
+from moksori.models.vits.config import VitsConfig
 from moksori.models.vits.interop.official import WAVENET
 from moksori.models.vits.interop.reading import (
     DURATION_NOISE,

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from moksori.errors import MoksoriError
 from moksori.models.checkpoint import Loaded
+from moksori.models.decoders.decoders import HomomorphicDecoder
+from moksori.models.decoders.pitch import PitchPredictor
 from moksori.models.interop import Layout
 from moksori.models.onnx_file import RecordedNoise, require_onnx, session, traced, with_noise_inputs
-from moksori.models.vits.decoders import HomomorphicDecoder
 from moksori.models.vits.interop.reading import DURATION_NOISE
 from moksori.models.vits.interop.speech_graph import SpeechGraph
 from moksori.models.vits.model import Vits
-from moksori.models.vits.pitch import PitchPredictor
 from moksori.text.tokenizer import TextConfig
 from moksori.types import SayControls, TextBatch
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from moksori.models.vits.decoders import Decoder, HifiganDecoder, HomomorphicDecoder, IstftDecoder
+from moksori.models.decoders.decoders import Decoder, HifiganDecoder, HomomorphicDecoder, IstftDecoder
 from moksori.models.vits.model import Frames, Vits
 from moksori.nn.conv import fold_weight_norm
 from moksori.nn.dft import FixedInverseStft, FixedStft

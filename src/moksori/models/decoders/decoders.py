@@ -1,7 +1,7 @@
-"""The decoders p(x|z), chosen by configuration: the paper's HiFi-GAN, an inverse STFT, and a homomorphic one.
+"""Frames to waveform, chosen by configuration: HiFi-GAN, an inverse STFT, or a homomorphic decoder.
 
-All of them are called alike: latents, speaker vector, pitch (for those that take one), and how many renderings of
-the same latents with independent noise are wanted.
+All of them are called alike: frames (VITS's latents, a vocoder's mels), speaker vector, pitch (for those that take
+one), and how many renderings of the same frames with independent noise are wanted.
 """
 
 import math
@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
-from moksori.models.vits.config import HifiganConfig, HomomorphicConfig, IstftConfig, VitsConfig
-from moksori.models.vits.pitch import Pitch, PitchPredictor, semitones
-from moksori.models.vits.progressive import Make, Progressive, with_context
+from moksori.audio.mel import MelConfig
+from moksori.models.decoders.config import HifiganConfig, HomomorphicConfig, IstftConfig
+from moksori.models.decoders.pitch import Pitch, PitchPredictor, semitones
+from moksori.models.decoders.progressive import Make, Progressive, with_context
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.hifigan import HifiGanGenerator
 from moksori.nn.istft import InverseStft
@@ -308,13 +309,18 @@ class HomomorphicDecoder(Decoder):
         return partial(with_context, sound, self._filter_context, total=total)
 
 
-def build_decoder(config: VitsConfig) -> Decoder:
-    """The decoder that the configuration asks for."""
-    latent, condition, mel = config.latent_channels, config.condition_channels, config.mel
-    match config.decoder:
+def build_decoder(
+    config: HifiganConfig | IstftConfig | HomomorphicConfig, mel: MelConfig, channels: int, condition_channels: int = 0
+) -> Decoder:
+    """The decoder that the configuration asks for.
+
+    mel: its rate, hop and transform are the decoder's. channels: of the frames. condition_channels: of a speaker's
+    vector, 0 for none.
+    """
+    match config:
         case HifiganConfig():
-            return HifiganDecoder(config.decoder, latent, condition)
+            return HifiganDecoder(config, channels, condition_channels)
         case IstftConfig():
-            return IstftDecoder(config.decoder, latent, condition, mel.n_fft, mel.hop_length)
+            return IstftDecoder(config, channels, condition_channels, mel.n_fft, mel.hop_length)
         case HomomorphicConfig():
-            return HomomorphicDecoder(config.decoder, latent, condition, mel.sample_rate, mel.hop_length)
+            return HomomorphicDecoder(config, channels, condition_channels, mel.sample_rate, mel.hop_length)

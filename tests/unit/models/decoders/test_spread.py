@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_model import batch, model, objective
 
-from moksori.models.vits.spread import match_spread
+from moksori.models.decoders.spread import match_spread
 from moksori.nn.istft import InverseStft
 from moksori.nn.source_filter import CepstralFilter
 

@@ -1,0 +1,56 @@
+"""The adversarial game of decoders: which discriminators there are, and both sides' losses (least squares)."""
+
+import torch
+from torch import Tensor, nn
+
+from moksori.losses.adversarial import least_squares_discriminator, least_squares_generator
+from moksori.losses.feature_matching import feature_matching
+from moksori.models.contract import Update
+from moksori.models.decoders.config import DiscriminatorConfig
+from moksori.nn.discriminators import (
+    AveragedScaleDiscriminator,
+    DiscriminatorEnsemble,
+    PeriodDiscriminator,
+    ScaleDiscriminator,
+    SpectrogramDiscriminator,
+)
+
+
+def build_discriminators(config: DiscriminatorConfig) -> DiscriminatorEnsemble:
+    """The discriminators that the configuration asks for."""
+    parts: list[nn.Module] = [ScaleDiscriminator(input_scale=config.input_scale)] if config.scale else []
+    parts += [
+        AveragedScaleDiscriminator(halvings, config.input_scale, "weight" if halvings else "spectral")
+        for halvings in range(config.averaged_scales)
+    ]
+    parts += [
+        PeriodDiscriminator(
+            period, config.period_channels, input_scale=config.input_scale, period_in_batch=config.period_conv1d
+        )
+        for period in config.periods
+    ]
+    parts += [
+        SpectrogramDiscriminator(n_fft, hop, config.spectrogram_channels)
+        for n_fft, hop in config.spectrogram_resolutions
+    ]
+    return DiscriminatorEnsemble(parts)
+
+
+def discriminator_update(discriminators: DiscriminatorEnsemble, real: Tensor, generated: Tensor) -> Update:
+    """The discriminators' step; waveforms `[batch, samples]`. No gradient reaches what made `generated`."""
+    true, fake = discriminators(real), discriminators(generated.detach())
+    loss = least_squares_discriminator(true.scores, fake.scores)
+    return Update("discriminator", {"discriminator": loss}, {"discriminator": 1.0})
+
+
+def adversarial_terms(discriminators: DiscriminatorEnsemble, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
+    """The generator's terms: to be taken for real, and to look like it in every layer (Kong et al. 2020, Eq. 4, 6)."""
+    discriminators.requires_grad_(False)  # their weights need no gradient of the generator's loss
+    with torch.no_grad():
+        true = discriminators(real)
+    fake = discriminators(generated)
+    discriminators.requires_grad_(True)
+    return {
+        "adversarial": least_squares_generator(fake.scores),
+        "feature_matching": feature_matching(true.features, fake.features),
+    }

@@ -1,0 +1,90 @@
+"""Settings of the decoders, frames to waveform, and of the discriminators that judge them."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from moksori.config import Config
+
+
+class HifiganConfig(Config):
+    """The paper's decoder, HiFi-GAN V1 (Kong et al. 2020)."""
+
+    kind: Literal["hifigan"] = "hifigan"
+    channels: int = 512
+    rates: tuple[int, ...] = (8, 8, 2, 2)
+    kernel_sizes: tuple[int, ...] = (16, 16, 4, 4)
+    residual_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    residual_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    residual_kind: Literal[1, 2] = 1
+    """1: two convolutions a step (HiFi-GAN V1); 2: one (V3, Piper's low and medium)."""
+
+
+class IstftConfig(Config):
+    """ConvNeXt blocks at frame rate and an inverse STFT (Siuzdak 2023, "Vocos")."""
+
+    kind: Literal["istft"] = "istft"
+    channels: int = 256
+    inner_channels: int = 768
+    num_layers: int = 8
+
+
+class HomomorphicConfig(Config):
+    """Pulse train and noise, each through a filter given by its cepstrum (Liu et al. 2020)."""
+
+    kind: Literal["homomorphic"] = "homomorphic"
+    channels: int = 256
+    inner_channels: int = 768
+    num_layers: int = 8
+    rate: int = 2
+    """Filters per latent frame."""
+    n_fft: int = 512
+    """Of the filters: half the blur in time of the latents' own transform."""
+    fine_channels: int = 128
+    fine_inner_channels: int = 384
+    fine_layers: int = 2
+    """Width, inner width and number of the blocks at the filters' rate."""
+    pulse_quefrencies: int = 128
+    noise_quefrencies: int = 64
+    """Cepstral coefficients of each filter: how much detail over frequency it can have."""
+    pitch_channels: int = 96
+    pitch_layers: int = 3
+
+
+DecoderConfig = Annotated[HifiganConfig | IstftConfig | HomomorphicConfig, Field(discriminator="kind")]
+
+
+def check_decoder(decoder: HifiganConfig | IstftConfig | HomomorphicConfig, hop_length: int) -> None:
+    """Raises ValueError where a decoder's numbers do not fit frames of `hop_length` samples."""
+    if isinstance(decoder, HifiganConfig):
+        product = math.prod(decoder.rates)
+        if product != hop_length:
+            raise ValueError(f"decoder.rates {decoder.rates} multiply to {product}, but mel.hop_length is {hop_length}")
+    if isinstance(decoder, HomomorphicConfig):
+        if decoder.rate < 1 or hop_length % decoder.rate:
+            raise ValueError(f"decoder.rate {decoder.rate} does not divide mel.hop_length {hop_length}")
+        fine_hop, most = hop_length // decoder.rate, decoder.n_fft // 2
+        if decoder.n_fft < 2 * fine_hop or decoder.n_fft % 2:
+            raise ValueError(f"decoder.n_fft {decoder.n_fft} must be even and at least two hops of {fine_hop}")
+        counts = (decoder.pulse_quefrencies, decoder.noise_quefrencies)
+        if not all(0 < count <= most for count in counts):
+            raise ValueError(f"decoder quefrencies {counts[0]} and {counts[1]} must lie in 1 to n_fft / 2 = {most}")
+
+
+class DiscriminatorConfig(Config):
+    """The paper's six: one scale and five periods (specification 4.9); spectrogram ones are an addition."""
+
+    scale: bool = True
+    """VITS's scale discriminator."""
+    averaged_scales: int = Field(default=0, ge=0, le=3)
+    """How many of HiFi-GAN's scale discriminators: on the waveform, and averaged down once, twice."""
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    period_channels: tuple[int, ...] = (32, 128, 512, 1024, 1024)
+    period_conv1d: bool = False
+    """The same period discriminator with the period in the batch: faster on a CPU."""
+    spectrogram_resolutions: tuple[tuple[int, int], ...] = ()
+    """(n_fft, hop_length) of each spectrogram discriminator."""
+    spectrogram_channels: int = 16
+    input_scale: float = 1.0
+    """Multiplies waveforms first: quiet recordings leave the discriminators at chance for hundreds of steps."""

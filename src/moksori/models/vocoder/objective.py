@@ -1,0 +1,169 @@
+"""How a vocoder is trained: distances to the recording and the adversarial game, on short slices (Kong et al. 2020)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor, nn
+
+from moksori.audio.mel import MelSpectrogram
+from moksori.errors import ConfigError
+from moksori.losses.stft import SpectralDistance
+from moksori.models.contract import Objective, Update
+from moksori.models.decoders.adversary import adversarial_terms, build_discriminators, discriminator_update
+from moksori.models.decoders.pitch import Pitch, pitch_from_f0
+from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
+from moksori.models.vocoder.config import VocoderObjectiveConfig
+from moksori.models.vocoder.model import Vocoder
+from moksori.nn.masks import sequence_mask
+from moksori.types import SpeechBatch
+
+BLUR_FRAMES, BLUR_BANDS = 3, 3
+"""Over how many of each the mels of an over-smooth model are averaged."""
+
+
+@dataclass(frozen=True)
+class MelSlice:
+    """A stretch of each recording: its mels with a margin on both sides, and the waveform without it."""
+
+    mel: Float[Tensor, "batch mels frames"]
+    mask: Bool[Tensor, "batch 1 frames"]
+    real: Float[Tensor, "batch samples"]
+    pitch: Pitch | None
+
+
+class VocoderObjective(Objective):
+    """A vocoder's losses and discriminators."""
+
+    model: Vocoder
+
+    def __init__(self, model: Vocoder, config: VocoderObjectiveConfig) -> None:
+        super().__init__(model)
+        self.config = config
+        adversarial = config.adversarial_start is not None
+        self.discriminators = build_discriminators(config.discriminators) if adversarial else None
+        self.spectral = SpectralDistance()
+        # The input may end at 8 kHz; the loss hears all there is.
+        mel = model.config.mel
+        self.loss_mel = MelSpectrogram(mel.model_copy(update={"f_max_hz": mel.sample_rate / 2}))
+
+    @property
+    def newest_is_best(self) -> bool:
+        """With discriminators: what they teach makes every distance to the recordings larger."""
+        return self.discriminators is not None
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        groups: dict[str, Iterable[nn.Parameter]] = {"model": self.model.parameters()}
+        if self.discriminators is not None:
+            groups["discriminator"] = self.discriminators.parameters()
+        return groups
+
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[SpeechBatch]) -> None:
+        """Mean and spread of each mel band, where they are standardised."""
+        if self.model.standardize is None:
+            return
+        mels, masks = [], []
+        for batch in batches:
+            mel = self.model.front_end(batch.waveform)
+            lengths = batch.waveform_lengths // self.model.hop_length
+            masks.append(sequence_mask(lengths, mel.shape[2])[:, 0].flatten())
+            mels.append(mel.transpose(1, 2).flatten(0, 1))
+        self.model.standardize.fit(torch.cat(mels).T.unsqueeze(0), torch.cat(masks)[None, None])
+
+    def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        cut = self._slice(batch, self._random_starts(batch, generator))
+        generated = self._rendered(cut, generator)
+        terms = self._terms(cut, generated)
+        start = self.config.adversarial_start
+        if self.discriminators is not None and start is not None and step >= start:
+            yield discriminator_update(self.discriminators, cut.real, generated)
+            if step >= start + self.config.head_start_steps:
+                terms |= adversarial_terms(self.discriminators, cut.real, generated)
+        yield Update("model", terms, self.config.loss_weights_for(terms), self._counts(cut))
+
+    @torch.no_grad()
+    def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """Distances of a slice in the middle of each recording, without the discriminators' terms."""
+        frames = batch.waveform_lengths // self.model.hop_length
+        cut = self._slice(batch, (frames - self.config.slice_frames).clamp(min=0) // 2, blurred=False)
+        terms = self._terms(cut, self._rendered(cut, generator))
+        return {**terms, "total": Update("model", terms, self.config.loss_weights_for(terms)).total()}
+
+    @torch.no_grad()
+    def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """The first recording's mel and its copy's."""
+        real = batch.waveform[:1, : int(batch.waveform_lengths[0])]
+        copy = self.model.reconstruct(real, batch.speaker[:1], generator)
+        return {"mel/recording": self.loss_mel(real)[0], "mel/copy": self.loss_mel(copy)[0]}
+
+    def _counts(self, cut: MelSlice) -> dict[str, Tensor]:
+        if cut.pitch is None:
+            return {}
+        inner = self._inner(cut)[:, 0]
+        return {"voicing": inner.sum(), "pitch": (inner * cut.pitch.voicing).sum()}
+
+    def _terms(self, cut: MelSlice, generated: Float[Tensor, "batch samples"]) -> dict[str, Tensor]:
+        spectral = self.spectral if self.config.loss_weights.get("stft", 0.0) else None
+        terms = spectral_terms(self.loss_mel, spectral, generated.unsqueeze(0), cut.real)
+        if cut.pitch is not None:
+            predictor = self.model.decoder.pitch_predictor
+            assert isinstance(predictor, nn.Module)
+            terms |= pitch_terms(predictor, self.model.frames(cut.mel), cut.mask, self._inner(cut), cut.pitch)
+        return terms
+
+    def _inner(self, cut: MelSlice) -> Bool[Tensor, "batch 1 frames"]:
+        """Frames of the slice without its margin."""
+        margin, inner = self.config.slice_margin_frames, cut.mask.clone()
+        inner[..., :margin] = False
+        inner[..., inner.shape[2] - margin :] = False
+        return inner
+
+    def _rendered(self, cut: MelSlice, generator: Generator | None) -> Float[Tensor, "batch samples"]:
+        """The slice's sound; zero beyond a recording's end, as the recording is there."""
+        hop, margin = self.model.hop_length, self.config.slice_margin_frames
+        frames = self.model.frames(cut.mel) * cut.mask
+        sound = self.model.decoder(frames, cut.mask, None, cut.pitch, 1, generator)[0]
+        return (sound * cut.mask[:, 0].repeat_interleave(hop, dim=1))[:, margin * hop :][:, : cut.real.shape[1]]
+
+    def _random_starts(self, batch: SpeechBatch, generator: Generator | None) -> Int[Tensor, " batch"]:
+        room = (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
+        return (torch.rand(len(room), generator=generator, device=room.device) * (room + 1)).long()
+
+    def _slice(self, batch: SpeechBatch, start: Int[Tensor, " batch"], blurred: bool = True) -> MelSlice:
+        """`slice_frames` frames from `start` on. The mels are those of the whole recording there."""
+        mel_config, margin = self.model.config.mel, self.config.slice_margin_frames
+        hop, frames = mel_config.hop_length, self.config.slice_frames
+        # Mels need the samples around them: two hops more on each side, dropped again.
+        more = margin + -(-mel_config.n_fft // (2 * hop))
+        sample = (start - more).unsqueeze(1) * hop + torch.arange((frames + 2 * more) * hop, device=start.device)
+        real = sample.clamp(min=0, max=batch.waveform.shape[1] - 1)
+        wide = batch.waveform.gather(1, real) * ((sample >= 0) & (sample < batch.waveform_lengths.unsqueeze(1)))
+        cut = slice(more - margin, more + margin + frames)
+        mel = self.model.front_end(wide)[:, :, cut]
+        if blurred and self.config.blur > 0.0:
+            mel = _blurred(mel, round(self.config.blur * len(mel)))
+        place = (start - margin).unsqueeze(1) + torch.arange(frames + 2 * margin, device=start.device)
+        mask = (place >= 0) & (place < (batch.waveform_lengths // hop).unsqueeze(1))
+        inner = wide[:, more * hop : (more + frames) * hop]
+        return MelSlice(mel, mask.unsqueeze(1), inner, self._pitch(batch, place))
+
+    def _pitch(self, batch: SpeechBatch, place: Int[Tensor, "batch frames"]) -> Pitch | None:
+        """The recordings' own pitch at the slice's frames, for a decoder with a source."""
+        if not self.model.decoder.takes_pitch:
+            return None
+        if batch.f0 is None:
+            raise ConfigError("a decoder with a source needs F0 in the batch")
+        pitch = pitch_from_f0(batch.f0)
+        inside = place.clamp(0, batch.f0.shape[1] - 1)
+        return Pitch(pitch.log_f0.gather(1, inside), pitch.voicing.gather(1, inside))
+
+
+def _blurred(mel: Float[Tensor, "batch mels frames"], count: int) -> Float[Tensor, "batch mels frames"]:
+    """The first `count` items averaged over neighbouring bands and frames."""
+    if count == 0:
+        return mel
+    kernel, padding = (BLUR_BANDS, BLUR_FRAMES), (BLUR_BANDS // 2, BLUR_FRAMES // 2)
+    smooth = nn.functional.avg_pool2d(mel[:count].unsqueeze(1), kernel, 1, padding, count_include_pad=False)
+    return torch.cat([smooth[:, 0], mel[count:]])
