@@ -1,4 +1,4 @@
-"""Where each speaker's pitch lies: what conversion moves a melody to."""
+"""Where each speaker's pitch lies: where conversion moves a melody."""
 
 from collections.abc import Iterable, Mapping
 

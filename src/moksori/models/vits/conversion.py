@@ -30,8 +30,10 @@ NOISE_STRETCH_FRAMES = 4096
 """Frames whose posterior noise is drawn at once: 48 s at 22.05 kHz and hop 256."""
 MEASURED_FRAMES = 512
 """Frames whose pitch is looked at together, before anything is converted."""
-KNOWN_SECONDS = 5.0
-"""Voiced speech that counts as much as what is known of the source's pitch: a word or two do not make a range."""
+UNMOVED_SECONDS = 1.0
+"""Voiced speech by which a recording's pitch is left where it was: a word or two have no mean to speak of."""
+RANGE_DEVIATIONS = 4.0
+"""How far from its mean a voice goes, in standard deviations of ln F0."""
 
 
 def converted(
@@ -126,13 +128,18 @@ class _Course:
             posterior = model.posterior(spectrogram(start, stop), part, self.before)
             return posterior.at(noise(start, stop), variation)
 
-        z = spoken = self._along(encode, model.posterior_encoder.context)
+        z = self._along(encode, model.posterior_encoder.context)
         if self.source.speaker != self.target.speaker:  # the flow and its inverse would only add their rounding
-            pitch, context = self._pitch(spoken), model.flow.context_steps
-            z_p = self._along(lambda start, stop, part: model.flow(spoken(start, stop), part, self.before), context)
-            z = self._along(lambda start, stop, part: model.flow.inverse(z_p(start, stop), part, self.after), context)
+            z = self._changed(z)
+            pitch = self._pitch(z)
         shift = controls.shift_semitones
         return model.decoder.in_pieces(z, self.mask, self.after, shift, generator, self.history, pitch)
+
+    def _changed(self, z: Make) -> Progressive:
+        """The source's latents as the target's: through the flow, and back with another speaker."""
+        flow, context = self.model.flow, self.model.flow.context_steps
+        z_p = self._along(lambda start, stop, part: flow(z(start, stop), part, self.before), context)
+        return self._along(lambda start, stop, part: flow.inverse(z_p(start, stop), part, self.after), context)
 
     def _vectors(self, voice: Voice) -> Tensor | None:
         table = torch.full((self.mask.shape[0],), voice.speaker, device=self.mask.device)
@@ -148,45 +155,43 @@ class _Course:
         return Progressive(made, context, self.mask.shape[2], history=self.history)
 
     def _pitch(self, z: Make) -> Make | None:
-        """ln F0 of the source's latents, moved to where the target speaks (log-Gaussian normalisation of F0).
+        """ln F0 of the target's latents, moved as a whole to where the target speaks, and held within its range.
 
-        None where the decoder takes no pitch, or the ranges are not known: then the flow alone moves it.
+        None where the decoder takes no pitch, or the range is not known: then the flow alone moves it.
         """
-        predictor = getattr(self.model.decoder, "pitch_predictor", None)
-        if not isinstance(predictor, PitchPredictor) or self.source.pitch is None or self.target.pitch is None:
+        predictor, known = getattr(self.model.decoder, "pitch_predictor", None), self.target.pitch
+        if not isinstance(predictor, PitchPredictor) or known is None:
             return None
-        mean, deviation = self._spoken_range(predictor, self.source.pitch)
-        scale = (self.target.pitch.deviation / deviation).clamp(0.5, 2.0)
-        offset = self.target.pitch.mean - scale * mean
+        offset = self._offset(predictor, known)
+        low = max(known.mean - RANGE_DEVIATIONS * known.deviation, LOG_F0_LIMITS[0])
+        high = min(known.mean + RANGE_DEVIATIONS * known.deviation, LOG_F0_LIMITS[1])
 
         def moved(start: int, stop: int) -> Tensor:
-            found = predictor.predict(z(start, stop), self.mask[..., start:stop], self.before).log_f0
-            return (offset + scale * found).clamp(*LOG_F0_LIMITS)
+            found = predictor.predict(z(start, stop), self.mask[..., start:stop], self.after).log_f0
+            return (offset + found).clamp(low, high)
 
         return Progressive(moved, predictor.context_frames, self.mask.shape[2], history=self.history)
 
-    def _spoken_range(
-        self, predictor: PitchPredictor, known: PitchRange
-    ) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
-        """Mean and deviation of ln F0 over the recordings' voiced frames; few of them leave it near what is known."""
+    def _offset(self, predictor: PitchPredictor, known: PitchRange) -> Float[Tensor, "batch 1"]:
+        """What the recordings' mean ln F0 lacks, after the flow, to the target's; of a word or two only a part."""
         model, total = self.model, self.mask.shape[2]
         spectrogram, context = self.spectrogram(), model.posterior_encoder.context
-        z = self._along(lambda a, b, part: model.posterior(spectrogram(a, b), part, self.before).mean, context)
+        spoken = self._along(lambda a, b, part: model.posterior(spectrogram(a, b), part, self.before).mean, context)
+        z = self._changed(spoken)
 
         def predict(start: int, stop: int) -> Tensor:
             part = self.mask[..., start:stop]
-            found = predictor.predict(z(start, stop), part, self.before)
+            found = predictor.predict(z(start, stop), part, self.after)
             return torch.stack([found.log_f0, (found.voicing > 0.5) * part[:, 0]], dim=1)
 
-        weight = KNOWN_SECONDS * model.config.mel.sample_rate / model.hop_length
-        moments = torch.tensor([1.0, known.mean, known.mean**2 + known.deviation**2]).double() * weight
-        moments = moments.to(self.mask.device).expand(self.mask.shape[0], 3)
+        count = torch.full((self.mask.shape[0],), UNMOVED_SECONDS * model.config.mel.sample_rate / model.hop_length)
+        count = count.to(self.mask.device, torch.float64)
+        lacking = torch.zeros_like(count)
         for start, stop in chunks(total, (MEASURED_FRAMES,)):
             log_f0, voiced = with_context(predict, predictor.context_frames, start, stop, total).double().unbind(dim=1)
-            moments = moments + torch.stack([voiced, voiced * log_f0, voiced * log_f0**2], dim=2).sum(dim=1)
-        count, first, second = moments.split(1, dim=1)
-        mean = first / count
-        return mean.float(), (second / count - mean**2).clamp(min=1e-6).sqrt().float()
+            count = count + voiced.sum(dim=1)
+            lacking = lacking + (voiced * (known.mean - log_f0)).sum(dim=1)
+        return (lacking / count).float().unsqueeze(1)
 
 
 def _reach(model: "Vits") -> int:

@@ -7,9 +7,10 @@ from test_streaming import DECODERS, SPEAKERS, lively
 from tiny_model import HIFIGAN, HOMOMORPHIC, ISTFT, generator, model
 
 from moksori.models.contract import CanConvert, CanConvertInBlocks, CanTellSpeakers
+from moksori.models.decoders import decoders
 from moksori.models.decoders.pitch import PitchPredictor
 from moksori.models.decoders.progressive import Progressive
-from moksori.models.vits import conversion, decoders
+from moksori.models.vits import conversion
 from moksori.models.vits.model import Vits
 from moksori.nn.flows import CouplingFlow
 from moksori.types import ConvertControls, LongRecording, PitchRange, SoundBatch, Voice
@@ -163,39 +164,46 @@ def course(made: Vits, waveform: torch.Tensor, source: Voice, target: Voice) -> 
 
 
 @torch.inference_mode()
-def moved(made: Vits, waveform: torch.Tensor, source: Voice, target: Voice) -> torch.Tensor:
+def melodies(made: Vits, waveform: torch.Tensor, source: Voice, target: Voice) -> tuple[torch.Tensor, torch.Tensor]:
+    """ln F0 as the flow moves it, and as it is moved after that."""
     way = course(made, waveform, source, target)
-    z = way._along(lambda a, b, part: made.posterior(way.spectrogram()(a, b), part, way.before).mean, 99999)
+    total = way.mask.shape[2]
+    z = way._changed(lambda a, b: made.posterior(way.spectrogram()(a, b), way.mask[..., a:b], way.before).mean)
+    by_flow = made.decoder.pitch_predictor.predict(z(0, total), way.mask, way.after).log_f0[0]
     pitch = way._pitch(z)
     assert pitch is not None
-    return pitch(0, way.mask.shape[2])[0]
+    return by_flow, pitch(0, total)[0]
 
 
-def test_the_melody_is_moved_to_the_range_of_the_target(monkeypatch) -> None:
-    monkeypatch.setattr(conversion, "KNOWN_SECONDS", 1e-6)
-    made, waveform = two_speakers(), talk(200 * HOP)
+def voiced(made: Vits, log_f0: float) -> Vits:
+    """The model with all frames voiced, around a pitch."""
     with torch.no_grad():
-        made.decoder.pitch_predictor.to_pitch.bias.copy_(torch.tensor([4.6, 9.0]))  # voiced throughout
-    still = moved(made, waveform, LOW, Voice("vits", 1, pitch=LOW.pitch))
-    log_f0 = moved(made, waveform, LOW, HIGH)
-    assert float(log_f0.mean()) == pytest.approx(HIGH.pitch.mean, abs=1e-3)
-    assert 0.0 < float(log_f0.std()) <= HIGH.pitch.deviation * 1.01
-    assert float(torch.corrcoef(torch.stack([still, log_f0]))[0, 1]) > 0.999
+        made.decoder.pitch_predictor.to_pitch.bias.copy_(torch.tensor([log_f0, 9.0]))
+    return made
 
 
-def test_a_word_is_measured_against_what_is_known_of_its_speaker() -> None:
-    made, waveform = two_speakers(), talk(20 * HOP)
-    with torch.no_grad():
-        made.decoder.pitch_predictor.to_pitch.bias.copy_(torch.tensor([5.6, 9.0]))
-    with torch.inference_mode():
-        way = course(made, waveform, LOW, HIGH)
-        mean, deviation = way._spoken_range(made.decoder.pitch_predictor, LOW.pitch)
-        heard = made.decoder.pitch_predictor.predict(
-            made.posterior(made.spectrogram(waveform), way.mask, way.before).mean, way.mask, way.before
-        ).log_f0.mean()
-    known = conversion.KNOWN_SECONDS * 22050 / HOP
-    assert float(mean) == pytest.approx((20 * float(heard) + known * LOW.pitch.mean) / (20 + known), abs=1e-3)
-    assert float(deviation) > LOW.pitch.deviation
+def test_the_melody_is_moved_to_the_target_as_a_whole(monkeypatch) -> None:
+    monkeypatch.setattr(conversion, "UNMOVED_SECONDS", 1e-6)
+    wide = Voice("vits", 1, pitch=PitchRange(5.4, 0.5))
+    by_flow, moved = melodies(voiced(two_speakers(), 4.9), talk(200 * HOP), LOW, wide)
+    assert float(by_flow.std()) > 0.005
+    assert abs(float(by_flow.mean()) - 5.4) > 0.2
+    assert float(moved.mean()) == pytest.approx(5.4, abs=1e-3)
+    assert float((moved - moved.mean() - by_flow + by_flow.mean()).abs().max()) < 1e-4
+
+
+def test_nobody_leaves_their_range(monkeypatch) -> None:
+    monkeypatch.setattr(conversion, "UNMOVED_SECONDS", 1e-6)
+    narrow = Voice("vits", 1, pitch=PitchRange(5.4, 0.002))
+    by_flow, moved = melodies(voiced(two_speakers(), 4.9), talk(200 * HOP), LOW, narrow)
+    assert float((by_flow - by_flow.mean()).abs().max()) > 0.008
+    assert float((moved - 5.4).abs().max()) == pytest.approx(0.008, abs=1e-4)
+
+
+def test_a_word_is_moved_only_in_part() -> None:
+    by_flow, moved = melodies(voiced(two_speakers(), 4.9), talk(20 * HOP), LOW, HIGH)
+    share = 20 / (20 + conversion.UNMOVED_SECONDS * 22050 / HOP)
+    assert float((moved - by_flow).mean()) == pytest.approx(share * float(HIGH.pitch.mean - by_flow.mean()), abs=1e-3)
 
 
 def test_without_ranges_or_a_pitch_the_flow_alone_moves_it() -> None:
