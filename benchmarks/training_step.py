@@ -40,6 +40,8 @@ class Setting:
     processes: int = 1
     precision: str = "auto"
     batch_size: int = 16
+    plain: bool = False
+    """The same networks and losses as `plain_vits` writes them, in a plain loop."""
 
 
 SETTINGS: dict[str, Setting] = {
@@ -68,6 +70,10 @@ SETTINGS: dict[str, Setting] = {
     "discriminators, slice 24": Setting("discriminators", (*GAN, "objective.slice_frames=24")),
     "discriminators, two threads": Setting("discriminators", GAN, threads=2),
     "discriminators, two processes": Setting("discriminators", GAN, threads=2, processes=2),
+    "discriminators, plain": Setting("discriminators", GAN, precision="fp32", plain=True),
+    "discriminators, plain, two threads": Setting(
+        "discriminators, two threads", GAN, threads=2, precision="fp32", plain=True
+    ),
     "discriminators, decoder only": Setting("discriminators", (*GAN, "objective.trained_parts=[decoder]")),
     "discriminators, decoder only, two threads": Setting(
         "discriminators", (*GAN, "objective.trained_parts=[decoder]"), threads=2
@@ -98,7 +104,7 @@ def main() -> None:
     names = [name for name in SETTINGS if name in wanted]
     environment = start(chosen)
     if chosen.device != "cpu":
-        names = [name for name in names if SETTINGS[name].threads is None]
+        names = [name for name in names if SETTINGS[name].threads is None and not SETTINGS[name].plain]
     cycles = f"{chosen.rounds} x {chosen.steps // CYCLE} cycles of {CYCLE} steps"
     print(f"{chosen.preset} on {chosen.device}: the least of {cycles}")
     titles = f"{'setting':44} {'batch':>5} {'steps/s':>8} {'wall s':>7} {'CPU s':>7}"
@@ -174,14 +180,22 @@ def measure(setting: Setting, chosen: argparse.Namespace) -> dict[str, Any]:
 
     clocks: list[tuple[float, float]] = []
 
-    def tick(progress: Progress) -> None:
+    def tick(progress: Progress | None = None) -> None:
         if chosen.device != "cpu":
             torch.cuda.synchronize()
         clocks.append((time.perf_counter(), cpu_seconds()))
 
-    with tempfile.TemporaryDirectory() as folder:
-        watcher, crew = Watcher(on_step=tick), Crew(setting.processes, partial(build, chosen.preset, overrides))
-        fit(objective, Repeated(), [], config.training, Path(folder), watcher, resume=False, crew=crew)
+    different: dict[str, float] = {}
+    if setting.plain:
+        from plain_vits import differences, plain, train
+
+        written_plainly = plain(objective)
+        different = differences(objective, written_plainly, batches[0])
+        train(written_plainly, batches, steps, tick)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            watcher, crew = Watcher(on_step=tick), Crew(setting.processes, partial(build, chosen.preset, overrides))
+            fit(objective, Repeated(), [], config.training, Path(folder), watcher, resume=False, crew=crew)
     marks = clocks[chosen.warm_up - 1 :: CYCLE]
     cycles = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
     return {
@@ -193,6 +207,7 @@ def measure(setting: Setting, chosen: argparse.Namespace) -> dict[str, Any]:
         "overrides": list(setting.overrides),
         "precision": setting.precision,
         "batch_size": setting.batch_size,
+        "largest_difference_of_a_loss": max(different.values(), default=None),
         "frames": [batch.waveform.shape[1] // needs.hop_length for batch in batches],
         "generator_parameters": sum(p.numel() for p in objective.model.parameters()),
         "parameters": sum(p.numel() for p in objective.parameters()),

@@ -30,8 +30,9 @@ def rational_quadratic_spline(
 
     widths, heights: logits of the bins' shares of the interval. slopes: of the derivatives at the inner edges, before a
     softplus; at the outer edges the derivative is 1, as the tails' is. minimum: least share of a bin, least derivative.
-    Returns the transformed values and log |dy/dx| (of the inverse map where `inverse`); None without `log_det`. Needs float32 or float64: the
-    quadratic of the inverse loses its root in half precision. All paths are `where`, so the graph is static.
+    Returns the transformed values, and log |dy/dx| (of the inverse map where `inverse`) or, without `log_det`, None.
+    Needs float32 or float64: the quadratic of the inverse loses its root in half precision. All paths are `where`, so
+    the graph is static.
     """
     if minimum * widths.shape[-1] >= 1:
         raise ValueError(f"{widths.shape[-1]} bins of at least {minimum} each do not fit: use fewer bins")
