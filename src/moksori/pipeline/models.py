@@ -7,11 +7,12 @@ family: its default), and last on the Hugging Face Hub where `huggingface_hub` i
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from moksori.errors import CheckpointError, MoksoriError, unknown_name
+from moksori.errors import CheckpointError, MoksoriError, UnknownName, unknown_name
 from moksori.models.checkpoint import CONFIG_NAME, Manifest, count_parameters, has_discriminators, read_manifest
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -61,6 +62,15 @@ def models() -> list[Model]:
             if folder.name not in found and (folder / CONFIG_NAME).is_file():
                 found[folder.name] = _describe(folder, where, folder.name == default)
     return [found[name] for name in sorted(found)]
+
+
+def unknown_speaker(name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a speaker that a model lacks: the nearest that it has, and the models here that have this one."""
+    error = unknown_name("speaker", name, known)
+    having = [m.name for m in models() if m.manifest is not None and name in m.manifest.speakers]
+    if not having:
+        return error
+    return UnknownName(f"{str(error).removesuffix('?')}; a speaker of {' and '.join(having)}: --voice {having[0]}")
 
 
 def info(name: str | Path) -> ModelInfo:

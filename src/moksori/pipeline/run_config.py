@@ -1,7 +1,7 @@
 """A training run's whole configuration: preset or file, overrides, one validation."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class RunConfig:
     objective: Any
     training: TrainingConfig
     sentences: tuple[str, ...]
-    augmentation: AugmentationConfig = AugmentationConfig()
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def to_yaml(self) -> str:
         """The complete settings, every default spelt out; reading them back gives an equal run."""

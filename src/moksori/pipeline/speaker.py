@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float, Int
 
 from moksori.audio.resample import Resampler
-from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnsupportedTask, unknown_name
+from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnsupportedTask
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CHUNK_FRAMES, CanSay
+from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.say_options import FASTEST, MAXIMUM_SHIFT_SEMITONES, SLOWEST, SayOptions
 from moksori.pipeline.sentences import Gap, Piece, Sentence, arriving, readings, sentences
 from moksori.pipeline.speech import Speech
@@ -315,7 +316,7 @@ class Speaker:
 
     def _speaker_index(self, voice: str | None) -> int:
         if voice is not None and voice not in self.speakers:
-            raise unknown_name("speaker", voice, self.speakers)
+            raise unknown_speaker(voice, self.speakers)
         return self.manifest.speakers.index(voice) if voice in self.manifest.speakers else 0
 
     def _check_options(self, options: SayOptions) -> None:

@@ -34,6 +34,13 @@ def test_an_installed_model_hides_a_bundled_one(toy_home, toy_folder):
     assert [m.where for m in finding.models()] == ["installed"]
 
 
+def test_a_speaker_of_another_model_is_told_with_that_model(toy_home):
+    """The toy model's speakers are ann and bob."""
+    error = finding.unknown_speaker("bob", ["eve", "rob"])
+    assert str(error) == "unknown speaker 'bob': did you mean 'rob'; a speaker of toy: --voice toy"
+    assert str(finding.unknown_speaker("zoe", ["eve"])) == "unknown speaker 'zoe': known: eve"
+
+
 def test_a_training_run_speaks_with_its_best_model(toy_home, toy_folder, tmp_path):
     run = tmp_path / "runs" / "mine"
     run.mkdir(parents=True)
