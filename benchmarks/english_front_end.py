@@ -3,10 +3,13 @@
 Words of running text are equal where phones, stress and being run together with the word before are; `--text` names
 files with one sentence or paragraph a line, or folders of recordings with a `metadata.csv`. Unseen words are the stored
 sample that the tests use: words whose whole family was held out of the training of the letters model, asked of that
-model alone.
+model alone. The start is the CPU time of the first sentence in a process of its own, what is imported before not
+counted; the least of several runs.
 """
 
 import csv
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,6 +21,8 @@ from moksori.text import english_phonemes, phonemes
 from moksori.text.english_context import Sounds
 from moksori.text.normalize import normalize
 
+STARTS = 7
+FIRST = "Hello there, this is a cold start of the voice."
 UNSEEN = Path(__file__).parent.parent / "tests" / "golden" / "english_unseen_words.tsv"
 
 
@@ -27,10 +32,32 @@ def main() -> None:
     options.add_argument("--wrong", type=int, default=20, help="how many of the commonest differences are printed")
     chosen = options.parse_args()
     environment = start(chosen)
-    figures: dict[str, Any] = {"unseen words": unseen_words()}
+    figures: dict[str, Any] = {"start": start_up(), "unseen words": unseen_words()}
     for path in chosen.text:
         figures[path.name] = running_text(path, chosen.wrong)
     finish("english_front_end", chosen, environment, figures)
+
+
+def start_up() -> dict[str, float]:
+    """CPU seconds from a fresh process's first sentence to its tokens."""
+    code = (
+        "import sys, time\n"
+        "if sys.argv[1] == 'built in': sys.modules['phonemizer'] = sys.modules['espeakng_loader'] = None\n"
+        "from moksori.text import phonemes\n"
+        "from moksori.text.tokenizer import Tokenizer\n"
+        "if sys.argv[1] == 'espeak': phonemes._WITHOUT_ESPEAK.clear()\n"
+        "began = time.process_time()\n"
+        "Tokenizer().encode(sys.argv[2])\n"
+        "print(time.process_time() - began)\n"
+    )
+    found: dict[str, list[float]] = {"espeak": [], "built in": []}
+    for _ in range(STARTS):
+        for name, seconds in found.items():
+            command = [sys.executable, "-c", code, name, FIRST]
+            seconds.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    least = {name: min(seconds) for name, seconds in found.items()}
+    print("first sentence: " + ", ".join(f"{name} {seconds:.3f} CPU s" for name, seconds in least.items()))
+    return least
 
 
 def unseen_words() -> dict[str, Any]:

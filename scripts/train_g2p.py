@@ -1,10 +1,13 @@
 """Makes the data of the English front end (src/moksori/text/data/english_*) from word lists, texts and espeak.
 
-    python scripts/train_g2p.py --scowl DIR --cmudict FILE --text FILE [--text FILE ...] [--level 35] [--passes 4]
+    python scripts/train_g2p.py --scowl DIR --cmudict FILE --text FILE [--text FILE ...] --work DIR [--words 4000000]
 
 --scowl: the folder of SCOWL's lists (`american-words.10` ...), --cmudict: `cmudict.dict`, --text: running text, one
-sentence or paragraph a line. Needs the extras espeak and fast. About four minutes of one quiet core; nothing is drawn
-at random but by fixed seeds. The same data and espeak give the same files.
+sentence or paragraph a line. Needs the extras espeak and fast. What is drawn at random has fixed seeds.
+
+--work keeps what takes long: espeak's answers for pseudo-words (7 minutes of one core for 1,500,000) and the network's
+checkpoint (35 minutes and more for 4,000,000 words on a core with bfloat16 matrices); a run that was broken off goes on
+from them. The rest takes some six minutes.
 """
 
 import argparse
@@ -14,21 +17,23 @@ import random
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "g2p"))
 
 import context
-import letters
+import network
 import words
-from align import aligned
+from align import Aligner
+from pseudo import PseudoWords
 
 from moksori.text import english_phonemes
 from moksori.text.english_context import ContextRules, Sounds
 from moksori.text.english_phonemes import packed_lexicon
-from moksori.text.letter_features import ALPHABET
+from moksori.text.letters_to_phones import ALPHABET, Labels, LetterModel
 
 _log = logging.getLogger("train_g2p")
 _WORD = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)*")
@@ -39,6 +44,12 @@ ASKED = 50
 TRIGGERS = 20
 """Words up to this level, and adverbs and contractions, are asked what they make espeak expect."""
 SAMPLE = 400
+RARE = 40
+"""A label that fewer letters have is none; its words go into the lexicon."""
+LONGEST = 24
+"""Longer words do not train."""
+SURE = 0.3
+"""Where the best label leads by less, NumPy decides, not torch's rounder numbers."""
 
 
 def main() -> None:
@@ -46,10 +57,10 @@ def main() -> None:
     parser.add_argument("--scowl", type=Path, required=True)
     parser.add_argument("--cmudict", type=Path, required=True)
     parser.add_argument("--text", type=Path, action="append", required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for what a later run can go on from")
     parser.add_argument("--level", type=int, default=35, help="SCOWL's lists up to this one are in the lexicon whole")
-    parser.add_argument("--passes", type=int, default=4)
-    parser.add_argument("--features", type=int, default=150_000)
-    parser.add_argument("--least", type=float, default=1.0, help="smaller weights of the letters model are dropped")
+    parser.add_argument("--pseudo", type=int, default=1_500_000, help="how many pseudo-words espeak is asked for")
+    parser.add_argument("--words", type=int, default=4_000_000, help="how many words the network learns from, in all")
     parser.add_argument("--out", type=Path, default=english_phonemes.DATA)
     parser.add_argument("--sample", type=Path, help="where to write a sample of unseen words for the tests")
     chosen = parser.parse_args()
@@ -71,37 +82,86 @@ def main() -> None:
     written = json.dumps(context.as_json(rules), ensure_ascii=False, separators=(",", ":"))
     _write(chosen.out / english_phonemes.CONTEXT, lambda path: path.write_text(written, encoding="utf-8"))
 
+    chosen.work.mkdir(parents=True, exist_ok=True)
     names = {c: _named(c) for c in ALPHABET if c != "'"}
-    usable = [(w, sounds[w], levels[w]) for lower, w in spelling.items() if set(lower) <= set(ALPHABET)]
-    items = aligned(usable, names)
-    use = {kind: [x for x in items if words.use_of(x.letters) == kind] for kind in ("train", "valid", "test")}
-    labels = letters.labels_of(use["train"], {c: name.written for c, name in names.items()})
-    learned = letters.learn(use["train"], use["valid"], labels, chosen.passes, rare=2)
-    model = learned.compressed(chosen.features, chosen.least)
+    plain = {lower: sounds[written_as(lower, word, sounds, levels)] for lower, word in spelling.items()}
+    usable = [(lower, said) for lower, said in plain.items() if set(lower) <= set(ALPHABET)]
+    model = learned_letters(usable, names, chosen.pseudo, chosen.words, chosen.work)
     _write(chosen.out / english_phonemes.LETTERS, model.save)
-    unseen = random.Random(0).sample(use["test"], min(SAMPLE, len(use["test"])))
-    right = sum(model.sounds(x.letters) == x.sounds for x in unseen)
-    _log.info("unseen words said as espeak says them: %d of %d", right, len(unseen))
-    otherwise = letters.said_otherwise(model, items) | (set(spelling) - {x.letters for x in items})
-    lexicon = lexicon_of(sounds, levels, spelling, chosen.level, otherwise)
+    model = LetterModel.load(chosen.out / english_phonemes.LETTERS)
+    kept_out = [item for item in usable if words.use_of(item[0]) == "test"]
+    unseen = random.Random(0).sample(kept_out, min(SAMPLE, len(kept_out)))
+    otherwise = said_otherwise(model, usable)
+    share = sum(lower in otherwise for lower, _ in kept_out) / max(1, len(kept_out))
+    _log.info("of %d unseen words %.2f %% are said otherwise", len(kept_out), 100 * share)
+    otherwise |= plain.keys() - {lower for lower, _ in usable}
+    otherwise |= {lower for lower, word in spelling.items() if levels[word] <= chosen.level}
+    lexicon = lexicon_of(plain, otherwise, sounds, levels)
     _write(chosen.out / english_phonemes.LEXICON, lambda path: path.write_bytes(packed_lexicon(lexicon)))
     if chosen.sample:
-        rows = "".join(f"{x.letters}\t{x.sounds.written}\n" for x in sorted(unseen, key=lambda x: x.letters))
+        rows = "".join(f"{lower}\t{said.written}\n" for lower, said in sorted(unseen, key=lambda item: item[0]))
         _write(chosen.sample, lambda path: path.write_text(rows, encoding="utf-8"))
 
 
+def learned_letters(
+    usable: list[tuple[str, Sounds]], names: dict[str, Sounds], pseudo: int, amount: int, work: Path
+) -> LetterModel:
+    """The network, taught with `amount` words: those of the families for training, and pseudo-words of their parts."""
+    use = {kind: [x for x in usable if words.use_of(x[0]) == kind] for kind in ("train", "valid", "test")}
+    more = labelled_pseudo_words([x[0] for x in use["train"]], [x[0] for x in use["valid"] + use["test"]], pseudo, work)
+    aligner = Aligner(use["train"], names)
+
+    def labelled(some: Iterable[tuple[str, Sounds]]) -> list[tuple[str, tuple[str, ...]]]:
+        found = ((lower, aligner.labels(lower, sounds)) for lower, sounds in some if len(lower) <= LONGEST)
+        return [(lower, labels) for lower, labels in found if labels is not None]
+
+    real, made = labelled(use["train"]), labelled(more)
+    counts = Counter(label for some in (real, made) for _, labels in some for label in labels)
+    common = [label for label, n in counts.most_common() if n >= RARE]
+    numbers = {label: k for k, label in enumerate(common)}
+    real, made = ([x for x in some if all(label in numbers for label in x[1])] for some in (real, made))
+    _log.info("%d words and %d pseudo-words to learn from, %d labels", len(real), len(made), len(common))
+    packed = [network.Packed.of(some, numbers) for some in (real, made, labelled(use["valid"]))]
+    labels = Labels(common, {letter: name.written for letter, name in names.items()})
+    learned = network.learn(*packed, labels.primary.tolist(), network.Shape(), amount, work / "network.pt")
+    return network.exported(learned, labels)
+
+
+def labelled_pseudo_words(pool: list[str], kept_out: list[str], count: int, work: Path) -> list[tuple[str, Sounds]]:
+    """Pseudo-words with espeak's sounds, read from the work folder where an earlier run left as many."""
+    path = work / f"pseudo-{count}.tsv"
+    if not path.exists():
+        drawn = words.said(PseudoWords(pool, kept_out).draw())
+        rows = "".join(f"{word}\t{sounds.written}\n" for _, (word, sounds) in zip(range(count), drawn, strict=False))
+        _write(path, lambda part: part.write_text(rows, encoding="utf-8"))
+    lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    return [(word, Sounds.read(sounds)) for word, sounds in lines]
+
+
+def said_otherwise(model: LetterModel, items: list[tuple[str, Sounds]]) -> set[str]:
+    """The words that a model does not say as they are said."""
+    labels = network.most_likely(network.imported(model), [lower for lower, _ in items])
+    found = set()
+    for (lower, sounds), (chosen, lead) in zip(items, labels, strict=True):
+        said = model.sounds(lower) if lead < SURE else model.labels.word(lower, chosen)
+        if said != sounds:
+            found.add(lower)
+    return found
+
+
+def written_as(lower: str, word: str, sounds: dict[str, Sounds], levels: dict[str, int]) -> str:
+    """The spelling whose sounds a lower-case word has: its own where that is common, else the commonest one."""
+    return lower if levels.get(lower, words.NAMES) <= CASED and lower in sounds else word
+
+
 def lexicon_of(
-    sounds: dict[str, Sounds], levels: dict[str, int], spelling: dict[str, str], level: int, otherwise: set[str]
+    plain: dict[str, Sounds], listed: set[str], sounds: dict[str, Sounds], levels: dict[str, int]
 ) -> dict[str, Sounds]:
-    """Words up to a level and all that the letters model says otherwise, in lower case; spellings with capitals too
-    where they are said otherwise; "twenty-one" to "ninety-nine", and "Mc" alone and before a [k] or [g]."""
-    lexicon = {}
-    for lower, word in spelling.items():
-        if levels[word] <= level or lower in otherwise:
-            lexicon[lower] = sounds[lower if levels.get(lower, words.NAMES) <= CASED and lower in sounds else word]
+    """The `listed` words in lower case; spellings with capitals where they are said otherwise than in lower case;
+    "twenty-one" to "ninety-nine", and "Mc" alone and before a [k] or [g]."""
+    lexicon = {lower: said for lower, said in plain.items() if lower in listed}
     for word, said in sounds.items():
-        lower = word.lower()
-        if word != lower and levels[word] <= CASED and lower in lexicon and said != lexicon[lower]:
+        if word != word.lower() and levels[word] <= CASED and said != plain[word.lower()]:
             lexicon[word] = said
     for number in words.NUMBERS:
         lexicon[number] = words.beside("", number) or sounds[number.split("-")[0]]

@@ -7,10 +7,9 @@ change in each other is text.english_context. The data beside this file is made 
 
 import json
 import logging
-import lzma
 import re
 import unicodedata
-from bisect import bisect_left
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
@@ -22,7 +21,7 @@ from moksori.text.phonemes import SpokenWord
 from moksori.text.symbols import GAP
 
 DATA = Path(__file__).parent / "data"
-LEXICON, LETTERS, CONTEXT = "english_lexicon.txt.xz", "english_letters.npz.xz", "english_context.json"
+LEXICON, LETTERS, CONTEXT = "english_lexicon.txt.zlib", "english_letters.npz", "english_context.json"
 
 _PLACEHOLDER = "thing"
 """Stands for a word whose sounds the writer gave, so that its neighbours are said as beside any noun."""
@@ -164,26 +163,34 @@ def packed_lexicon(lexicon: Mapping[str, Sounds]) -> bytes:
     counts = Counter(phone for sounds in lexicon.values() for phone in sounds.written.split("_"))
     phones = [phone for phone, _ in counts.most_common()]
     sign = {phone: chr(_FIRST_SIGN + k) for k, phone in enumerate(phones)}
-    lines = [" ".join(phones)]
-    for word, sounds in sorted(lexicon.items()):
-        lines.append(f"{word}\t{''.join(sign[phone] for phone in sounds.written.split('_'))}")
-    return lzma.compress("\n".join(lines).encode(), preset=9 | lzma.PRESET_EXTREME)
+    lines = []
+    for word, sounds in lexicon.items():
+        lines.append(f"{word}\t{''.join(sign[phone] for phone in sounds.written.split('_'))}\n".encode())
+    return zlib.compress(b"".join([" ".join(phones).encode(), b"\n", *sorted(lines)]), level=9)
 
 
 @cache
-def _lexicon() -> tuple[list[str], list[str]]:
-    """Phones, and sorted lines "word<TAB>signs"; bisected, since making a mapping takes longer than a sentence."""
-    first, *lines = lzma.decompress((DATA / LEXICON).read_bytes()).decode().split("\n")
-    return first.split(" "), lines
+def _lexicon() -> tuple[list[str], bytes]:
+    """Phones, and sorted lines "word<TAB>signs" in one piece: cutting them up would take longer than a sentence."""
+    first, lines = zlib.decompress((DATA / LEXICON).read_bytes()).split(b"\n", 1)
+    return first.decode().split(" "), lines
 
 
 def _entry(word: str) -> Sounds | None:
     phones, lines = _lexicon()
-    wanted = f"{word}\t"
-    place = bisect_left(lines, wanted)
-    if place == len(lines) or not lines[place].startswith(wanted):
-        return None
-    return Sounds.read("_".join(phones[ord(sign) - _FIRST_SIGN] for sign in lines[place][len(wanted) :]))
+    wanted = f"{word}\t".encode()
+    low, high = 0, len(lines)
+    while low < high:
+        start = lines.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        end = lines.index(b"\n", start)
+        if lines.startswith(wanted, start):
+            signs = lines[start + len(wanted) : end].decode()
+            return Sounds.read("_".join(phones[ord(sign) - _FIRST_SIGN] for sign in signs))
+        if lines[start:end] < wanted:
+            low = end + 1
+        else:
+            high = start
+    return None
 
 
 @cache

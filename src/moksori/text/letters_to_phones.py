@@ -1,60 +1,48 @@
-"""Letters -> phones with stress, by a linear model over hashed features (text.letter_features).
+"""Letters -> phones with stress, by a small convolutional network, in NumPy.
 
-Each letter of a word is given a label: the phones that it stands for, none to four, with their stress. Labels are
-chosen from left to right; the score of a label is the sum of the weights of the features that are there, features of
-earlier choices among them (the linear-chain transducer of Jiampojamarn et al., 2008, with greedy search, trained as an
-averaged perceptron with a margin). A feature that was rare in training is off: its bucket holds the mark of another.
+Each letter of a word is given a label: the phones that it stands for, none to four, with their stress. The network
+(scripts/g2p/network.py, where it is trained) sees the whole word from every letter: a vector a letter, then blocks of
+a convolution over neighbouring letters whose outcome is added to each letter's row, then a score for each label.
+Of all ways to label the word the best is taken: a conditional random field (Lafferty et al., 2001) whose states also
+know whether the primary stress was given. Weights are stored as bytes with a scale a row.
 """
 
-import io
-import lzma
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int8, Int32, UInt8
+from jaxtyping import Bool, Float32, Int
 
 from moksori.text.english_context import Sounds
-from moksori.text.letter_features import ALPHABET, codes_of, fixed_features, history_rows
-from moksori.text.symbols import is_vowel
 
+ALPHABET = "abcdefghijklmnopqrstuvwxyz'"
 SPELLED = "<spelled>"
 """The label of letters that are named one by one ("fbi")."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """What one letter stands for. number: of all labels, from 1; the same for equal labels of different letters."""
-
-    sounds: Sounds
-    number: int
-    primary: bool
-    vowel: bool
+CANDIDATES = 8
+"""So many of each letter's likeliest labels are looked at for the best way."""
+_EPSILON = 1e-5
+_NEVER = np.float32(-1e4)
 
 
 class Labels:
-    """The labels of each letter, and what they mean.
+    """What the labels mean.
 
-    by_letter: letter -> labels as Sounds are written, "" for none. names: letter -> its name, written so.
+    written: labels as Sounds are written, "" for none. names: letter -> its name, written so.
     """
 
-    def __init__(self, by_letter: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> None:
-        numbers = {label: k + 1 for k, label in enumerate(sorted({x for some in by_letter.values() for x in some}))}
-        self.written = {letter: list(labels) for letter, labels in by_letter.items()}
+    def __init__(self, written: Sequence[str], names: Mapping[str, str]) -> None:
+        self.written = tuple(written)
         self.names = {letter: Sounds.read(name) for letter, name in names.items()}
-        self.of = {
-            letter: [_label(written, numbers[written]) for written in labels] for letter, labels in by_letter.items()
-        }
+        self.sounds = [Sounds((), ()) if label == SPELLED else Sounds.read(label) for label in written]
+        self.primary = np.array([1 in sounds.stress for sounds in self.sounds])
 
     def word(self, letters: str, chosen: Sequence[int]) -> Sounds:
         """The sounds of a word from the label chosen for each letter."""
-        labels = [self.of[letter][k] for letter, k in zip(letters, chosen, strict=True)]
-        written = [self.written[letter][k] for letter, k in zip(letters, chosen, strict=True)]
-        if 2 * written.count(SPELLED) > len(written):
+        if 2 * sum(self.written[k] == SPELLED for k in chosen) > len(letters):
             return self.spelled(letters)
-        phones = tuple(phone for label in labels for phone in label.sounds.phones)
-        return Sounds(phones, tuple(mark for label in labels for mark in label.sounds.stress))
+        phones = tuple(phone for k in chosen for phone in self.sounds[k].phones)
+        return Sounds(phones, tuple(mark for k in chosen for mark in self.sounds[k].stress))
 
     def spelled(self, letters: str) -> Sounds:
         """Letters named one by one, the last with the primary stress."""
@@ -67,100 +55,138 @@ class Labels:
         return Sounds(tuple(phones), tuple(stress))
 
 
-def _label(written: str, number: int) -> Label:
-    sounds = Sounds((), ()) if written == SPELLED else Sounds.read(written)
-    return Label(sounds, number, 1 in sounds.stress, any(map(is_vowel, sounds.phones)))
+@dataclass(frozen=True)
+class Block:
+    """A hidden layer that sees `taps` letters, and what it gives back.
 
-
-class LetterModel:
-    """The trained model.
-
-    marks: of each bucket the mark of the feature that owns it. weights: of each bucket's feature for each label of the
-    focus letter. history: the same for features of earlier choices, which have no marks.
+    taps: weights of each letter's row, the leftmost letter first. The first block's outcome is not added to anything.
     """
 
-    def __init__(
-        self,
-        labels: Labels,
-        marks: UInt8[np.ndarray, " buckets"],
-        rows: Int32[np.ndarray, " buckets"],
-        weights: Int8[np.ndarray, "rows labels"],
-        history: Int8[np.ndarray, "history labels"],
-    ) -> None:
-        self.labels, self.marks, self.rows, self.weights, self.history = labels, marks, rows, weights, history
+    taps: Float32[np.ndarray, "taps inner hidden"]
+    bias: Float32[np.ndarray, " hidden"]
+    back: Float32[np.ndarray, "hidden width"]
+
+    def __call__(self, rows: Float32[np.ndarray, "letters inner"]) -> Float32[np.ndarray, "letters width"]:
+        taps, inner, hidden = self.taps.shape
+        side, count = taps // 2, len(rows)
+        wide = np.zeros((count + 2 * side, inner), dtype=np.float32)
+        wide[side : side + count] = _normalized(rows)
+        near = np.concatenate([wide[k : k + count] for k in range(taps)], axis=1)
+        return np.maximum(near @ self.taps.reshape(-1, hidden) + self.bias, 0) @ self.back
+
+
+@dataclass(frozen=True)
+class Links:
+    """How labels go together. between: what one label adds to the score of another after it.
+
+    marks: what is added for each primary stress beyond the first, and where a word has none.
+    """
+
+    between: Float32[np.ndarray, "labels labels"]
+    marks: Float32[np.ndarray, "2"]
+
+    def best_way(
+        self, scores: Float32[np.ndarray, "letters labels"], primary: Bool[np.ndarray, " labels"]
+    ) -> list[int]:
+        """The labels of the best way through a word (Viterbi), among the CANDIDATES likeliest of each letter.
+
+        primary: which labels carry the primary stress.
+        """
+        again, none = self.marks
+        count = min(CANDIDATES, scores.shape[1])
+        labels = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        values = np.take_along_axis(scores, labels, axis=1)
+        stressed = primary[labels]
+        # The best score of the ways to each candidate, without a primary stress (row 0) and with one.
+        best = np.where([stressed[0], ~stressed[0]], _NEVER, values[0])
+        came: list[tuple[Int[np.ndarray, "2 candidates"], Bool[np.ndarray, " candidates"]]] = []
+        for k in range(1, len(scores)):
+            ways = best[:, :, None] + self.between[labels[k - 1][:, None], labels[k]]
+            source = ways.argmax(axis=1)
+            without, within = ways.max(axis=1)
+            was_stressed = ~stressed[k] | (within + again > without)
+            within = np.where(stressed[k], np.maximum(without, within + again), within)
+            best = np.stack([np.where(stressed[k], _NEVER, without), within]) + values[k]
+            came.append((source, was_stressed))
+        state, place = divmod(int(np.concatenate([best[0] + none, best[1]]).argmax()), count)
+        found = [int(labels[-1, place])]
+        for k in range(len(scores) - 2, -1, -1):
+            source, was_stressed = came[k]
+            state = int(state and was_stressed[place])
+            place = int(source[state, place])
+            found.append(int(labels[k, place]))
+        return found[::-1]
+
+
+@dataclass(frozen=True)
+class LetterModel:
+    """The trained network. letters: a row for each letter of ALPHABET. scores: weights of each label, then its bias."""
+
+    labels: Labels
+    letters: Float32[np.ndarray, "alphabet inner"]
+    blocks: tuple[Block, ...]
+    scores: Float32[np.ndarray, "labels width"]
+    bias: Float32[np.ndarray, " labels"]
+    links: Links
 
     def sounds(self, word: str) -> Sounds:
         """The sounds of one word of lower-case letters a-z and apostrophes."""
-        codes, letters = codes_of([word])
-        fixed, halves = fixed_features(codes, letters)
-        buckets, marks = bucket_and_mark(fixed, len(self.marks))
-        rows = np.where(self.marks[buckets] == marks, self.rows[buckets], 0)
-        scores = self.weights[rows].sum(axis=1, dtype=np.int32)
-        chosen: list[int] = []
-        before, before2, seen, vowel = 0, 0, 0, 0
-        for k, letter in enumerate(word):
-            places = history_rows(halves[k], before, before2, seen, vowel, len(self.history))
-            total = scores[k] + self.history[places].sum(axis=0, dtype=np.int32)
-            labels = self.labels.of[letter]
-            chosen.append(int(total[: len(labels)].argmax()))
-            label = labels[chosen[-1]]
-            before, before2 = label.number, before
-            seen = seen or int(label.primary)
-            vowel = label.number if label.vowel else vowel
-        return self.labels.word(word, chosen)
+        return self.labels.word(word, self.links.best_way(self.scored(word), self.labels.primary))
+
+    def scored(self, word: str) -> Float32[np.ndarray, "letters labels"]:
+        """The score of every label for every letter."""
+        first, *others = self.blocks
+        rows = first(self.letters[[ALPHABET.index(letter) for letter in word]])
+        for block in others:
+            rows += block(rows)
+        scores: Float32[np.ndarray, "letters labels"] = _normalized(rows) @ self.scores.T + self.bias
+        return scores
 
     @classmethod
     def load(cls, path: Path) -> "LetterModel":
         """From a file that `save` wrote."""
-        with np.load(io.BytesIO(lzma.decompress(path.read_bytes())), allow_pickle=False) as data:
-            written = data["labels"].tobytes().decode().split("\n")
-            by_letter = {line[0]: line[2:].split("\t") for line in written[: len(ALPHABET)]}
-            names = {line[0]: line[2:] for line in written[len(ALPHABET) :]}
-            used = np.unpackbits(data["used"]).astype(bool)
-            marks = np.zeros(len(used), dtype=np.uint8)
-            marks[used] = data["marks"]
-            rows = np.where(used, np.cumsum(used), 0).astype(np.int32)
-            most = max(map(len, by_letter.values()))
-            weights = _dense(data["counts"], data["places"], data["values"], most, first_empty=True)
-            history = _dense(data["history_counts"], data["history_places"], data["history_values"], most)
-        return cls(Labels(by_letter, names), marks, rows, weights, history)
+        with np.load(path, allow_pickle=False) as data:
+            written, names = (data[name].tobytes().decode().split("\n") for name in ("labels", "names"))
+            blocks = tuple(
+                Block(_wide(data, f"taps{k}"), data[f"bias{k}"].astype(np.float32), _wide(data, f"back{k}"))
+                for k in range(sum(name.startswith("back") and "scale" not in name for name in data.files))
+            )
+            return cls(
+                Labels(written, dict(line.split("\t", 1) for line in names if line)),
+                data["letters"].astype(np.float32),
+                blocks,
+                _wide(data, "scores"),
+                data["bias"].astype(np.float32),
+                Links(_wide(data, "links"), data["marks"].astype(np.float32)),
+            )
 
     def save(self, path: Path) -> None:
-        """Writes the model as one compressed file of arrays, zeros left out."""
-        lines = ["\t".join((letter, *self.labels.written[letter])) for letter in ALPHABET]
-        lines += [f"{letter}\t{sounds.written}" for letter, sounds in self.labels.names.items()]
-        used = self.rows > 0
-        counts, places, values = _sparse(self.weights[1:])
-        history_counts, history_places, history_values = _sparse(self.history)
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            labels=np.frombuffer("\n".join(lines).encode(), dtype=np.uint8),
-            used=np.packbits(used),
-            marks=self.marks[used],
-            counts=counts,
-            places=places,
-            values=values,
-            history_counts=history_counts,
-            history_places=history_places,
-            history_values=history_values,
-        )
-        path.write_bytes(lzma.compress(buffer.getvalue(), preset=9 | lzma.PRESET_EXTREME))
+        """Writes the network, matrices as bytes; what is read back says nearly the same."""
+        names = [f"{letter}\t{sounds.written}" for letter, sounds in self.labels.names.items()]
+        arrays = {"labels": _text(self.labels.written), "names": _text(names)}
+        arrays["letters"] = self.letters.astype(np.float16)
+        arrays |= {"bias": self.bias.astype(np.float16), "marks": self.links.marks.astype(np.float16)}
+        matrices = {"scores": self.scores, "links": self.links.between}
+        for k, block in enumerate(self.blocks):
+            matrices |= {f"taps{k}": block.taps, f"back{k}": block.back}
+            arrays[f"bias{k}"] = block.bias.astype(np.float16)
+        for name, matrix in matrices.items():
+            scale = (np.abs(matrix).max(axis=-1, keepdims=True) / 127 + 1e-8).astype(np.float16)
+            arrays[name] = np.clip(np.rint(matrix / scale.astype(np.float32)), -127, 127).astype(np.int8)
+            arrays[f"{name}.scale"] = scale
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
 
 
-def bucket_and_mark(hashes: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the weights of features stand, and the eight bits that tell apart the features of one bucket."""
-    return (hashes & np.uint64(buckets - 1)).astype(np.int64), (hashes >> np.uint64(40)).astype(np.uint8)
+def _normalized(rows: Float32[np.ndarray, "letters width"]) -> Float32[np.ndarray, "letters width"]:
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    scale: Float32[np.ndarray, "letters 1"] = np.sqrt((rows * rows).mean(axis=1, keepdims=True) + np.float32(_EPSILON))
+    return rows / scale
 
 
-def _sparse(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    filled = weights != 0
-    return filled.sum(axis=1).astype(np.uint8), np.nonzero(filled)[1].astype(np.uint8), weights[filled]
+def _wide(data: Mapping[str, np.ndarray], name: str) -> Float32[np.ndarray, "*shape"]:
+    return data[name].astype(np.float32) * data[f"{name}.scale"].astype(np.float32)
 
 
-def _dense(
-    counts: np.ndarray, places: np.ndarray, values: np.ndarray, labels: int, first_empty: bool = False
-) -> Int8[np.ndarray, "rows labels"]:
-    dense = np.zeros((len(counts) + first_empty, labels), dtype=np.int8)
-    dense[np.repeat(np.arange(len(counts)) + first_empty, counts), places] = values
-    return dense
+def _text(lines: Sequence[str]) -> Int[np.ndarray, " bytes"]:
+    return np.frombuffer("\n".join(lines).encode(), dtype=np.uint8)
