@@ -119,8 +119,9 @@ def has_setting(config, path: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_settings_and_presets_exist(page):
     text = page.read_text(encoding="utf-8")
-    configs = [run_config("vits/compact"), run_config("aligner/compact")]
-    for path in re.findall(r"`((?:model|objective|training)(?:\.\w+)+)(?:=[^`]*)?`", text):
+    configs = [run_config(name) for name in preset_names() if name.partition("/")[2].startswith(("compact", "tiny"))]
+    for path in re.findall(r"`((?:model|objective|training|augmentation)(?:\.\w+)+)(?:=[^`]*)?`", text):
         assert path.endswith(".py") or any(has_setting(config, path) for config in configs), f"no setting {path}"
-    for preset in re.findall(r"`((?:vits|aligner)/[a-z_]+)`", text):
-        assert preset in preset_names()
+    families = "|".join({name.partition("/")[0] for name in preset_names()})
+    for preset in re.findall(rf"`((?:{families})/[a-z0-9_-]+)`", text):
+        assert preset in preset_names(), preset
