@@ -33,3 +33,15 @@ def test_statistics_travel_with_the_weights() -> None:
     x = torch.randn(1, 2, 5)
     assert torch.equal(layer(x), other(x))
     assert not list(layer.parameters())
+
+
+def test_batches_of_different_lengths_count_as_one() -> None:
+    draw = torch.Generator().manual_seed(0)
+    values = 2.0 + 3.0 * torch.randn(3, 5, 12, generator=draw)
+    lengths = torch.tensor([12, 7, 4])
+    together, apart = Standardize(5), Standardize(5)
+    together.fit(values, sequence_mask(lengths, 12))
+    pieces = [(values[k : k + 1, :, : 12 - 2 * k], lengths[k : k + 1]) for k in range(3)]
+    apart.fit_all((piece, sequence_mask(length, piece.shape[2])) for piece, length in pieces)
+    assert torch.equal(apart.mean, together.mean)
+    assert torch.equal(apart.std, together.std)

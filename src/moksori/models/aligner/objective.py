@@ -27,12 +27,9 @@ class AlignerObjective(Objective):
 
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Takes the mean and spread of each mel band."""
-        mels, masks = [], []
-        for batch in batches:
-            mel = self.model.front_end(batch.waveform)
-            masks.append(sequence_mask(self.model.frame_lengths(batch), mel.shape[2])[:, 0].flatten())
-            mels.append(mel.transpose(1, 2).flatten(0, 1))
-        self.model.standardize.fit(torch.cat(mels).T.unsqueeze(0), torch.cat(masks)[None, None])
+        model = self.model
+        mels = ((model.front_end(batch.waveform), model.frame_lengths(batch)) for batch in batches)
+        model.standardize.fit_all((mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels)
 
 
 class MelStateObjective(AlignerObjective):

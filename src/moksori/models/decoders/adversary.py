@@ -1,11 +1,13 @@
 """The adversarial game of decoders: which discriminators there are, and both sides' losses (least squares)."""
 
+from collections.abc import Generator, Iterable, Mapping
+
 import torch
 from torch import Tensor, nn
 
 from moksori.losses.adversarial import least_squares_discriminator, least_squares_generator
 from moksori.losses.feature_matching import feature_matching
-from moksori.models.contract import Update
+from moksori.models.contract import Objective, Update
 from moksori.models.decoders.config import DiscriminatorConfig
 from moksori.nn.discriminators import (
     AveragedScaleDiscriminator,
@@ -34,6 +36,40 @@ def build_discriminators(config: DiscriminatorConfig) -> DiscriminatorEnsemble:
         for n_fft, hop in config.spectrogram_resolutions
     ]
     return DiscriminatorEnsemble(parts)
+
+
+class AdversarialObjective(Objective):
+    """An objective with discriminators from `start` on: first they learn alone for some steps, then both sides play.
+
+    start: None, and there are none.
+    """
+
+    def __init__(
+        self, model: nn.Module, discriminators: DiscriminatorConfig, start: int | None, head_start_steps: int
+    ) -> None:
+        super().__init__(model)
+        self.start, self.head_start_steps = start, head_start_steps
+        self.discriminators = None if start is None else build_discriminators(discriminators)
+
+    @property
+    def newest_is_best(self) -> bool:
+        """With discriminators: what they teach makes every distance to the recordings larger."""
+        return self.discriminators is not None
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        groups: dict[str, Iterable[nn.Parameter]] = {"model": [p for p in self.model.parameters() if p.requires_grad]}
+        if self.discriminators is not None:
+            groups["discriminator"] = self.discriminators.parameters()
+        return groups
+
+    def game(self, step: int, real: Tensor, generated: Tensor) -> Generator[Update, None, dict[str, Tensor]]:
+        """The discriminators' update, where it is their time; returns the generator's terms, if it is that too."""
+        if self.discriminators is None or self.start is None or step < self.start:
+            return {}
+        yield discriminator_update(self.discriminators, real, generated)
+        if step < self.start + self.head_start_steps:
+            return {}
+        return adversarial_terms(self.discriminators, real, generated)
 
 
 def discriminator_update(discriminators: DiscriminatorEnsemble, real: Tensor, generated: Tensor) -> Update:

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelSpectrogram
 from moksori.models.dsvae.config import DsvaeConfig
-from moksori.models.dsvae.decoder import DecodedMel, Decoder
+from moksori.models.dsvae.decoder import Decoder
 from moksori.models.dsvae.encoder import ContentPosterior, SharedEncoder, SpeakerPosterior
 from moksori.models.dsvae.prior import ContentPrior, MelUnits
 from moksori.nn.distributions import DiagonalGaussian
@@ -69,15 +69,6 @@ class Dsvae(nn.Module):
         """The log-mel of a speaker's vector and a content."""
         mel = self.standardize.inverse(self.decoder(speaker, content, mask).after.float())
         return mel if mask is None else mel * mask
-
-    def decode_standardized(
-        self,
-        speaker: Float[Tensor, "batch speaker"],
-        content: Float[Tensor, "batch frames content"],
-        mask: Bool[Tensor, "batch 1 frames"] | None = None,
-    ) -> DecodedMel:
-        """As `decode`, standardised, before and after the post-net: what training compares."""
-        return self.decoder(speaker, content, mask)
 
     def unit_ids(self, mel: Float[Tensor, "batch mels frames"]) -> Int[Tensor, "batch frames"] | None:
         """What the content prior is told of each frame; None without units."""

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from moksori.models.contract import Objective, Update
 from moksori.models.dsvae.config import DsvaeObjectiveConfig
 from moksori.models.dsvae.model import Dsvae
+from moksori.nn.crops import random_starts
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.masks import sequence_mask
 from moksori.types import SpeechBatch
@@ -41,28 +42,22 @@ class DsvaeObjective(Objective):
         super().__init__(model)
         self.config = config
 
-    def parameter_groups(self) -> Mapping[str, Iterable[torch.nn.Parameter]]:
-        return {"model": self.model.parameters()}
-
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Mean and spread of each mel band; the centres of the units, where there are some."""
-        mels, masks = [], []
-        for batch in batches:
-            mel = self.model.mel(batch.waveform)
-            lengths = batch.waveform_lengths // self.model.hop_length
-            masks.append(sequence_mask(lengths, mel.shape[2])[:, 0].flatten())
-            mels.append(mel.transpose(1, 2).flatten(0, 1))
-        frames, real = torch.cat(mels), torch.cat(masks)
-        self.model.standardize.fit(frames.T.unsqueeze(0), real[None, None])
-        if self.model.units is not None:
-            standard = self.model.standardize(frames[real].T.unsqueeze(0))[0].T
+        model = self.model
+        mels = [(model.mel(batch.waveform), batch.waveform_lengths // model.hop_length) for batch in batches]
+        pieces = [(mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels]
+        model.standardize.fit_all(pieces)
+        if model.units is not None:
+            standard = torch.cat([model.standardize(mel).transpose(1, 2)[mask[:, 0]] for mel, mask in pieces])
             draw = Generator().manual_seed(0)
             some = torch.randperm(len(standard), generator=draw)[:UNIT_FRAMES]
-            self.model.units.fit(standard[some], draw)
+            model.units.fit(standard[some], draw)
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
-        crops = self._crops(batch, self._random_starts(batch, generator))
+        room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
+        crops = self._crops(batch, random_starts(room, generator))
         terms = self._terms(crops, generator)
         yield Update("model", terms, self._weights(step))
 
@@ -98,7 +93,7 @@ class DsvaeObjective(Objective):
         latents = model.encode(crops.seen)
         speaker, content = latents.speaker.sample(generator), latents.content.sample(generator)
         prior = model.content_prior(content, model.unit_ids(crops.clean), generator)
-        decoded, wanted = model.decode_standardized(speaker, content), model.standardize(crops.clean)
+        decoded, wanted = model.decoder(speaker, content), model.standardize(crops.clean)
         speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
         content_kl = latents.content.kl(prior)
         content_nats = content_kl.sum(dim=2)
@@ -118,10 +113,6 @@ class DsvaeObjective(Objective):
     def _distance(self, found: Tensor, wanted: Tensor) -> Float[Tensor, ""]:
         difference = found.float() - wanted.float()
         return difference.square().mean() if self.config.distance == "squared" else difference.abs().mean()
-
-    def _random_starts(self, batch: SpeechBatch, generator: Generator | None) -> Int[Tensor, " batch"]:
-        room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
-        return (torch.rand(len(room), generator=generator, device=room.device) * (room + 1)).long()
 
     def _crops(self, batch: SpeechBatch, start: Int[Tensor, " batch"], noisy: bool = True) -> Crops:
         """The mels of `crop_frames` frames from `start` on. A shorter recording is repeated: silence would put its

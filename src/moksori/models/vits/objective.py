@@ -17,8 +17,8 @@ from moksori.audio.stft import linear_spectrogram
 from moksori.errors import ConfigError, unknown_name
 from moksori.losses.kl import flow_kl
 from moksori.losses.stft import SpectralDistance
-from moksori.models.contract import Objective, Update
-from moksori.models.decoders.adversary import adversarial_terms, build_discriminators, discriminator_update
+from moksori.models.contract import Update
+from moksori.models.decoders.adversary import AdversarialObjective
 from moksori.models.decoders.decoders import HomomorphicDecoder
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
@@ -27,6 +27,7 @@ from moksori.models.vits.config import VitsObjectiveConfig
 from moksori.models.vits.model import Frames, Vits
 from moksori.models.vits.text_encoder import EncodedText
 from moksori.nn.alignment import gaussian_scores, monotonic_durations
+from moksori.nn.crops import random_starts
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.types import SayControls, SpeechBatch, TextBatch
@@ -56,16 +57,14 @@ class Slice:
     real: Float[Tensor, "batch samples"]
 
 
-class VitsObjective(Objective):
+class VitsObjective(AdversarialObjective):
     """VITS's losses and discriminators."""
 
     model: Vits
 
     def __init__(self, model: Vits, config: VitsObjectiveConfig) -> None:
-        super().__init__(model)
+        super().__init__(model, config.discriminators, config.adversarial_start, config.head_start_steps)
         self.config = config
-        adversarial = config.adversarial_start is not None
-        self.discriminators = build_discriminators(config.discriminators) if adversarial else None
         self.spectral = SpectralDistance()
         parts = dict(model.named_children())
         for name in config.trained_parts:
@@ -91,11 +90,6 @@ class VitsObjective(Objective):
             "text_encoder", "frame_prior", "flow", "posterior_encoder", "stochastic_duration", "deterministic_duration"
         }  # fmt: skip
         return not others & set(self.trained)
-
-    @property
-    def newest_is_best(self) -> bool:
-        """With discriminators: what they teach makes every distance to the recordings larger."""
-        return self.discriminators is not None
 
     def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
         """Gives a homomorphic decoder's filters the spread of the recordings, as it speaks the recordings' texts."""
@@ -124,25 +118,18 @@ class VitsObjective(Objective):
         factor = match_spread(filters, real(), render, model.config.mel.sample_rate, n_fft, fine_hop, strength)
         logger.info("spread of the filters scaled by %.2f on average, %.2f at most", factor.mean(), factor.max())
 
-    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
-        groups: dict[str, Iterable[nn.Parameter]] = {"model": [p for p in self.model.parameters() if p.requires_grad]}
-        if self.discriminators is not None:
-            groups["discriminator"] = self.discriminators.parameters()
-        return groups
-
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Statistics of the posterior's input, where it is standardised."""
         if self.model.standardize is None:
             return
-        values, masks = [], []
-        for batch in batches:
-            mel = self.model.config.mel
+        mel = self.model.config.mel
+
+        def piece(batch: SpeechBatch) -> tuple[Tensor, Tensor]:
             magnitude = linear_spectrogram(batch.waveform, mel.n_fft, mel.hop_length, mel.window_length, mel.epsilon)
-            spectrogram = magnitude.log()
-            masks.append(sequence_mask(self._frame_lengths(batch), spectrogram.shape[2])[:, 0].flatten())
-            values.append(spectrogram.transpose(1, 2).flatten(0, 1))
-        self.model.standardize.fit(torch.cat(values).T.unsqueeze(0), torch.cat(masks)[None, None])
+            return magnitude.log(), sequence_mask(self._frame_lengths(batch), magnitude.shape[2])
+
+        self.model.standardize.fit_all(map(piece, batches))
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         stretch = self._stretch(batch, generator)
@@ -155,11 +142,7 @@ class VitsObjective(Objective):
             terms |= self._pitch_terms(z, stretch, pitch, condition)
         cut = self._slice(stretch, z, pitch, condition, generator)
         terms |= self._spectral_terms(cut)
-        start = self.config.adversarial_start
-        if self.discriminators is not None and start is not None and step >= start:
-            yield discriminator_update(self.discriminators, cut.real, cut.generated[0])
-            if step >= start + self.config.head_start_steps:
-                terms |= adversarial_terms(self.discriminators, cut.real, cut.generated[0])
+        terms |= yield from self.game(step, cut.real, cut.generated[0])
         yield Update("model", terms, self.config.loss_weights_for(terms), self._counts(batch, stretch, pitch))
 
     def _counts(self, batch: SpeechBatch, stretch: Stretch, pitch: Pitch | None) -> dict[str, Tensor]:
@@ -293,7 +276,7 @@ class VitsObjective(Objective):
             start = torch.zeros_like(lengths)
             return Stretch(start, batch.waveform, self.model.spectrogram(batch.waveform), mask, mask)
         room = (lengths - window).clamp(min=0)
-        start = (torch.rand(len(lengths), generator=generator, device=lengths.device) * (room + 1)).long()
+        start = random_starts(room, generator)
         pad = (self.model.config.mel.n_fft - hop) // 2
         padded = nn.functional.pad(batch.waveform, (pad, pad + window * hop))
         # The left edge of an utterance is reflected as in `linear_spectrogram`; beyond its right end there is silence.
@@ -341,8 +324,7 @@ class VitsObjective(Objective):
         first = torch.where(counted, positions, frames).amin(dim=1)
         last = torch.where(counted, positions, -1).amax(dim=1) + 1
         room = (last - first - length).clamp(min=0)
-        draw = torch.rand(len(room), generator=generator, device=z.device)
-        start = (first + (draw * (room + 1)).long()).clamp(max=frames - length)
+        start = (first + random_starts(room, generator)).clamp(max=frames - length)
         index = start.unsqueeze(1) - margin + torch.arange(length + 2 * margin, device=z.device)
         inside = (index >= 0) & (index < frames)
         index = index.clamp(0, frames - 1)

@@ -10,13 +10,14 @@ from torch import Generator, Tensor, nn
 from moksori.audio.mel import MelSpectrogram
 from moksori.errors import ConfigError
 from moksori.losses.stft import SpectralDistance
-from moksori.models.contract import Objective, Update
-from moksori.models.decoders.adversary import adversarial_terms, build_discriminators, discriminator_update
+from moksori.models.contract import Update
+from moksori.models.decoders.adversary import AdversarialObjective
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
 from moksori.models.vocoder.config import VocoderObjectiveConfig
 from moksori.models.vocoder.model import Vocoder
-from moksori.nn.masks import sequence_mask
+from moksori.nn.crops import random_starts
+from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.types import SpeechBatch
 
 BLUR_FRAMES, BLUR_BANDS = 3, 3
@@ -33,54 +34,34 @@ class MelSlice:
     pitch: Pitch | None
 
 
-class VocoderObjective(Objective):
+class VocoderObjective(AdversarialObjective):
     """A vocoder's losses and discriminators."""
 
     model: Vocoder
 
     def __init__(self, model: Vocoder, config: VocoderObjectiveConfig) -> None:
-        super().__init__(model)
+        super().__init__(model, config.discriminators, config.adversarial_start, config.head_start_steps)
         self.config = config
-        adversarial = config.adversarial_start is not None
-        self.discriminators = build_discriminators(config.discriminators) if adversarial else None
         self.spectral = SpectralDistance()
         # The input may end at 8 kHz; the loss hears all there is.
         mel = model.config.mel
         self.loss_mel = MelSpectrogram(mel.model_copy(update={"f_max_hz": mel.sample_rate / 2}))
-
-    @property
-    def newest_is_best(self) -> bool:
-        """With discriminators: what they teach makes every distance to the recordings larger."""
-        return self.discriminators is not None
-
-    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
-        groups: dict[str, Iterable[nn.Parameter]] = {"model": self.model.parameters()}
-        if self.discriminators is not None:
-            groups["discriminator"] = self.discriminators.parameters()
-        return groups
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Mean and spread of each mel band, where they are standardised."""
         if self.model.standardize is None:
             return
-        mels, masks = [], []
-        for batch in batches:
-            mel = self.model.front_end(batch.waveform)
-            lengths = batch.waveform_lengths // self.model.hop_length
-            masks.append(sequence_mask(lengths, mel.shape[2])[:, 0].flatten())
-            mels.append(mel.transpose(1, 2).flatten(0, 1))
-        self.model.standardize.fit(torch.cat(mels).T.unsqueeze(0), torch.cat(masks)[None, None])
+        model = self.model
+        mels = ((model.front_end(b.waveform), b.waveform_lengths // model.hop_length) for b in batches)
+        self.model.standardize.fit_all((mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels)
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
-        cut = self._slice(batch, self._random_starts(batch, generator))
+        room = (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
+        cut = self._slice(batch, random_starts(room, generator))
         generated = self._rendered(cut, generator)
         terms = self._terms(cut, generated)
-        start = self.config.adversarial_start
-        if self.discriminators is not None and start is not None and step >= start:
-            yield discriminator_update(self.discriminators, cut.real, generated)
-            if step >= start + self.config.head_start_steps:
-                terms |= adversarial_terms(self.discriminators, cut.real, generated)
+        terms |= yield from self.game(step, cut.real, generated)
         yield Update("model", terms, self.config.loss_weights_for(terms), self._counts(cut))
 
     @torch.no_grad()
@@ -125,11 +106,7 @@ class VocoderObjective(Objective):
         hop, margin = self.model.hop_length, self.config.slice_margin_frames
         frames = self.model.frames(cut.mel) * cut.mask
         sound = self.model.decoder(frames, cut.mask, None, cut.pitch, 1, generator)[0]
-        return (sound * cut.mask[:, 0].repeat_interleave(hop, dim=1))[:, margin * hop :][:, : cut.real.shape[1]]
-
-    def _random_starts(self, batch: SpeechBatch, generator: Generator | None) -> Int[Tensor, " batch"]:
-        room = (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
-        return (torch.rand(len(room), generator=generator, device=room.device) * (room + 1)).long()
+        return (sound * repeated_mask(cut.mask, hop)[:, 0])[:, margin * hop :][:, : cut.real.shape[1]]
 
     def _slice(self, batch: SpeechBatch, start: Int[Tensor, " batch"], blurred: bool = True) -> MelSlice:
         """`slice_frames` frames from `start` on. The mels are those of the whole recording there."""
