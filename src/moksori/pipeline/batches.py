@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from moksori.corpus.augment import Augmenter
 from moksori.corpus.collate import collate
-from moksori.corpus.sampler import BucketSampler
+from moksori.corpus.sampler import BalancedSampler, BucketSampler, Sampler
 from moksori.types import Example, SpeechBatch, SpeechNeeds
 
 
 class ExampleBatches:
-    """Bucketed batches over prepared examples. augmenter: lays noise over them, `SpeechBatch.noisy`."""
+    """Batches over prepared examples: bucketed by length, or pieces of recordings where the family needs no more.
+
+    augmenter: lays noise over them, `SpeechBatch.noisy`. speaker_balance: of corpus.sampler.BalancedSampler; 0 takes
+    every recording once an epoch.
+    """
 
     def __init__(
         self,
@@ -19,9 +25,14 @@ class ExampleBatches:
         batch_size: int,
         seed: int,
         augmenter: Augmenter | None = None,
+        speaker_balance: float = 0.0,
     ) -> None:
-        self.examples, self.needs, self.augmenter = examples, needs, augmenter
-        self.sampler = BucketSampler([len(e.waveform) for e in examples], batch_size, seed)
+        self.examples, self.needs, self.augmenter, self.seed = examples, needs, augmenter, seed
+        self.sampler: Sampler
+        if speaker_balance:
+            self.sampler = BalancedSampler([e.speaker for e in examples], batch_size, seed, speaker_balance)
+        else:
+            self.sampler = BucketSampler([len(e.waveform) for e in examples], batch_size, seed)
 
     @property
     def smallest(self) -> int:
@@ -30,10 +41,26 @@ class ExampleBatches:
 
     def batch(self, step: int) -> SpeechBatch:
         chosen = [self.examples[index] for index in self.sampler.indices(step)]
+        if self.needs.stretch_frames:
+            draw = np.random.default_rng([self.seed & 0xFFFFFFFF, 6, step])
+            chosen = [
+                stretch(e, self.needs, float(place)) for e, place in zip(chosen, draw.random(len(chosen)), strict=True)
+            ]
         if self.augmenter is not None:
             pairs = [self.augmenter.pair(e.waveform, step, place) for place, e in enumerate(chosen)]
             chosen = [replace(e, waveform=c, noisy=n) for e, (c, n) in zip(chosen, pairs, strict=True)]
         return collate(chosen, self.needs)
+
+
+def stretch(example: Example, needs: SpeechNeeds, place: float) -> Example:
+    """`needs.stretch_frames` frames of an example that is longer; place: 0 = its beginning, to 1 = its end."""
+    hop, size = needs.hop_length, needs.stretch_frames
+    room = len(example.waveform) // hop - size
+    if room <= 0:
+        return example
+    first = min(int(place * (room + 1)), room)
+    f0 = None if example.f0 is None else example.f0[first : first + size]
+    return replace(example, waveform=example.waveform[first * hop : (first + size) * hop], f0=f0)
 
 
 def fixed_batches(examples: Sequence[Example], needs: SpeechNeeds, batch_size: int) -> list[SpeechBatch]:

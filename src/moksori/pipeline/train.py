@@ -124,7 +124,14 @@ def train(
     looks = -(-VALIDATED_CLIPS // max(len(validation), 1)) if plan.adapts else 1
 
     augmenter = _augmenter(config, needs, examples)
-    batches = ExampleBatches(examples, needs, config.training.batch_size, config.training.seed, augmenter)
+    batches = ExampleBatches(
+        examples,
+        needs,
+        config.training.batch_size,
+        config.training.seed,
+        augmenter,
+        config.training.speaker_balance,
+    )
     crew.check(batches.smallest)
 
     def export(averaged: nn.Module, state: TrainingState) -> None:
@@ -291,7 +298,8 @@ def _examples(
             usable[split] = []
             continue
         items = prepare(corpus, split, needs, text, durations, listener.progress)
-        limits = SHORTEST_SECONDS * needs.sample_rate, LONGEST_SECONDS * needs.sample_rate
+        longest = float("inf") if needs.stretch_frames else LONGEST_SECONDS
+        limits = SHORTEST_SECONDS * needs.sample_rate, longest * needs.sample_rate
         usable[split] = [e for e in items if limits[0] <= len(e.waveform) <= limits[1]]
         if len(usable[split]) < len(items):
             logger.warning(
@@ -299,7 +307,7 @@ def _examples(
                 len(items) - len(usable[split]),
                 split,
                 SHORTEST_SECONDS,
-                LONGEST_SECONDS,
+                longest,
             )
         if needs.tokens and not needs.durations:  # the search for a path needs a frame for each token
             fitting = [e for e in usable[split] if _least_frames(model, e) <= len(e.waveform) // needs.hop_length]

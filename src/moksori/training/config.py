@@ -32,6 +32,9 @@ class TrainingConfig(Config):
 
     seed: int = 1234
     batch_size: int = Field(16, ge=1)
+    speaker_balance: float = Field(0.0, ge=0.0, le=1.0)
+    """How much more often than their share of the recordings seldom speakers are heard: 0 = every recording once an
+    epoch, 1 = every speaker as often as any other."""
     max_steps: int | None = Field(None, ge=1)
     """Steps after which the run ends; with max_minutes, whichever comes first."""
     max_minutes: float | None = Field(None, gt=0)

@@ -22,7 +22,9 @@ __all__ = ["FAMILY", "Dsvae", "DsvaeConfig", "DsvaeObjective", "DsvaeObjectiveCo
 
 
 def _needs(config: DsvaeConfig, objective: DsvaeObjectiveConfig) -> SpeechNeeds:
-    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, noisy=True)
+    # Twice the crop: noise is then laid over little more than what is looked at.
+    stretch = 2 * objective.crop_frames
+    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, noisy=True, stretch_frames=stretch)
 
 
 FAMILY = Family(

@@ -18,7 +18,9 @@ __all__ = ["FAMILY", "Vocoder", "VocoderConfig", "VocoderObjective", "VocoderObj
 
 def _needs(config: VocoderConfig, objective: VocoderObjectiveConfig) -> SpeechNeeds:
     source = isinstance(config.decoder, HomomorphicConfig)
-    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, f0=source)
+    # Eight times the slice: its mels seldom reach a cut.
+    stretch = 8 * objective.slice_frames
+    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, f0=source, stretch_frames=stretch)
 
 
 FAMILY = Family(
