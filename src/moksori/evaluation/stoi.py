@@ -16,7 +16,7 @@ LONGEST_SECONDS = 60.0
 
 
 def stoi(reference: Waveform, heard: Waveform) -> float:
-    """Short-time objective intelligibility of `heard` against the recording it copies: 1 = equal; noise alone has 0.2 to 0.4.
+    """Short-time objective intelligibility of `heard` against the recording it copies: 1 = equal, noise 0.2 to 0.4.
 
     The mean correlation of third-octave envelopes over 384 ms, where the reference is not silent. Recordings over 60 s
     are cut into equal parts whose mean counts. NaN where no part holds 0.4 s of speech.
