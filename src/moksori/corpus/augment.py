@@ -18,6 +18,7 @@ from pydantic import Field
 from moksori.audio.io import read
 from moksori.audio.resample import resample
 from moksori.config import Config
+from moksori.corpus.splits import SOUNDS, split_list
 from moksori.errors import ConfigError
 
 Kind = Literal["none", "noise", "music", "babble"]
@@ -52,12 +53,19 @@ class Sounds:
     rir: tuple[Float[np.ndarray, " samples"], ...] = ()
 
     @classmethod
-    def read(cls, folder: Path, sample_rate: int) -> "Sounds":
-        """All sounds of a folder at `sample_rate`; ConfigError where there are none."""
+    def read(cls, folder: Path, sample_rate: int, held_out: bool = False) -> "Sounds":
+        """The sounds of a folder at `sample_rate`; ConfigError where there are none.
+
+        held_out: those of the house that no training hears and robustness is judged by (`evaluation/splits`), or all
+        the others.
+        """
         if not folder.is_dir():
             raise ConfigError(f"augmentation.folder {folder}: is no folder; name one with noises, music and rooms")
         found: dict[str, list[np.ndarray]] = {"noise": [], "music": [], "rir": []}
+        tested = split_list(SOUNDS).recordings
         for kind, path in _files(folder):
+            if (path.stem in tested) != held_out:
+                continue
             found[kind].append(resample(read(path), sample_rate).samples)
         if not any(found.values()):
             raise ConfigError(f"augmentation.folder {folder}: holds no sound file ({', '.join(sorted(SOUND_FILES))})")

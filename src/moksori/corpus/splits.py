@@ -42,6 +42,8 @@ HOUSE: Mapping[str, HouseCorpus] = {
     "ljspeech-mini": HouseCorpus("ljspeech-mini", "en-us"),
     "singing": HouseCorpus("singing", "ja"),
 }
+SOUNDS = "noise-music"
+"""The house's noises, music and rooms: no corpus of speech, but some are held out too."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ def make_lists(data: Path) -> dict[str, str]:
         lists[name] = _format("5 % test and 2.5 % valid sentences by sha256 of the sentence key", rows)
     for name in ("vctk-mini", "ljspeech-mini"):
         lists[name] = _format("all of it is held out of every training", [("test", "all", "*")])
+    lists[SOUNDS] = _sound_list(data / SOUNDS)
     return lists
 
 
@@ -251,21 +254,39 @@ def _speaker_list(items: Sequence[Spoken]) -> str:
     )
 
 
+def _sound_list(folder: Path) -> str:
+    """A fifth of noises, music and rooms: nobody trains with what robustness is judged by."""
+    kinds: dict[str, list[str]] = {"noise": [], "music": [], "rir": []}
+    for row in _rows(folder):
+        kind = next((kind for kind in kinds if (row.get("note") or "").startswith(kind)), None)
+        if kind is not None:
+            kinds[kind].append(row["id"])
+    rows = [("test", "recording", name) for names in kinds.values() for name in _first_fifth(names)]
+    return _format("the first fifth, but one at least, of each kind of sound by sha256 of the id", rows)
+
+
+def _first_fifth(names: Sequence[str]) -> list[str]:
+    return sorted(names, key=order)[: max(1, len(names) // 5)]
+
+
 def _format(rule: str, rows: Sequence[tuple[str, str, str]]) -> str:
     lines = [f"# {rule}", "# made by: python -m moksori.corpus.splits DATA", "\t".join(COLUMNS)]
     return "\n".join([*lines, *("\t".join(row) for row in rows)]) + "\n"
 
 
 def _read_table(folder: Path) -> list[Spoken]:
+    return [
+        Spoken(row["id"], row["speaker"], row["text"], float(row.get("seconds") or 0), row.get("sex") or "")
+        for row in _rows(folder)
+    ]
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
     path = folder / "metadata.csv"
     if not path.is_file():
-        raise CorpusError(f"{path}: no such file; give the folder that holds {', '.join(HOUSE)}")
+        raise CorpusError(f"{path}: no such file; give the folder that holds {', '.join(HOUSE)} and {SOUNDS}")
     with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream, delimiter="|", quoting=csv.QUOTE_NONE)
-        return [
-            Spoken(row["id"], row["speaker"], row["text"], float(row.get("seconds") or 0), row.get("sex") or "")
-            for row in rows
-        ]
+        return list(csv.DictReader(stream, delimiter="|", quoting=csv.QUOTE_NONE))
 
 
 def main(arguments: Sequence[str]) -> int:

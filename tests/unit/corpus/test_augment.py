@@ -142,3 +142,13 @@ def test_the_recordings_of_the_house_are_all_found(recordings: Path) -> None:
     assert len(found.noise) >= 10
     assert len(found.music) >= 5
     assert len(found.rir) >= 4
+
+
+def test_some_sounds_of_the_house_are_kept_for_the_judge(tmp_path: Path) -> None:
+    for name in ("noise/sb_noise1.wav", "noise/other.wav", "music/fs_orchestra.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        write(path, Waveform(np.full(1600, 0.1, np.float32), 16000))
+    training, judging = Sounds.read(tmp_path, 16000), Sounds.read(tmp_path, 16000, held_out=True)
+    assert (len(training.noise), len(training.music)) == (1, 0)
+    assert (len(judging.noise), len(judging.music)) == (1, 1)
