@@ -120,7 +120,8 @@ class VocoderObjective(AdversarialObjective):
         cut = slice(more - margin, more + margin + frames)
         mel = self.model.front_end(wide)[:, :, cut]
         if blurred and self.config.blur > 0.0:
-            mel = _blurred(mel, round(self.config.blur * len(mel)))
+            count = round(self.config.blur * len(mel))
+            mel = torch.cat([smoothed(mel[:count]), mel[count:]])
         place = (start - margin).unsqueeze(1) + torch.arange(frames + 2 * margin, device=start.device)
         mask = (place >= 0) & (place < (batch.waveform_lengths // hop).unsqueeze(1))
         inner = wide[:, more * hop : (more + frames) * hop]
@@ -137,10 +138,7 @@ class VocoderObjective(AdversarialObjective):
         return Pitch(pitch.log_f0.gather(1, inside), pitch.voicing.gather(1, inside))
 
 
-def _blurred(mel: Float[Tensor, "batch mels frames"], count: int) -> Float[Tensor, "batch mels frames"]:
-    """The first `count` items averaged over neighbouring bands and frames."""
-    if count == 0:
-        return mel
+def smoothed(mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels frames"]:
+    """Log-mels averaged over neighbouring bands and frames: a stand-in for what an over-smooth model makes."""
     kernel, padding = (BLUR_BANDS, BLUR_FRAMES), (BLUR_BANDS // 2, BLUR_FRAMES // 2)
-    smooth = nn.functional.avg_pool2d(mel[:count].unsqueeze(1), kernel, 1, padding, count_include_pad=False)
-    return torch.cat([smooth[:, 0], mel[count:]])
+    return nn.functional.avg_pool2d(mel.unsqueeze(1), kernel, 1, padding, count_include_pad=False)[:, 0]
