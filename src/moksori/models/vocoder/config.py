@@ -1,12 +1,37 @@
 """Settings of the vocoders: HiFi-GAN's are the defaults."""
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from moksori.audio.mel import MEL_22KHZ, MelConfig
 from moksori.config import Config
-from moksori.models.decoders.config import DecoderConfig, DiscriminatorConfig, HifiganConfig, check_decoder
+from moksori.models.decoders.config import (
+    DiscriminatorConfig,
+    HifiganConfig,
+    HomomorphicConfig,
+    IstftConfig,
+    check_decoder,
+)
+
+
+class RefinedConfig(Config):
+    """Magnitudes from the mel's pseudo-inverse and a network, phases refined inside (models.vocoder.refined)."""
+
+    kind: Literal["refined"] = "refined"
+    channels: int = 256
+    inner_channels: int = 768
+    num_layers: int = 8
+    refinements: int = Field(default=6, ge=0)
+    """Griffin-Lim steps."""
+    momentum: float = Field(default=0.99, ge=0.0)
+    """Of the fast Griffin-Lim algorithm; 0 = the plain one."""
+
+
+VocoderDecoderConfig = Annotated[
+    HifiganConfig | IstftConfig | HomomorphicConfig | RefinedConfig, Field(discriminator="kind")
+]
 
 
 class VocoderConfig(Config):
@@ -14,17 +39,20 @@ class VocoderConfig(Config):
 
     mel: MelConfig = MEL_22KHZ
     """What it turns into sound."""
-    decoder: DecoderConfig = HifiganConfig()
+    decoder: VocoderDecoderConfig = HifiganConfig()
     standardize: bool = False
     """Brings each mel band to mean 0 and deviation 1 of the training data first; the paper does not."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "VocoderConfig":
-        check_decoder(self.decoder, self.mel.hop_length)
+        if not isinstance(self.decoder, RefinedConfig):
+            check_decoder(self.decoder, self.mel.hop_length)
+        elif self.standardize:
+            raise ValueError("decoder.kind refined reads magnitudes off the mel: leave standardize false")
         return self
 
 
-_LOSSES = ("mel", "stft", "pitch", "voicing", "adversarial", "feature_matching")
+_LOSSES = ("mel", "stft", "magnitude", "pitch", "voicing", "adversarial", "feature_matching")
 
 
 class VocoderObjectiveConfig(Config):
@@ -35,7 +63,10 @@ class VocoderObjectiveConfig(Config):
     slice_margin_frames: int = Field(default=0, ge=0)
     """Frames rendered and thrown away on each side of a slice, so that losses see no edges."""
     loss_weights: Mapping[str, float] = {"mel": 45.0, "adversarial": 1.0, "feature_matching": 1.0}
-    """`stft`, `pitch`, `voicing` may be added; the last two belong to a decoder with a source."""
+    """`stft`, `magnitude`, `pitch`, `voicing` may be added; `magnitude` belongs to a `refined` decoder, the last two to
+    one with a source."""
+    magnitude_steps: int = Field(default=0, ge=0)
+    """First steps, in which a `refined` decoder learns its magnitudes and nothing is rendered: a fifth of the work."""
     discriminators: DiscriminatorConfig = DiscriminatorConfig(scale=False, averaged_scales=3)
     adversarial_start: int | None = Field(default=0, ge=0)
     """First step with the discriminators; None: never."""

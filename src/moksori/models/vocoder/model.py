@@ -1,18 +1,25 @@
 """A vocoder: log-mel to waveform, by one of the house's decoders."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from moksori.audio.mel import MelSpectrogram
+from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.contract import CHUNK_FRAMES
 from moksori.models.decoders.decoders import Decoder, build_decoder
 from moksori.models.decoders.progressive import chunks
-from moksori.models.vocoder.config import VocoderConfig
+from moksori.models.vocoder.config import RefinedConfig, VocoderConfig
+from moksori.models.vocoder.refined import RefinedDecoder
 from moksori.nn.masks import repeated_mask
 from moksori.nn.standardize import Standardize
+
+LONGEST_PIECE = 512
+"""Frames of sound that are made at once, of whatever comes."""
+UNKNOWN_FRAMES = 2**31
+"""Taken for the number of frames of a sequence whose end nobody knows: a year."""
 
 
 class Vocoder(nn.Module):
@@ -23,11 +30,26 @@ class Vocoder(nn.Module):
         self.config = config
         self.front_end = MelSpectrogram(config.mel)
         self.standardize = Standardize(config.mel.n_mels) if config.standardize else None
-        self.decoder: Decoder = build_decoder(config.decoder, config.mel, config.mel.n_mels)
+        self.decoder: Decoder
+        if isinstance(config.decoder, RefinedConfig):
+            self.decoder = RefinedDecoder(config.decoder, config.mel)
+        else:
+            self.decoder = build_decoder(config.decoder, config.mel, config.mel.n_mels)
 
     @property
     def hop_length(self) -> int:
         return self.config.mel.hop_length
+
+    @property
+    def mel_config(self) -> MelConfig:
+        return self.config.mel
+
+    @property
+    def look_ahead_frames(self) -> int:
+        """Frames that must have come after a frame before its samples can be made."""
+        predictor = getattr(self.decoder, "pitch_predictor", None)
+        # Pulses interpolate between a frame's pitch and the next one's.
+        return self.decoder.context_frames + (0 if predictor is None else predictor.context_frames + 1)
 
     def frames(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels frames"]:
         """What the decoder is given of a log-mel."""
@@ -58,6 +80,52 @@ class Vocoder(nn.Module):
         sound = self.decoder.in_pieces(lambda start, stop: frames[:, :, start:stop], mask, generator=generator)
         for start, stop in chunks(mel.shape[2], chunk_frames):
             yield sound(start, stop)
+
+    @torch.inference_mode()
+    def vocode_blocks(
+        self,
+        blocks: Iterable[Float[Tensor, "1 mels frames"]],
+        frames: int | None = None,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
+        """The sound of mels that come block by block, in memory that does not grow; a block leaves as soon as it can.
+
+        frames: in all blocks together: then the sound is that of `vocode`. None: not known; silence is taken to follow.
+        Raises ValueError where there are fewer or more frames than that.
+        """
+        mel, reach = self.config.mel, self.look_ahead_frames
+        history = 2 * (LONGEST_PIECE + reach)
+        kept = torch.zeros(1, mel.n_mels, 0)
+        came = done = 0
+
+        def made(start: int, stop: int) -> Tensor:
+            first = came - kept.shape[2]
+            return kept[..., start - first : stop - first]
+
+        total = UNKNOWN_FRAMES if frames is None else frames
+        mask = torch.ones(1, 1, 1, dtype=torch.bool, device=self.front_end.filterbank.device).expand(1, 1, total)
+        sound = self.decoder.in_pieces(made, mask, generator=generator, history=history)
+
+        def until(stop: int) -> Iterator[Float[Tensor, "1 samples"]]:
+            nonlocal done
+            for start, end in chunks(max(stop - done, 0), (LONGEST_PIECE,)):
+                yield sound(done + start, done + end)
+            done = max(done, stop)
+
+        def arrived(block: Float[Tensor, "1 mels frames"]) -> None:
+            nonlocal kept, came
+            kept = torch.cat([kept.to(block), self.frames(block)], dim=2)[..., -(history + block.shape[2]) :]
+            came += block.shape[2]
+
+        for block in blocks:
+            arrived(block)
+            yield from until(came if came == total else came - reach)
+        if frames is None and came:
+            end = came
+            arrived(kept.new_full((1, mel.n_mels, reach), math.log(mel.floor)))
+            yield from until(end)
+        elif came != total:
+            raise ValueError(f"{came} frames of mels came, {total} were announced")
 
     @torch.inference_mode()
     def reconstruct(

@@ -16,10 +16,13 @@ from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
 from moksori.models.vocoder.config import VocoderObjectiveConfig
 from moksori.models.vocoder.model import Vocoder
+from moksori.models.vocoder.refined import RefinedDecoder, Spectrum
 from moksori.nn.crops import random_starts
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.types import SpeechBatch
 
+LOUDNESS_POWER = 0.4
+"""Loudness grows with magnitude to about this power (Zwicker): so loud bins count more than quiet ones, not all."""
 BLUR_FRAMES, BLUR_BANDS = 3, 3
 """Over how many of each the mels of an over-smooth model are averaged."""
 
@@ -34,6 +37,14 @@ class MelSlice:
     pitch: Pitch | None
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """A slice's sound `[batch, samples]`, and what a decoder that has magnitudes of its own made it of."""
+
+    sound: Float[Tensor, "batch samples"]
+    spectrum: Spectrum | None
+
+
 class VocoderObjective(AdversarialObjective):
     """A vocoder's losses and discriminators."""
 
@@ -42,6 +53,11 @@ class VocoderObjective(AdversarialObjective):
     def __init__(self, model: Vocoder, config: VocoderObjectiveConfig) -> None:
         super().__init__(model, config.discriminators, config.adversarial_start, config.head_start_steps)
         self.config = config
+        asked = config.magnitude_steps or config.loss_weights.get("magnitude", 0.0)
+        if asked and not isinstance(model.decoder, RefinedDecoder):
+            raise ConfigError(
+                "objective.magnitude_steps and loss_weights.magnitude are for model.decoder.kind refined: set both to 0"
+            )
         self.spectral = SpectralDistance()
         # The input may end at 8 kHz; the loss hears all there is.
         mel = model.config.mel
@@ -59,9 +75,13 @@ class VocoderObjective(AdversarialObjective):
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         room = (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
         cut = self._slice(batch, random_starts(room, generator))
-        generated = self._rendered(cut, generator)
-        terms = self._terms(cut, generated)
-        terms |= yield from self.game(step, cut.real, generated)
+        if step < self.config.magnitude_steps:
+            terms = self._magnitude_terms(cut, self._spectrum(cut))
+            yield Update("model", terms, self.config.loss_weights_for(terms))
+            return
+        rendered = self._rendered(cut, generator)
+        terms = self._terms(cut, rendered)
+        terms |= yield from self.game(step, cut.real, rendered.sound)
         yield Update("model", terms, self.config.loss_weights_for(terms), self._counts(cut))
 
     @torch.no_grad()
@@ -85,9 +105,11 @@ class VocoderObjective(AdversarialObjective):
         inner = self._inner(cut)[:, 0]
         return {"voicing": inner.sum(), "pitch": (inner * cut.pitch.voicing).sum()}
 
-    def _terms(self, cut: MelSlice, generated: Float[Tensor, "batch samples"]) -> dict[str, Tensor]:
+    def _terms(self, cut: MelSlice, rendered: Rendered) -> dict[str, Tensor]:
         spectral = self.spectral if self.config.loss_weights.get("stft", 0.0) else None
-        terms = spectral_terms(self.loss_mel, spectral, generated.unsqueeze(0), cut.real)
+        terms = spectral_terms(self.loss_mel, spectral, rendered.sound.unsqueeze(0), cut.real)
+        if rendered.spectrum is not None:
+            terms |= self._magnitude_terms(cut, rendered.spectrum)
         if cut.pitch is not None:
             predictor = self.model.decoder.pitch_predictor
             assert isinstance(predictor, nn.Module)
@@ -101,12 +123,35 @@ class VocoderObjective(AdversarialObjective):
         inner[..., inner.shape[2] - margin :] = False
         return inner
 
-    def _rendered(self, cut: MelSlice, generator: Generator | None) -> Float[Tensor, "batch samples"]:
+    def _spectrum(self, cut: MelSlice) -> Spectrum:
+        assert isinstance(self.model.decoder, RefinedDecoder)
+        return self.model.decoder.spectrum(cut.mel, cut.mask)
+
+    def _magnitude_terms(self, cut: MelSlice, spectrum: Spectrum) -> dict[str, Tensor]:
+        """`magnitude`: mean absolute difference of every bin's magnitude to the power 0.4, nearly its loudness.
+
+        Frames whose window reaches out of the slice are left out.
+        """
+        assert isinstance(self.model.decoder, RefinedDecoder)
+        margin, edge = self.config.slice_margin_frames, self.model.decoder.stft.context_steps
+        with torch.autocast(cut.real.device.type, enabled=False):
+            wanted = self.model.decoder.stft(cut.real.float()).abs()[:, :, edge:-edge]
+            found = spectrum.magnitude[:, :, margin + edge :][:, :, : wanted.shape[2]]
+            difference = (found + 1e-8) ** LOUDNESS_POWER - (wanted + 1e-8) ** LOUDNESS_POWER
+            return {"magnitude": difference.abs().mean()}
+
+    def _rendered(self, cut: MelSlice, generator: Generator | None) -> Rendered:
         """The slice's sound; zero beyond a recording's end, as the recording is there."""
-        hop, margin = self.model.hop_length, self.config.slice_margin_frames
-        frames = self.model.frames(cut.mel) * cut.mask
-        sound = self.model.decoder(frames, cut.mask, None, cut.pitch, 1, generator)[0]
-        return (sound * repeated_mask(cut.mask, hop)[:, 0])[:, margin * hop :][:, : cut.real.shape[1]]
+        hop, margin, decoder = self.model.hop_length, self.config.slice_margin_frames, self.model.decoder
+        spectrum = None
+        if isinstance(decoder, RefinedDecoder):
+            spectrum = self._spectrum(cut)
+            sound = decoder.render(spectrum)
+        else:
+            frames = self.model.frames(cut.mel) * cut.mask
+            sound = decoder(frames, cut.mask, None, cut.pitch, 1, generator)[0]
+        sound = (sound * repeated_mask(cut.mask, hop)[:, 0])[:, margin * hop :][:, : cut.real.shape[1]]
+        return Rendered(sound, spectrum)
 
     def _slice(self, batch: SpeechBatch, start: Int[Tensor, " batch"], blurred: bool = True) -> MelSlice:
         """`slice_frames` frames from `start` on. The mels are those of the whole recording there."""

@@ -97,7 +97,7 @@ def test_a_recording_shorter_than_a_slice_ends_in_silence() -> None:
     cut = made._slice(short, torch.tensor([0]))
     assert int(cut.mask.sum()) == 8
     assert cut.real[0, 8 * 256 :].abs().max() == 0.0
-    assert made._rendered(cut, seeded())[0, 8 * 256 :].abs().max() == 0.0
+    assert made._rendered(cut, seeded()).sound[0, 8 * 256 :].abs().max() == 0.0
 
 
 def test_blurred_mels_are_smoother_and_not_all_of_them() -> None:

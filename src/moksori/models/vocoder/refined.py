@@ -1,0 +1,94 @@
+"""A decoder for mels alone: magnitudes that start from the mel itself, phases made consistent inside the network.
+
+Vocos (Siuzdak 2023) lets a network give magnitude and phase of every bin and learns both from the waveform. Here they
+are apart. The filterbank's pseudo-inverse gives magnitudes that are right in each band; the network scales every bin,
+which can be learnt from recordings directly, bin by bin, in minutes. Its phases are a first guess: a few steps of the
+fast Griffin-Lim algorithm (Griffin, Lim 1984; Perraudin, Balazs, Sondergaard 2013), each a layer that gradients flow
+through, move them to some that overlapping frames agree on (as Masuyama et al. 2019, "Deep Griffin-Lim iteration").
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor, nn
+
+from moksori.audio.mel import MelConfig, mel_filterbank
+from moksori.models.decoders.decoders import Decoder
+from moksori.models.decoders.pitch import Pitch
+from moksori.models.vocoder.config import RefinedConfig
+from moksori.nn.convnext import ConvNeXtStack
+from moksori.nn.istft import ComplexStft, InverseStft
+from moksori.nn.precision import full_precision
+
+LOG_MEL_MEAN, LOG_MEL_DEVIATION = -5.0, 2.5
+"""Of log-mels of speech, roughly: the network is given numbers around 0."""
+LEAST_MAGNITUDE = 1e-3
+"""What the pseudo-inverse is cut at: it is negative in places, and 0 where the mel has no band."""
+LARGEST_LOG_GAIN = 6.0
+
+
+class Spectrum(NamedTuple):
+    """What the network gives of each bin."""
+
+    magnitude: Float[Tensor, "batch bins frames"]
+    phase: Float[Tensor, "batch bins frames"]
+
+
+class RefinedDecoder(Decoder):
+    """ConvNeXt blocks at frame rate; a gain for the pseudo-inverse's magnitude and a first phase of every bin."""
+
+    pseudo_inverse: Tensor
+
+    def __init__(self, config: RefinedConfig, mel: MelConfig) -> None:
+        super().__init__()
+        self.body = ConvNeXtStack(mel.n_mels, config.channels, config.inner_channels, config.num_layers)
+        self.head = nn.Linear(config.channels, mel.n_fft + 2)
+        self.istft = InverseStft(mel.n_fft, mel.hop_length)
+        self.stft = ComplexStft(mel.n_fft, mel.hop_length)
+        self.refinements, self.momentum = config.refinements, config.momentum
+        self.silence = math.log(mel.floor)
+        self.register_buffer("pseudo_inverse", torch.linalg.pinv(mel_filterbank(mel)), persistent=False)
+
+    def spectrum(
+        self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
+    ) -> Spectrum:
+        """Magnitudes, and phases as the network gives them; magnitude 0 where the mask is False."""
+        mel = mel if mask is None else mel.masked_fill(~mask, self.silence)
+        with self._precision(mel):
+            hidden = self.body((mel - LOG_MEL_MEAN) / LOG_MEL_DEVIATION, mask, None)
+        with full_precision(mel.device.type):
+            log_gain, phase = self.head(hidden.float().transpose(1, 2)).transpose(1, 2).chunk(2, dim=1)
+            first = torch.matmul(self.pseudo_inverse, mel.float().exp()).clamp(min=LEAST_MAGNITUDE)
+            magnitude = first * log_gain.clamp(-LARGEST_LOG_GAIN, LARGEST_LOG_GAIN).exp()
+            return Spectrum(magnitude if mask is None else magnitude * mask, phase)
+
+    def render(self, spectrum: Spectrum) -> Float[Tensor, "batch samples"]:
+        """The waveform whose frames agree best with the magnitudes, from the first phases on."""
+        magnitude = spectrum.magnitude
+        with full_precision(magnitude.device.type):
+            current, before = torch.polar(magnitude, spectrum.phase), None
+            for _ in range(self.refinements):
+                consistent = self.stft(self.istft(current))
+                ahead = consistent
+                if before is not None:
+                    ahead = consistent + self.momentum * (consistent - before)
+                before = consistent
+                current = magnitude * ahead / (ahead.abs() + 1e-5)
+            return self.istft(current)
+
+    def forward(
+        self,
+        z: Tensor,
+        mask: Tensor | None = None,
+        condition: Tensor | None = None,
+        pitch: Pitch | None = None,
+        renderings: int = 1,
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "renderings batch samples"]:
+        return self.render(self.spectrum(z, mask)).expand(renderings, -1, -1)
+
+    @property
+    def context_frames(self) -> int:
+        return self.body.context_steps + (1 + 2 * self.refinements) * self.istft.context_steps
