@@ -53,6 +53,8 @@ class SpeechNeeds:
     learns from recordings with noise over them (`corpus.augment`), where the run's settings ask for that.
     stretch_frames: a family that learns from short pieces needs no more than so many frames of a recording at a time, at
     a place that is drawn anew for each batch; 0: whole recordings.
+    units: an id for each frame, of so many different ones; 0: none. unit_folder: where files with them lie; "": the ids
+    are those of the tokens, by their durations.
     """
 
     sample_rate: int
@@ -62,6 +64,13 @@ class SpeechNeeds:
     f0: bool = False
     noisy: bool = False
     stretch_frames: int = 0
+    units: int = 0
+    unit_folder: str = ""
+
+    @property
+    def in_batches(self) -> "SpeechNeeds":
+        """What of it batches hold: units stand for the tokens and durations that they were made of."""
+        return replace(self, tokens=False, durations=False) if self.units else self
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Example:
 
     waveform: float32, a whole number of frames. tokens, stress: ids of the symbol table and stress 0, 1, 2 per token.
     durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced. noisy: the
-    waveform with noise over it, where a batch was given some.
+    waveform with noise over it, where a batch was given some. units: an id for each frame.
     """
 
     utterance: Utterance
@@ -81,6 +90,7 @@ class Example:
     durations: Int[np.ndarray, " tokens"] | None = None
     f0: Float[np.ndarray, " frames"] | None = None
     noisy: Float[np.ndarray, " samples"] | None = None
+    units: Int[np.ndarray, " frames"] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,7 @@ class SpeechBatch:
     """Padded utterances with their texts; the optional fields are there when SpeechNeeds asked for them.
 
     waveform is zero beyond `waveform_lengths`; both are multiples of the hop. noisy: the same recordings with noise.
+    units: an id for each frame, 0 at padding.
     """
 
     names: tuple[str, ...]
@@ -114,6 +125,7 @@ class SpeechBatch:
     durations: Int[Tensor, "batch tokens"] | None = None
     f0: Float[Tensor, "batch frames"] | None = None
     noisy: Float[Tensor, "batch samples"] | None = None
+    units: Int[Tensor, "batch frames"] | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""

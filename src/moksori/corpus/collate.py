@@ -36,6 +36,7 @@ def collate(examples: Sequence[Example], needs: SpeechNeeds) -> SpeechBatch:
         durations=_pad(_field(examples, "durations"), np.int64) if needs.durations else None,
         f0=_pad(_field(examples, "f0"), np.float32) if needs.f0 else None,
         noisy=None if examples[0].noisy is None else _pad(_field(examples, "noisy"), np.float32),
+        units=_pad(_field(examples, "units"), np.int64) if needs.units else None,
     )
 
 

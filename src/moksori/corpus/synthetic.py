@@ -116,6 +116,7 @@ def _example(needs: SpeechNeeds, tokenizer: Tokenizer, index: int, speaker: int,
         stress=encoded.stress if needs.tokens else None,
         durations=durations if needs.durations else None,
         f0=np.repeat(pitches, durations).astype(np.float32) if needs.f0 else None,
+        units=np.repeat(encoded.tokens, durations) if needs.units else None,
     )
 
 

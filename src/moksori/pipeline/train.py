@@ -28,6 +28,7 @@ from moksori.pipeline.pitch_ranges import pitch_ranges
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.run_config import RunConfig, run_config
 from moksori.pipeline.take_over import Source, TakenOver, take_over
+from moksori.pipeline.units import with_units
 from moksori.text.tokenizer import TextConfig
 from moksori.training.checkpoints import TrainingState, checkpoints
 from moksori.training.log import RunLog
@@ -126,7 +127,7 @@ def train(
     augmenter = _augmenter(config, needs, examples)
     batches = ExampleBatches(
         examples,
-        needs,
+        needs.in_batches,
         config.training.batch_size,
         config.training.seed,
         augmenter,
@@ -148,7 +149,7 @@ def train(
     result = fit(
         objective,
         batches,
-        fixed_batches(validation * looks, needs, config.training.batch_size),
+        fixed_batches(validation * looks, needs.in_batches, config.training.batch_size),
         config.training,
         folder,
         Watcher(on_step=listener.step, speak=speak, on_best=export),
@@ -298,6 +299,8 @@ def _examples(
             usable[split] = []
             continue
         items = prepare(corpus, split, needs, text, durations, listener.progress)
+        if needs.units:
+            items = with_units(items, needs)
         longest = float("inf") if needs.stretch_frames else LONGEST_SECONDS
         limits = SHORTEST_SECONDS * needs.sample_rate, longest * needs.sample_rate
         usable[split] = [e for e in items if limits[0] <= len(e.waveform) <= limits[1]]
@@ -375,7 +378,7 @@ def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: Speech
         family=config.family.name,
         name=info.name,
         model=config.model.model_dump(mode="json"),
-        text=text if needs.tokens else None,
+        text=text if needs.in_batches.tokens else None,
         speakers=tuple(info.speakers),
         language=info.language,
         speaker_languages=_speaker_languages(corpus),

@@ -12,6 +12,9 @@ and the balance of the two KL terms makes it hold that. Letters: x = mel, z_s = 
 weights of their KL terms.
 """
 
+from dataclasses import replace
+
+from moksori.errors import ConfigError
 from moksori.models.contract import Family
 from moksori.models.dsvae.config import DsvaeConfig, DsvaeObjectiveConfig
 from moksori.models.dsvae.model import Dsvae, Latents
@@ -24,7 +27,18 @@ __all__ = ["FAMILY", "Dsvae", "DsvaeConfig", "DsvaeObjective", "DsvaeObjectiveCo
 def _needs(config: DsvaeConfig, objective: DsvaeObjectiveConfig) -> SpeechNeeds:
     # Twice the crop: noise is then laid over little more than what is looked at.
     stretch = 2 * objective.crop_frames
-    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, noisy=True, stretch_frames=stretch)
+    rate, hop, prior = config.mel.sample_rate, config.mel.hop_length, config.prior
+    needs = SpeechNeeds(rate, hop, tokens=False, noisy=True, stretch_frames=stretch)
+    if prior.units == "labels":
+        return replace(needs, tokens=True, durations=True, units=prior.unit_count)
+    if prior.units == "units":
+        if objective.unit_folder is None:
+            raise ConfigError(
+                "model.prior.units=units takes the ids of frames from files: set objective.unit_folder=DIR, where each "
+                "recording has a NAME.npy or NAME.txt"
+            )
+        return replace(needs, units=prior.unit_count, unit_folder=objective.unit_folder)
+    return needs
 
 
 FAMILY = Family(

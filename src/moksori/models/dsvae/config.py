@@ -6,8 +6,10 @@ from pydantic import Field, model_validator
 
 from moksori.audio.mel import MEL_16KHZ, MelConfig
 from moksori.config import Config
+from moksori.text.symbols import SYMBOLS
 
-UNITS = ("kmeans_mel", "random_projection")
+MEL_UNITS = ("kmeans_mel", "random_projection")
+"""Units that the model finds in mels by itself; the others come with the batch."""
 
 
 class SharedEncoderConfig(Config):
@@ -46,11 +48,17 @@ class ContentPriorConfig(Config):
     feed: Literal["own", "posterior"] = "own"
     """What step t is given of step t - 1: `own`, the prior's own sample, as in the paper, so that the prior does not
     depend on the recording; `posterior`, the posterior's sample, which is the exact sequential bound."""
-    units: Literal["none", "kmeans_mel", "random_projection"] = "none"
-    """C-DSVAE (Lian et al. 2022b): what the prior is told of each frame. `kmeans_mel`: its cluster among mels;
-    `random_projection`: the nearest of random codes after a random projection."""
+    units: Literal["none", "kmeans_mel", "random_projection", "labels", "units"] = "none"
+    """C-DSVAE (Lian et al. 2022b): what the prior is told of each frame, in training alone. `kmeans_mel`: its cluster
+    among mels; `random_projection`: the nearest of random codes after a random projection; `labels`: its phone, from
+    the corpus's texts and the aligner; `units`: any ids from files, see objective.unit_folder."""
     num_units: int = Field(default=50, ge=2)
-    """Clusters or codes."""
+    """Clusters, codes or ids; `labels` has as many as there are symbols."""
+
+    @property
+    def unit_count(self) -> int:
+        """Different units that the prior knows; 0 without."""
+        return {"none": 0, "labels": len(SYMBOLS)}.get(self.units, self.num_units)
 
 
 class DecoderConfig(Config):
@@ -104,6 +112,9 @@ class DsvaeObjectiveConfig(Config):
     """Nats that each dimension of z_c has for nothing in each recording: a guard against content collapse."""
     distance: Literal["squared", "absolute"] = "squared"
     """Of mels: a Gaussian or a Laplace likelihood."""
+    unit_folder: str | None = None
+    """For model.prior.units=units: where each training recording has a NAME.npy or NAME.txt with an id from 0 to
+    num_units - 1 for every frame."""
 
     @model_validator(mode="after")
     def _one_controller(self) -> "DsvaeObjectiveConfig":

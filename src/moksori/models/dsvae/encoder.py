@@ -66,9 +66,10 @@ class SpeakerPosterior(nn.Module):
         hidden = run_recurrent(self.recurrent, features.transpose(1, 2), mask)
         if not self.pooling:
             forward, backward = hidden.chunk(2, dim=2)
-            last = hidden.shape[1] - 1 if mask is None else mask.sum(dim=2) - 1
-            place = torch.as_tensor(last, device=hidden.device).expand(len(hidden), 1).reshape(-1, 1, 1)
-            ends = forward.gather(1, place.expand(-1, 1, forward.shape[2]))[:, 0]
+            if mask is None:
+                return self.head(torch.cat([forward[:, -1], backward[:, 0]], dim=1))
+            last = (mask.sum(dim=2) - 1).unsqueeze(2)
+            ends = forward.gather(1, last.expand(-1, 1, forward.shape[2]))[:, 0]
             return self.head(torch.cat([ends, backward[:, 0]], dim=1))
         if mask is None:
             return self.head(hidden.mean(dim=1))

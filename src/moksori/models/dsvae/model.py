@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelSpectrogram
-from moksori.models.dsvae.config import DsvaeConfig
+from moksori.models.dsvae.config import MEL_UNITS, DsvaeConfig
 from moksori.models.dsvae.decoder import Decoder
 from moksori.models.dsvae.encoder import ContentPosterior, SharedEncoder, SpeakerPosterior
 from moksori.models.dsvae.prior import ContentPrior, MelUnits
@@ -38,7 +38,7 @@ class Dsvae(nn.Module):
         self.decoder = Decoder(config.decoder, config.speaker_channels, config.content_channels, n_mels)
         units = config.prior.units
         self.units = None
-        if units != "none":
+        if units in MEL_UNITS:
             self.units = MelUnits(n_mels, config.prior.num_units, random=units == "random_projection")
 
     @property
@@ -71,7 +71,7 @@ class Dsvae(nn.Module):
         return mel if mask is None else mel * mask
 
     def unit_ids(self, mel: Float[Tensor, "batch mels frames"]) -> Int[Tensor, "batch frames"] | None:
-        """What the content prior is told of each frame; None without units."""
+        """What the content prior is told of each frame where mels tell it; None without units, and for given ones."""
         return None if self.units is None else self.units(self.standardize(mel))
 
     @torch.inference_mode()

@@ -6,6 +6,7 @@ plain bound has alpha = 1 / T and beta = 1; the published pair (0.01, 10) at T =
 dear. The nats themselves are logged too: `speaker_nats` of a recording, `content_nats` of a frame.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -13,24 +14,34 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from moksori.errors import ConfigError
 from moksori.models.contract import Objective, Update
-from moksori.models.dsvae.config import DsvaeObjectiveConfig
+from moksori.models.dsvae.config import MEL_UNITS, DsvaeObjectiveConfig
 from moksori.models.dsvae.model import Dsvae
+from moksori.models.dsvae.symptoms import constants_kept, content_constant, symptoms
 from moksori.nn.crops import random_starts
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.masks import sequence_mask
 from moksori.types import SpeechBatch
 
+logger = logging.getLogger(__name__)
+
 UNIT_FRAMES = 20_000
 """Frames that k-means looks at."""
+SYMPTOMS_FROM = 300
+"""Steps before which no symptom is looked for."""
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Log-mels of the same stretch of each recording: what the encoders see, and what the decoder is to say."""
+    """Log-mels of the same stretch of each recording: what the encoders see, and what the decoder is to say.
+
+    units: of its frames, where they come with the batch.
+    """
 
     seen: Float[Tensor, "batch mels frames"]
     clean: Float[Tensor, "batch mels frames"]
+    units: Int[Tensor, "batch frames"] | None = None
 
 
 class DsvaeObjective(Objective):
@@ -41,6 +52,7 @@ class DsvaeObjective(Objective):
     def __init__(self, model: Dsvae, config: DsvaeObjectiveConfig) -> None:
         super().__init__(model)
         self.config = config
+        self._steps, self._warned = 0, set[str]()
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
@@ -56,6 +68,7 @@ class DsvaeObjective(Objective):
             model.units.fit(standard[some], draw)
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        self._steps = step + 1
         room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
         crops = self._crops(batch, random_starts(room, generator))
         terms = self._terms(crops, generator)
@@ -63,14 +76,33 @@ class DsvaeObjective(Objective):
 
     @torch.no_grad()
     def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
-        """The same terms of clean recordings, and how many dimensions are used; `total` has beta at its final value."""
+        """The same terms of clean recordings, how many dimensions are used, and what `symptoms` reads; `total` has beta
+        at its final value. After the warm-up and some hundred steps a symptom is logged as a warning, once."""
         frames = batch.waveform_lengths // self.model.hop_length
         middle = (frames - self.config.crop_frames).clamp(min=0) // 2
         crops = self._crops(batch, middle, noisy=False)
         terms = self._terms(crops, generator)
         latents = self.model.encode(crops.clean)
-        active = {"active_speaker": _active(latents.speaker), "active_content": _active(latents.content)}
-        return {**terms, **active, "total": Update("model", terms, self._weights(None)).total()}
+        found = {
+            "active_speaker": _active(latents.speaker),
+            "active_content": _active(latents.content),
+            "content_constant": content_constant(latents.content.mean),
+            **{name: torch.tensor(share) for name, share in constants_kept(self.model, crops.clean).items()},
+        }
+        self._warn({**terms, **found})
+        return {**terms, **found, "total": Update("model", terms, self._weights(None)).total()}
+
+    def symptoms(self, measures: Mapping[str, float]) -> dict[str, str]:
+        """What is wrong by the measures of `validate`: name -> what was found and what to do."""
+        return symptoms(measures)
+
+    def _warn(self, measures: Mapping[str, Tensor]) -> None:
+        if self._steps < max(SYMPTOMS_FROM, 2 * self.config.beta_warmup_steps):
+            return  # nothing goes through either latent at first
+        for name, line in symptoms({key: float(value) for key, value in measures.items()}).items():
+            if name not in self._warned:
+                self._warned.add(name)
+                logger.warning("step %d: %s: %s", self._steps, name, line)
 
     @torch.no_grad()
     def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
@@ -92,7 +124,7 @@ class DsvaeObjective(Objective):
         model, bands = self.model, crops.clean.shape[1]
         latents = model.encode(crops.seen)
         speaker, content = latents.speaker.sample(generator), latents.content.sample(generator)
-        prior = model.content_prior(content, model.unit_ids(crops.clean), generator)
+        prior = model.content_prior(content, self._units(crops), generator)
         decoded, wanted = model.decoder(speaker, content), model.standardize(crops.clean)
         speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
         content_kl = latents.content.kl(prior)
@@ -123,9 +155,23 @@ class DsvaeObjective(Objective):
         place = (start - margin).unsqueeze(1) * hop + torch.arange(count * hop, device=start.device)
         index = place % batch.waveform_lengths.unsqueeze(1)
         clean = self._mel(batch.waveform.gather(1, index), margin)
-        if not noisy or batch.noisy is None:
-            return Crops(clean, clean)
-        return Crops(self._mel(batch.noisy.gather(1, index), margin), clean)
+        seen = clean
+        if noisy and batch.noisy is not None:
+            seen = self._mel(batch.noisy.gather(1, index), margin)
+        if batch.units is None:
+            return Crops(seen, clean)
+        frame = start.unsqueeze(1) + torch.arange(self.config.crop_frames, device=start.device)
+        frames = batch.waveform_lengths.unsqueeze(1) // hop
+        return Crops(seen, clean, batch.units.gather(1, frame % frames))
+
+    def _units(self, crops: Crops) -> Int[Tensor, "batch frames"] | None:
+        """What the prior is told of each frame."""
+        kind = self.model.config.prior.units
+        if kind in ("none", *MEL_UNITS):
+            return self.model.unit_ids(crops.clean)
+        if crops.units is None:
+            raise ConfigError(f"model.prior.units={kind}: the batch has no units; prepare the corpus with its needs")
+        return crops.units
 
     def _mel(self, waveform: Tensor, margin: int) -> Float[Tensor, "batch mels frames"]:
         return self.model.mel(waveform)[:, :, margin:-margin]

@@ -7,6 +7,7 @@ from torch import Generator, Tensor, nn
 from moksori.models.dsvae.config import ContentPriorConfig
 from moksori.models.dsvae.encoder import GaussianHead
 from moksori.nn.distributions import DiagonalGaussian, standard_normal
+from moksori.nn.kmeans import kmeans
 
 
 class ContentPrior(nn.Module):
@@ -15,7 +16,7 @@ class ContentPrior(nn.Module):
     def __init__(self, config: ContentPriorConfig, channels: int) -> None:
         super().__init__()
         self.feed, self.channels = config.feed, channels
-        self.num_units = 0 if config.units == "none" else config.num_units
+        self.num_units = config.unit_count
         self.recurrent = nn.LSTM(channels + self.num_units, config.hidden_channels, batch_first=True)
         self.head = GaussianHead(config.hidden_channels, channels)
 
@@ -76,14 +77,4 @@ class MelUnits(nn.Module):
         """k-means with k-means++ starts; random codes stay as they are."""
         if self.random:
             return
-        centres = mels[torch.randint(len(mels), (1,), generator=generator)]
-        while len(centres) < len(self.codes):
-            distance = torch.cdist(mels, centres).min(dim=1).values.square()
-            further = torch.multinomial(distance.clamp(min=1e-12), 1, generator=generator)
-            centres = torch.cat([centres, mels[further]])
-        for _ in range(rounds):
-            nearest = torch.cdist(mels, centres).argmin(dim=1)
-            counts = torch.bincount(nearest, minlength=len(centres))
-            sums = torch.zeros_like(centres).index_add_(0, nearest, mels)
-            centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
-        self.codes.copy_(centres)
+        self.codes.copy_(kmeans(mels, len(self.codes), rounds, generator))

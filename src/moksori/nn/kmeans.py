@@ -1,0 +1,26 @@
+"""k-means: points as the nearest of a few centres."""
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+
+@torch.no_grad()
+def kmeans(
+    points: Float[Tensor, "points size"], count: int, rounds: int = 20, generator: Generator | None = None
+) -> Float[Tensor, "count size"]:
+    """Centres by Lloyd's algorithm from k-means++ starts (Arthur and Vassilvitskii 2007).
+
+    A centre that no point is nearest to stays where it started.
+    """
+    centres = points[torch.randint(len(points), (1,), generator=generator)]
+    while len(centres) < count:
+        distance = torch.cdist(points, centres).min(dim=1).values.square()
+        further = torch.multinomial(distance.clamp(min=1e-12), 1, generator=generator)
+        centres = torch.cat([centres, points[further]])
+    for _ in range(rounds):
+        nearest = torch.cdist(points, centres).argmin(dim=1)
+        counts = torch.bincount(nearest, minlength=count)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
+        centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
+    return centres
