@@ -16,7 +16,7 @@ _MODULES = {
     "vocoder": "moksori.models.vocoder",
 }
 
-_LAYOUTS = ("moksori.models.vits.interop",)
+_LAYOUTS = ("moksori.models.vits.interop", "moksori.models.dsvae.interop")
 """Modules whose `LAYOUTS` are other projects' ways to store models of a family."""
 
 

@@ -64,20 +64,22 @@ def export_model(name: str | Path, target: str | Path, layout: str) -> ExportedM
     model of a family that it is not for, MissingExtra where it needs a package, MoksoriError where the folder cannot be
     written or what was made of the model does not do what the model does.
     """
-    chosen = {known.name: known for known in layouts()}.get(layout)
-    if chosen is None or chosen.write is None:
+    able = {known.family: known for known in layouts() if known.name == layout and known.write is not None}
+    if not able:
         raise unknown_name("export format", layout, writable_layouts())
     target = Path(target).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target}: is there already and is left alone: name a new folder")
     loaded = load_model(find_model(name))
-    if loaded.manifest.family != chosen.family:
+    chosen = able.get(loaded.manifest.family)
+    if chosen is None:
+        families = " and ".join(repr(family) for family in able)
         raise UnsupportedTask(
-            f"{loaded.manifest.name}: a {loaded.manifest.family!r} model, "
-            f"--format {layout} is for {chosen.family!r} models"
+            f"{loaded.manifest.name}: a {loaded.manifest.family!r} model, --format {layout} is for {families} models"
         )
     staging = _staging(target)
     try:
+        assert chosen.write is not None
         notes = chosen.write(loaded, staging)
         os.replace(staging, target)  # noqa: PTH105 (as in models.checkpoint)
     except OSError as error:
@@ -110,7 +112,7 @@ def readable_layouts() -> tuple[str, ...]:
 
 def writable_layouts() -> tuple[str, ...]:
     """Names of the formats that can be written."""
-    return tuple(layout.name for layout in layouts() if layout.write is not None)
+    return tuple(dict.fromkeys(layout.name for layout in layouts() if layout.write is not None))
 
 
 def _layout(source: Path, name: str | None) -> Layout:

@@ -1,0 +1,8 @@
+"""D-DSVAE in the files of other projects: as ONNX graphs."""
+
+from moksori.models.dsvae.interop.onnx import LAYOUT
+from moksori.models.interop import Layout
+
+LAYOUTS: tuple[Layout, ...] = (LAYOUT,)
+
+__all__ = ["LAYOUTS"]

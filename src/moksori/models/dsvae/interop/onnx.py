@@ -1,0 +1,160 @@
+"""D-DSVAE as two ONNX graphs, encoder and decoder, compared with torch before they are written.
+
+    NAME-encoder.onnx   mel ─► speaker, speaker_log_std, content, content_log_std
+    NAME-decoder.onnx   speaker, content ─► mel
+
+Mels are natural logarithms, `[batch, bands, frames]`, as NAME.json describes them. What comes out of the encoder are
+means and deviations: whoever wants a sample adds `exp(content_log_std)` times noise, and the graphs draw none. So a
+conversion is decoder(speaker of the target, content of the source).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moksori.errors import MoksoriError
+from moksori.models.checkpoint import Loaded
+from moksori.models.dsvae.model import Dsvae
+from moksori.models.interop import Layout
+from moksori.models.onnx_file import require_onnx, session, traced
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+TOLERANCE = 1e-4
+"""Largest difference of any number from torch's that a written graph may have."""
+SHAPES = ((1, 1), (1, 7), (3, 50), (1, 251), (2, 100))
+"""Batch and frames of the mels that graph and torch both look at."""
+
+
+class Encoder(nn.Module):
+    """The encoding half, with outputs by their place."""
+
+    def __init__(self, model: Dsvae) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        latents = self.model.encode(mel)
+        return latents.speaker.mean, latents.speaker.log_std, latents.content.mean, latents.content.log_std
+
+
+class Decoder(nn.Module):
+    """The decoding half."""
+
+    def __init__(self, model: Dsvae) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, speaker: Tensor, content: Tensor) -> Tensor:
+        return self.model.decode(speaker, content)
+
+
+ENCODED = ("speaker", "speaker_log_std", "content", "content_log_std")
+_MEL, _CONTENT = {0: "batch", 2: "frames"}, {0: "batch", 1: "frames"}
+
+
+def graphs(model: Dsvae) -> "dict[str, ModelProto]":
+    """`encoder` and `decoder`, not yet compared with the model."""
+    config = model.config
+    mel = torch.zeros(2, config.mel.n_mels, 5)
+    latents = {
+        "speaker": torch.zeros(2, config.speaker_channels),
+        "content": torch.zeros(2, 5, config.content_channels),
+    }
+    one = {0: "batch"}
+    encoded = {"speaker": one, "speaker_log_std": one, "content": _CONTENT, "content_log_std": _CONTENT}
+    return {
+        "encoder": traced(Encoder(model), {"mel": mel}, ENCODED, {"mel": _MEL, **encoded}),
+        "decoder": traced(Decoder(model), latents, ("mel",), {"speaker": one, "content": _CONTENT, "mel": _MEL}),
+    }
+
+
+@torch.no_grad()
+def checked(name: str, model: Dsvae, made: "Mapping[str, ModelProto]") -> float:
+    """The largest difference between a number of the graphs, run by onnxruntime, and torch's.
+
+    Raises MoksoriError where one differs by more than TOLERANCE, or a graph does not run.
+    """
+    encoder, decoder = (session(made[part]) for part in ("encoder", "decoder"))
+    config, draw = model.config, torch.Generator().manual_seed(0)
+    worst = 0.0
+    for batch, frames in SHAPES:
+        mel = 2.0 * torch.randn(batch, config.mel.n_mels, frames, generator=draw) - 5.0
+        expected = Encoder(model)(mel)
+        speaker = torch.randn(batch, config.speaker_channels, generator=draw)
+        content = torch.randn(batch, frames, config.content_channels, generator=draw)
+        try:
+            found = encoder.run(None, {"mel": mel.numpy()})
+            said = decoder.run(None, {"speaker": speaker.numpy(), "content": content.numpy()})
+        except Exception as error:  # onnxruntime's errors have no class of their own
+            reason = " ".join(str(error).split())[:300]
+            raise _differs(name, f"do not run for {batch} x {frames} frames: {reason}") from error
+        pairs = zip((*ENCODED, "mel"), (*found, *said), (*expected, model.decode(speaker, content)), strict=True)
+        for output, value, other in pairs:
+            if value.shape != tuple(other.shape):
+                raise _differs(name, f"give {output} the shape {list(value.shape)}, torch {list(other.shape)}")
+            difference = float(np.abs(value - other.numpy()).max())
+            if not difference <= TOLERANCE:
+                raise _differs(
+                    name,
+                    f"differ from torch in {output} by {difference:.1e} (at most {TOLERANCE:.0e}) for {batch} x "
+                    f"{frames} frames",
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+def describe(loaded: Loaded) -> dict[str, Any]:
+    """The JSON beside the graphs."""
+    manifest, model = loaded.manifest, loaded.model
+    assert isinstance(model, Dsvae)
+    return {
+        "format": "moksori-onnx",
+        "format_version": 1,
+        "family": manifest.family,
+        "name": manifest.name,
+        "licence": manifest.licence,
+        "training_data": list(manifest.data),
+        "sample_rate": manifest.sample_rate,
+        "mel": model.config.mel.model_dump(mode="json"),
+        "speaker_channels": model.config.speaker_channels,
+        "content_channels": model.config.content_channels,
+        "vocoder": dict(manifest.requires),
+    }
+
+
+def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
+    """Fills a folder with both graphs and NAME.json; raises MissingExtra, and MoksoriError where the check fails."""
+    require_onnx()
+    import onnx
+
+    model, name = loaded.model, loaded.manifest.name
+    assert isinstance(model, Dsvae)
+    made = graphs(model)
+    worst = checked(name, model, made)
+    properties = {"model_type": "dsvae", "name": name, "licence": loaded.manifest.licence, "comment": "moksori"}
+    for part, graph in made.items():
+        onnx.helper.set_model_props(graph, {**properties, "part": part})
+        (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
+    text = json.dumps(describe(loaded), indent=1, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return (
+        f"differs from torch by at most {worst:.0e}",
+        "mels come in and go out: their settings are in the JSON, and a vocoder makes them sound",
+    )
+
+
+def _differs(name: str, how: str) -> MoksoriError:
+    return MoksoriError(
+        f"{name}: its ONNX graphs {how}; nothing was written: another version of torch or onnxruntime may make right "
+        "ones; moksori itself converts with the model as it is"
+    )
+
+
+LAYOUT = Layout("onnx", "ONNX graphs", lambda path: False, None, write, family="dsvae")
