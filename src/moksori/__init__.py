@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from moksori.models.registry import family_names as families
     from moksori.pipeline.dialogue import dialogue
-    from moksori.pipeline.say import load
+    from moksori.pipeline.load import load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "corpus", "dialogue", "evaluation", "families", "interop", "load", "models", "training"]
@@ -17,7 +17,7 @@ __all__ = ["__version__", "corpus", "dialogue", "evaluation", "families", "inter
 _NAMES = {
     "dialogue": ("moksori.pipeline.dialogue", "dialogue"),
     "families": ("moksori.models.registry", "family_names"),
-    "load": ("moksori.pipeline.say", "load"),
+    "load": ("moksori.pipeline.load", "load"),
 }
 _PACKAGES = {
     "corpus": "moksori.corpus",

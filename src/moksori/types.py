@@ -54,7 +54,8 @@ class SpeechNeeds:
     stretch_frames: a family that learns from short pieces needs no more than so many frames of a recording at a time, at
     a place that is drawn anew for each batch; 0: whole recordings.
     units: an id for each frame, of so many different ones; 0: none. unit_folder: where files with them lie; "": the ids
-    are those of the tokens, by their durations.
+    are those of the tokens, by their durations. mels_of: the model whose mels of the recordings are learnt from; "":
+    none.
     """
 
     sample_rate: int
@@ -66,6 +67,7 @@ class SpeechNeeds:
     stretch_frames: int = 0
     units: int = 0
     unit_folder: str = ""
+    mels_of: str = ""
 
     @property
     def in_batches(self) -> "SpeechNeeds":
@@ -79,7 +81,8 @@ class Example:
 
     waveform: float32, a whole number of frames. tokens, stress: ids of the symbol table and stress 0, 1, 2 per token.
     durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced. noisy: the
-    waveform with noise over it, where a batch was given some. units: an id for each frame.
+    waveform with noise over it, where a batch was given some. units: an id for each frame. mel: the log-mel that
+    another model makes of it.
     """
 
     utterance: Utterance
@@ -91,6 +94,7 @@ class Example:
     f0: Float[np.ndarray, " frames"] | None = None
     noisy: Float[np.ndarray, " samples"] | None = None
     units: Int[np.ndarray, " frames"] | None = None
+    mel: Float[np.ndarray, "mels frames"] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class SpeechBatch:
     """Padded utterances with their texts; the optional fields are there when SpeechNeeds asked for them.
 
     waveform is zero beyond `waveform_lengths`; both are multiples of the hop. noisy: the same recordings with noise.
-    units: an id for each frame, 0 at padding.
+    units: an id for each frame, 0 at padding. mel: log-mels that another model makes of them, 0 at padding.
     """
 
     names: tuple[str, ...]
@@ -126,6 +130,7 @@ class SpeechBatch:
     f0: Float[Tensor, "batch frames"] | None = None
     noisy: Float[Tensor, "batch samples"] | None = None
     units: Int[Tensor, "batch frames"] | None = None
+    mel: Float[Tensor, "batch mels frames"] | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
@@ -195,11 +200,13 @@ class ConvertControls:
     """How to change who speaks.
 
     variation: standard deviation of the noise in what is read off the recording, in units of the model's own
-    uncertainty; 0 = none, None = the model's own. shift_semitones: of the pitch, for models that take one.
+    uncertainty; 0 = none, None = the model's own. shift_semitones: of the pitch, for models that take one. strength:
+    how far to go from the source's voice, 0, to the target's, 1, for models whose voices are vectors.
     """
 
     variation: float | None = None
     shift_semitones: float = 0.0
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -228,10 +235,33 @@ class PitchRange:
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker of a family: a table index, or a vector; what a `.voice` file stores. pitch: None where not known."""
+    """A speaker of a family: a table index, or a vector; what a `.voice` file stores. pitch: None where not known.
+
+    front_end, model: of a vector, the key of the features it was read off and the fingerprint of the model that read
+    it; another model's vectors mean something else. sources: names of the recordings or voices that it was made of.
+    """
 
     family: str
     speaker: int = 0
     name: str = ""
     vector: Tensor | None = field(default=None)
     pitch: PitchRange | None = None
+    front_end: str = ""
+    model: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model heard of the speaker of one recording.
+
+    windows: a vector for each stretch that holds speech, in order. speech_seconds: of sound loud enough to be speech.
+    """
+
+    windows: Float[Tensor, "windows channels"]
+    speech_seconds: float
+
+    @property
+    def vector(self) -> Float[Tensor, " channels"]:
+        """The mean over the stretches: the recording's voice."""
+        return self.windows.mean(dim=0)

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
+from moksori.audio.mel import MelConfig
 from moksori.config import Config
 from moksori.types import (
     ConvertControls,
+    Heard,
     LongRecording,
     SayControls,
     SoundBatch,
@@ -183,6 +186,99 @@ class CanTellSpeakers(Protocol):
     """A model that converts from one of its own speakers, and finds who fits a recording best: the least distance."""
 
     def speaker_distances(self, sounds: SoundBatch) -> Float[Tensor, "batch speakers"]: ...
+
+
+@runtime_checkable
+class CanEnroll(Protocol):
+    """A model that hears a voice in recordings of whoever it may be; voices are vectors, and their mean is a voice.
+
+    front_end_key: of the features that it listens to. least_speech_seconds: with less it hears no voice at all.
+    """
+
+    @property
+    def front_end_key(self) -> str: ...
+
+    @property
+    def least_speech_seconds(self) -> float: ...
+
+    def hear(self, recording: LongRecording) -> Heard: ...
+
+    def draw_voice(
+        self, mean: float, deviation: float, generator: Generator | None = None
+    ) -> Float[Tensor, " channels"]: ...
+
+
+@runtime_checkable
+class CanConvertMels(Protocol):
+    """A model that changes who speaks, whose output is mels for a vocoder; target and source are voices with vectors.
+
+    sound: blocks of samples at the model's rate, as they come; mels leave as soon as they are known, one frame for each
+    hop that was begun. live: work in short pieces, so that mels leave at most `live_delay_frames` after their sound has
+    come; otherwise in long ones, which is better and costs less. source: needed where the strength is below 1.
+    """
+
+    @property
+    def mel_config(self) -> MelConfig: ...
+
+    @property
+    def live_delay_frames(self) -> int: ...
+
+    def convert_to_mels(
+        self,
+        sound: Iterable[Float[np.ndarray, " block"]],
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        live: bool = False,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 mels frames"]]: ...
+
+
+@runtime_checkable
+class CanVocode(Protocol):
+    """A model that turns log-mels into sound, block by block, in memory that does not grow with their number.
+
+    frames: in all blocks together, where that is known: then the blocks of sound are what the whole at once gives; else
+    silence is taken to follow. look_ahead_frames: sound leaves so many frames after its mels have come.
+    """
+
+    @property
+    def mel_config(self) -> MelConfig: ...
+
+    @property
+    def look_ahead_frames(self) -> int: ...
+
+    def vocode_blocks(
+        self,
+        blocks: Iterable[Float[Tensor, "1 mels frames"]],
+        frames: int | None = None,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 samples"]]: ...
+
+
+@runtime_checkable
+class CanReconstructMels(Protocol):
+    """A model of mels that makes those of a recording anew, in the voice it has: what a vocoder is given by it.
+
+    The frames lie where the recording's own lie, one for each hop that was begun.
+    """
+
+    @property
+    def mel_config(self) -> MelConfig: ...
+
+    def reconstruct_mels(
+        self, recording: LongRecording, generator: Generator | None = None
+    ) -> Iterator[Float[Tensor, "1 mels frames"]]: ...
+
+
+@runtime_checkable
+class CanShowCodes(Protocol):
+    """A model whose inner codes can be looked at: one vector a sound for each, by name.
+
+    "speaker": what tells who speaks. "content": what is said, its mean over time; it should not tell who speaks.
+    """
+
+    def codes(self, sounds: SoundBatch) -> Mapping[str, Float[Tensor, "batch channels"]]: ...
 
 
 def no_change(model: nn.Module) -> None:

@@ -130,6 +130,11 @@ def find_model(name: str | Path | None = None) -> Path:
     raise unknown_name("model", text, _known(families))
 
 
+def family_default(family: str) -> Path | None:
+    """The folder of a family's default model; None where it has none here."""
+    return _named(family, _index()[1])
+
+
 def bundled_folder() -> Path:
     """Where the models that come with moksori are."""
     return _PACKAGE / "weights"

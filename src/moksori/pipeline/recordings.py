@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from moksori.audio.io import probe
 from moksori.audio.resample import Resampler
 from moksori.audio.stream import read_blocks
 from moksori.errors import AudioError
@@ -62,11 +63,15 @@ class Scan:
 
 @dataclass(frozen=True)
 class OpenRecording:
-    """A recording that was looked through: `sound` gives it at the model's rate and level."""
+    """A recording that was looked through: `sound` gives it at the model's rate and level.
+
+    native_rate: its own, in Hz.
+    """
 
     name: str
     scan: Scan
     sound: LongRecording
+    native_rate: int
 
     def stretch(self, start: int, stop: int) -> Float[np.ndarray, " samples"]:
         """The samples from `start` to `stop`."""
@@ -84,21 +89,21 @@ def open_recording(audio: Audio, sample_rate: int) -> OpenRecording:
 
     Raises AudioError for what cannot be read, is shorter than 0.1 s or silent, or holds NaN or infinity.
     """
-    name, blocks = _opened(audio, sample_rate)
+    name, native_rate, blocks = _opened(audio, sample_rate)
     found = _scan(name, blocks(), sample_rate)
     gain = np.float32(math.sqrt(TARGET_POWER / found.level))
 
     def levelled() -> Iterator[Float[np.ndarray, " block"]]:
         return (block * gain for block in blocks())
 
-    return OpenRecording(name, found, LongRecording(found.samples, sample_rate, levelled))
+    return OpenRecording(name, found, LongRecording(found.samples, sample_rate, levelled), native_rate)
 
 
-def _opened(audio: Audio, sample_rate: int) -> tuple[str, Callable[[], Iterator[Float[np.ndarray, " block"]]]]:
-    """A name for messages, and the way to start reading at `sample_rate` Hz."""
+def _opened(audio: Audio, sample_rate: int) -> tuple[str, int, Callable[[], Iterator[Float[np.ndarray, " block"]]]]:
+    """A name for messages, the recording's own rate, and the way to start reading at `sample_rate` Hz."""
     if isinstance(audio, str | Path):
         path = Path(audio).expanduser()
-        return str(path), lambda: read_blocks(path, sample_rate)
+        return str(path), probe(path).sample_rate, lambda: read_blocks(path, sample_rate)
     if isinstance(audio, tuple) and len(audio) == 2:
         samples, rate = audio
     elif isinstance(audio, Sounding):
@@ -117,7 +122,7 @@ def _opened(audio: Audio, sample_rate: int) -> tuple[str, Callable[[], Iterator[
             yield resampler.push(mono[start : start + _BLOCK_SAMPLES])
         yield resampler.finish()
 
-    return "recording", blocks
+    return "recording", int(rate), blocks
 
 
 def _mono(samples: object) -> Float[np.ndarray, " samples"]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from moksori.audio.stream import check_suffix, write_blocks
 from moksori.errors import BadInput, MissingExtra, MoksoriError, UnsupportedTask
-from moksori.models.checkpoint import load_model
+from moksori.models.checkpoint import Loaded, load_model
 from moksori.models.contract import CanLowerPrecision
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.models import find_model
@@ -92,15 +92,25 @@ def load(
     Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
     cannot speak, or not in this precision, BadInput for a precision that does not exist.
     """
-    if precision not in ("fp32", "bf16"):
-        raise BadInput(f"precision {precision!r}: expected fp32 or bf16")
+    check_precision(precision)
     loaded = load_model(find_model(name), device=device)
     arranged_for_inference(loaded.model)
+    lower_precision(loaded, precision)
+    return Speaker(loaded, lexicon)
+
+
+def check_precision(precision: str) -> None:
+    """Raises BadInput for a precision that does not exist."""
+    if precision not in ("fp32", "bf16"):
+        raise BadInput(f"precision {precision!r}: expected fp32 or bf16")
+
+
+def lower_precision(loaded: Loaded, precision: str) -> None:
+    """Brings a model to a precision; raises UnsupportedTask where it has only fp32."""
     if precision == "bf16":
         if not isinstance(loaded.model, CanLowerPrecision):
             raise UnsupportedTask(f"{loaded.manifest.name}: cannot speak in bf16: leave the precision out")
         loaded.model.lower_precision()
-    return Speaker(loaded, lexicon)
 
 
 def speak_to_file(

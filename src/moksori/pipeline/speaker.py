@@ -39,6 +39,7 @@ from moksori.types import SayControls, TextBatch
 
 if TYPE_CHECKING:
     from moksori.pipeline.convert import Conversion
+    from moksori.pipeline.enrolment import Like
     from moksori.pipeline.recordings import Audio
     from moksori.pipeline.streaming import SpeechStream
 
@@ -249,16 +250,18 @@ class Speaker:
     def convert(
         self,
         audio: "Audio",
-        speaker: str,
+        speaker: str | None = None,
         source: str | None = None,
         seed: int | None = None,
         variation: float | None = None,
         pitch: float = 0.0,
+        like: "Like | Sequence[Like] | None" = None,
+        strength: float = 1.0,
     ) -> "Conversion":
         """A recording, spoken by another speaker of the model: see `moksori.pipeline.convert.Converter.convert`."""
         from moksori.pipeline.convert import Converter
 
-        return Converter(self.loaded).convert(audio, speaker, source, seed, variation, pitch)
+        return Converter(self.loaded).convert(audio, speaker, source, seed, variation, pitch, like, strength)
 
     def lines(
         self, texts: Iterable[Sentence], options: SayOptions, seed: int, first: int = 0, told: set[str] | None = None

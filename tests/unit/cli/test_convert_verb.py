@@ -54,7 +54,7 @@ def test_equal_seeds_give_equal_files(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["talk.ogg", "-o", "o.wav"], "no speaker: name who is to speak, --speaker NAME"),
+        (["talk.ogg", "-o", "o.wav"], "nobody to become: name a speaker of a model, --speaker NAME"),
         (["talk.ogg", "--speaker", "bob"], "no output: name a file: -o out.wav"),
         (["talk.ogg", "--speaker", "bobo", "-o", "o.wav"], "unknown speaker 'bobo': did you mean 'bob'?"),
         (["talk.ogg", "--speaker", "bob", "--source", "x", "-o", "o.wav"], "unknown speaker 'x'"),

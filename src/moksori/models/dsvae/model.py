@@ -1,18 +1,29 @@
 """D-DSVAE: one recording as a vector (who) and a sequence (what), and back."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from moksori.audio.mel import MelSpectrogram
+from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.dsvae.config import MEL_UNITS, DsvaeConfig
+from moksori.models.dsvae.conversion import (
+    LEAST_SPEECH_SECONDS,
+    ChunkedConversion,
+    Chunking,
+    converted_mels,
+    heard,
+    with_strength,
+)
 from moksori.models.dsvae.decoder import Decoder
 from moksori.models.dsvae.encoder import ContentPosterior, SharedEncoder, SpeakerPosterior
 from moksori.models.dsvae.prior import ContentPrior, MelUnits
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.standardize import Standardize
+from moksori.types import ConvertControls, Heard, LongRecording, SoundBatch, Voice
 
 
 class Latents(NamedTuple):
@@ -60,6 +71,11 @@ class Dsvae(nn.Module):
         features = self.shared_encoder(self.standardize(mel), mask)
         return Latents(self.speaker_posterior(features, mask), self.content_posterior(features, mask))
 
+    @torch.inference_mode()
+    def content(self, mel: Float[Tensor, "batch mels frames"]) -> DiagonalGaussian:
+        """q(z_c | x) alone, `[batch, frames, channels]`."""
+        return self.content_posterior(self.shared_encoder(self.standardize(mel)))
+
     def decode(
         self,
         speaker: Float[Tensor, "batch speaker"],
@@ -99,3 +115,89 @@ class Dsvae(nn.Module):
         source = self.encode(mel, mask)
         speaker = source.speaker.mean + strength * (target - source.speaker.mean)
         return self.decode(speaker, source.content.sample(generator, temperature), mask)
+
+    # ---- what the pipeline asks for: models.contract.CanEnroll and CanConvertMels ----
+
+    @property
+    def mel_config(self) -> MelConfig:
+        return self.config.mel
+
+    @property
+    def front_end_key(self) -> str:
+        return self.config.mel.key
+
+    @property
+    def least_speech_seconds(self) -> float:
+        return LEAST_SPEECH_SECONDS
+
+    @property
+    def live_delay_frames(self) -> int:
+        mel = self.config.mel
+        # A frame is known when the samples that its transform reaches into have come.
+        reach = -(-(mel.n_fft - (mel.n_fft - mel.hop_length) // 2) // mel.hop_length)
+        return self._chunking(live=True).delay_frames + reach
+
+    @torch.inference_mode()
+    def hear(self, recording: LongRecording) -> Heard:
+        """Who speaks in a recording at the model's rate: the mean of q(z_s | x) for each stretch that holds speech."""
+        return heard(self, recording)
+
+    def draw_voice(
+        self, mean: float, deviation: float, generator: Generator | None = None
+    ) -> Float[Tensor, " speaker"]:
+        """A voice of nobody: z_s with all dimensions from N(mean, deviation²). The prior is N(0, 1); the authors found
+        positive means male and negative ones female, with deviation 0.5, which says nothing of other weights."""
+        device = self.standardize.mean.device
+        drawn_on = device if generator is None else generator.device
+        noise = torch.randn(self.config.speaker_channels, generator=generator, device=drawn_on).to(device)
+        return mean + deviation * noise
+
+    @torch.inference_mode()
+    def convert_to_mels(
+        self,
+        sound: Iterable[Float[np.ndarray, " block"]],
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        live: bool = False,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 mels frames"]]:
+        """D(z_s, z_c(source)) of sound as it comes, see `models.dsvae.conversion`.
+
+        z_s lies `controls.strength` of the way from source to target; `controls.variation` is the standard deviation of
+        the content's noise in units of its posterior's, None = 0.
+        Raises ValueError for a voice without a vector, and without a source where the strength is not 1.
+        """
+        speaker = self._vector(target)
+        if controls.strength != 1.0:
+            if source is None:
+                raise ValueError(f"strength {controls.strength}: needs the source's own voice")
+            speaker = with_strength(speaker, self._vector(source), controls.strength)
+        conversion = ChunkedConversion(self, speaker, self._chunking(live), controls.variation or 0.0, generator)
+        yield from converted_mels(self, sound, conversion)
+
+    def reconstruct_mels(
+        self, recording: LongRecording, generator: Generator | None = None
+    ) -> Iterator[Float[Tensor, "1 mels frames"]]:
+        """D(z_s, z_c) of a recording's own posterior means: converted to the voice that it has."""
+        voice = Voice("dsvae", vector=self.hear(recording).vector)
+        return self.convert_to_mels(recording.blocks(), voice, None, ConvertControls(), generator=generator)
+
+    @torch.inference_mode()
+    def codes(self, sounds: SoundBatch) -> Mapping[str, Float[Tensor, "batch channels"]]:
+        """The means of q(z_s | x), and of q(z_c | x) over the frames of each sound: see `CanShowCodes`."""
+        frames = sounds.waveform_lengths // self.hop_length
+        mel = self.mel(sounds.waveform)
+        mask = (torch.arange(mel.shape[2], device=mel.device) < frames[:, None])[:, None]
+        latents = self.encode(mel, mask)
+        content = (latents.content.mean * mask.transpose(1, 2)).sum(dim=1) / frames[:, None]
+        return {"speaker": latents.speaker.mean, "content": content}
+
+    def _chunking(self, live: bool) -> Chunking:
+        rate = self.config.mel.sample_rate / self.config.mel.hop_length
+        return Chunking.live(rate) if live else Chunking.whole(rate)
+
+    def _vector(self, voice: Voice) -> Float[Tensor, "1 speaker"]:
+        if voice.vector is None:
+            raise ValueError(f"the voice {voice.name!r} has no vector")
+        return voice.vector[None].to(self.standardize.mean)

@@ -120,12 +120,12 @@ class Vocoder(nn.Module):
         for block in blocks:
             arrived(block)
             yield from until(came if came == total else came - reach)
+        if frames is not None and came != frames:
+            raise ValueError(f"{came} frames of mels came, {frames} were announced")
         if frames is None and came:
             end = came
             arrived(kept.new_full((1, mel.n_mels, reach), math.log(mel.floor)))
             yield from until(end)
-        elif came != total:
-            raise ValueError(f"{came} frames of mels came, {total} were announced")
 
     @torch.inference_mode()
     def reconstruct(

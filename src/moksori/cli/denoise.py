@@ -1,0 +1,58 @@
+"""`moksori denoise`: a recording, made anew in its own voice without the noise."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moksori.cli.convert import tell_written
+from moksori.cli.progress import progress_bar
+from moksori.errors import BadInput
+
+
+def register(app: typer.Typer) -> None:
+    app.command("denoise")(denoise)
+
+
+def denoise(
+    recording: Annotated[Path, typer.Argument(help="The recording: wav, flac, ogg, opus or mp3, of any length.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="wav, flac, ogg, opus or mp3, by the suffix.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "--voice", help="A model's name or folder.", show_default="the one that imitates"),
+    ] = None,
+    variation: Annotated[
+        float | None,
+        typer.Option(
+            "--variation",
+            "--temperature",
+            help="Noise in what is read off the recording.",
+            show_default="the model's own",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed gives the same sound.", show_default="drawn")
+    ] = None,
+    vocoder: Annotated[
+        str | None,
+        typer.Option("--vocoder", help="A vocoder's name or folder.", show_default="the model's, or one that fits"),
+    ] = None,
+) -> None:
+    """Clean a recording of speech: it is made anew in its own voice, without what is no speech.
+
+    Example: moksori denoise noisy.wav -o clean.wav
+    """
+    if output is None:
+        raise BadInput("no output: name a file: -o clean.wav")
+
+    from moksori.pipeline import convert as converting
+
+    options = converting.ConvertOptions(variation=variation)
+    converting.check_paths(recording, output)
+    converter = converting.find_converter(model, vocoder=vocoder)
+    with progress_bar("cleaning") as progress:
+        written = converting.convert_to_file(converter, recording, output, options, seed, progress)
+    tell_written(written, "made anew in its own voice")

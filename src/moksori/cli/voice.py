@@ -1,0 +1,146 @@
+"""`moksori voice`: voices as files, which `--like` takes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moksori.cli.convert import tell_consent
+from moksori.errors import BadInput
+
+_Output = Annotated[Path | None, typer.Option("-o", "--output", help="A file that ends in .voice.", show_default=False)]
+_Name = Annotated[str | None, typer.Option("--name", help="What the voice is called.", show_default="the files' names")]
+_Model = Annotated[
+    str | None,
+    typer.Option("--model", "--voice", help="A model's name or folder.", show_default="the one that imitates"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Keep voices in files: make, mix, draw and list them.", no_args_is_help=True)
+    group.command("make")(make)
+    group.command("mix")(mix)
+    group.command("random")(random)
+    group.command("list")(list_files)
+    app.add_typer(group, name="voice")
+
+
+def make(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings of one speaker; a .voice file counts as one.")],
+    output: _Output = None,
+    name: _Name = None,
+    model: _Model = None,
+) -> None:
+    """Keep the voice of recordings in a file.
+
+    Example: moksori voice make target.wav more.wav -o target.voice
+    """
+    path = _path(output)
+
+    from moksori.models.checkpoint import load_model
+    from moksori.pipeline.convert import find_imitator
+    from moksori.pipeline.enrolment import enroll
+    from moksori.pipeline.voices import check_voice_path, write_voice
+
+    check_voice_path(path)
+    loaded = load_model(find_imitator(model))
+    found = enroll(loaded, recordings, name)
+    tell_consent()
+    for note in found.notes:
+        typer.echo(f"moksori: {note}", err=True)
+    write_voice(found.voice, path)
+    count = f"{len(recordings)} recording{'s' if len(recordings) > 1 else ''}"
+    typer.echo(f"{path}: the voice {found.voice.name!r} of {count}, for {loaded.manifest.name}")
+
+
+def mix(
+    voices: Annotated[list[Path], typer.Argument(help=".voice files of one model, at least two.")],
+    output: _Output = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option("--weight", help="Share of each, in the same order; may be repeated.", show_default="equal"),
+    ] = None,
+    name: _Name = None,
+) -> None:
+    """Mix voices into a new one.
+
+    Example: moksori voice mix a.voice b.voice --weight 0.3 --weight 0.7 -o ab.voice
+    """
+    path = _path(output)
+
+    from dataclasses import replace
+
+    from moksori.pipeline.voices import check_voice_path, mixed, read_voice, write_voice
+
+    check_voice_path(path)
+    made = mixed([read_voice(voice) for voice in voices], weight or ())
+    if name is not None:
+        made = replace(made, name=name)
+    write_voice(made, path)
+    typer.echo(f"{path}: the voice {made.name!r}, made of {', '.join(made.sources)}")
+
+
+def random(
+    output: _Output = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed draws the same voice.", show_default="drawn")
+    ] = None,
+    variation: Annotated[
+        float, typer.Option("--variation", help="Standard deviation of each number of the voice; the prior's is 1.")
+    ] = 0.5,
+    mean: Annotated[float, typer.Option("--mean", help="Mean of each number; the prior's is 0.")] = 0.0,
+    name: _Name = None,
+    model: _Model = None,
+) -> None:
+    """Draw the voice of nobody from the model's prior.
+
+    Example: moksori voice random -o somebody.voice --seed 3
+    """
+    path = _path(output)
+
+    from dataclasses import replace
+
+    from moksori.models.checkpoint import load_model
+    from moksori.pipeline.convert import find_imitator
+    from moksori.pipeline.speaker import chosen_seed
+    from moksori.pipeline.voices import check_voice_path, drawn, write_voice
+
+    check_voice_path(path)
+    chosen = chosen_seed(seed)
+    loaded = load_model(find_imitator(model))
+    voice = drawn(loaded, chosen, mean, variation)
+    if name is not None:
+        voice = replace(voice, name=name)
+    write_voice(voice, path)
+    typer.echo(f"{path}: the voice {voice.name!r}, for {loaded.manifest.name}, seed {chosen}")
+
+
+def list_files(
+    folder: Annotated[Path, typer.Argument(help="Where the files are.", show_default="here")] = Path(),
+) -> None:
+    """List the voice files of a folder."""
+    from moksori.pipeline.voices import list_voices
+
+    found = list_voices(folder)
+    if not found:
+        typer.echo(f"no voices: {folder} holds no .voice file")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("file", "name", "family", "model", "made of"):
+        table.add_column(title)
+    for listed in found:
+        if listed.voice is None:
+            table.add_row(listed.path.name, "broken", "", "", listed.problem)
+        else:
+            voice = listed.voice
+            table.add_row(listed.path.name, voice.name, voice.family, voice.model, ", ".join(voice.sources))
+    Console(soft_wrap=True).print(table)
+
+
+def _path(output: Path | None) -> Path:
+    if output is None:
+        raise BadInput("no output: name a file: -o target.voice")
+    return output

@@ -1,0 +1,25 @@
+"""What is said once to a person who is about to imitate somebody's voice."""
+
+from moksori.pipeline.models import home
+
+NOTICE = (
+    "imitating a voice needs the consent of the person whose voice it is; what you make is marked as synthetic in its "
+    "metadata (this is said once)"
+)
+_MARK = "consent-notice-shown"
+
+
+def consent_notice() -> str | None:
+    """The notice on the first call of this user, which `home()` remembers; None from then on.
+
+    Where nothing can be kept there it is said each time: that it was read is not to be taken for granted.
+    """
+    mark = home() / _MARK
+    try:
+        if mark.exists():
+            return None
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError:
+        pass
+    return NOTICE

@@ -1,0 +1,258 @@
+"""How models change who speaks: between the speakers of a model's table, or through voices that they imitate."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from moksori.errors import BadInput, MoksoriError, UnsupportedTask, unknown_name
+from moksori.models import registry
+from moksori.models.checkpoint import Loaded
+from moksori.models.contract import CanConvert, CanConvertInBlocks, CanConvertMels, CanEnroll, CanTellSpeakers
+from moksori.pipeline.conversions import ConvertOptions
+from moksori.pipeline.enrolment import Enrolled, enroll, hear, source_remarks
+from moksori.pipeline.recordings import OpenRecording
+from moksori.pipeline.speaker import sentence_generator
+from moksori.pipeline.vocoding import Sounding, find_vocoder
+from moksori.pipeline.voices import voice_of
+from moksori.types import PitchRange, SoundBatch, Voice
+
+_LONGEST_LOOK_SECONDS = 4.0
+_LOOK_BUDGET_SECONDS = 200.0  # of sound that is looked at to find out who speaks, over all speakers
+
+
+@dataclass(frozen=True)
+class Job:
+    """A conversion that is ready to be made."""
+
+    source: Voice | None
+    target: Voice
+    blocks: Iterator[Float[np.ndarray, " block"]]
+    notes: tuple[str, ...]
+
+    @property
+    def source_name(self) -> str:
+        return "" if self.source is None else self.source.name
+
+
+class Way(Protocol):
+    """How a model gets from a recording to another voice."""
+
+    def check(self, options: ConvertOptions) -> None:
+        """Raises UnknownName, BadInput or UnsupportedTask where the options are not for this model."""
+
+    def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job: ...
+
+
+def way_of(loaded: Loaded, vocoder: str | Path | None = None) -> "BetweenSpeakers | ThroughVoices":
+    """How a model converts; raises UnsupportedTask, saying why, where it cannot."""
+    manifest, model = loaded.manifest, loaded.model
+    if isinstance(model, CanEnroll) and isinstance(model, CanConvertMels):
+        return ThroughVoices(loaded, vocoder)
+    if not isinstance(model, CanConvert):
+        raise UnsupportedTask(
+            f"{manifest.name}: a {manifest.family!r} model cannot convert: use one of "
+            f"{', '.join(sorted({*table_families(), *imitating_families()}))}"
+        )
+    if manifest.absent:
+        raise UnsupportedTask(
+            f"{manifest.name}: was imported without {', '.join(manifest.absent)}, so it speaks but cannot listen: "
+            "import it from a checkpoint that holds all parts"
+        )
+    if len(manifest.speakers) < 2:
+        raise UnsupportedTask(
+            f"{manifest.name}: has one speaker, and conversion is between the speakers of a model: use a model of "
+            "several (see 'moksori models')"
+        )
+    return BetweenSpeakers(loaded)
+
+
+def table_families() -> list[str]:
+    """Families that convert between the speakers of a model."""
+    return [name for name in registry.family_names() if hasattr(registry.family(name).model, "convert")]
+
+
+def imitating_families() -> list[str]:
+    """Families that convert to the voice of a recording."""
+    return [name for name in registry.family_names() if hasattr(registry.family(name).model, "convert_to_mels")]
+
+
+class BetweenSpeakers:
+    """A model with a table of speakers that converts between them."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        assert isinstance(loaded.model, CanConvert)
+        self.manifest, self._model = loaded.manifest, loaded.model
+        self._device = device_of(loaded)
+
+    def check(self, options: ConvertOptions) -> None:
+        name = self.manifest.name
+        if options.like:
+            raise UnsupportedTask(
+                f"{name}: a {self.manifest.family!r} model imitates no voice of a recording: use one of "
+                f"{', '.join(imitating_families())}"
+            )
+        if options.speaker is None:
+            raise UnsupportedTask(
+                f"{name}: converts to its own speakers only, and cleans no recordings: name a speaker, or use one of "
+                f"{', '.join(imitating_families())}"
+            )
+        for known in (options.speaker, options.source):
+            if known is not None and known not in self.manifest.speakers:
+                raise unknown_name("speaker", known, self.manifest.speakers)
+        if options.strength != 1.0:
+            raise UnsupportedTask(f"{name}: nothing lies between the speakers of its table: leave the strength out")
+        if options.shift_semitones and not getattr(self._model, "takes_pitch", False):
+            raise UnsupportedTask(f"{name}: follows no pitch: leave the pitch out")
+
+    def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job:
+        assert options.speaker is not None
+        notes: list[str] = []
+        source = self._voice(options.source) if options.source is not None else None
+        if source is None and isinstance(self._model, CanTellSpeakers):
+            source = self._nearest(self._model, recording)
+            notes.append(
+                f"{recording.name}: taken as spoken by {source.name!r}, the best fit of {len(self.manifest.speakers)} "
+                "speakers; --source names another"
+            )
+        target = self._voice(options.speaker)
+        if source is not None and source.speaker == target.speaker:
+            notes.append(f"{source.name!r} stays {target.name!r}: the recording is only analysed and made anew")
+        blocks = self._blocks(recording, target, source, options, sentence_generator(seed, 0, self._device))
+        return Job(source, target, checked(self.manifest.name, recording.name, blocks), tuple(notes))
+
+    def _voice(self, name: str) -> Voice:
+        known = self.manifest.speaker_pitch.get(name)
+        pitch = None if known is None else PitchRange(*known)
+        return Voice(self.manifest.family, self.manifest.speakers.index(name), name, pitch=pitch)
+
+    def _nearest(self, model: CanTellSpeakers, recording: OpenRecording) -> Voice:
+        """Who is likeliest to have spoken the loudest stretch of the recording."""
+        speakers = self.manifest.speakers
+        seconds = min(_LONGEST_LOOK_SECONDS, max(_LOOK_BUDGET_SECONDS / len(speakers), 0.5))
+        stretch = self._tensor(recording.stretch(*recording.scan.loudest_stretch(seconds)))
+        with torch.inference_mode():
+            distances = model.speaker_distances(SoundBatch(stretch, torch.tensor([stretch.shape[1]])))[0]
+        return self._voice(speakers[int(distances[: len(speakers)].argmin())])
+
+    def _blocks(
+        self,
+        recording: OpenRecording,
+        target: Voice,
+        source: Voice | None,
+        options: ConvertOptions,
+        generator: torch.Generator,
+    ) -> Iterator[Float[torch.Tensor, "1 samples"]]:
+        model, controls = self._model, options.controls
+        with torch.inference_mode():
+            if isinstance(model, CanConvertInBlocks):
+                blocks = model.convert_in_blocks(recording.sound, target, source, controls, generator=generator)
+                yield from blocks
+                return
+            whole = self._tensor(recording.stretch(0, recording.sound.samples))
+            sounds = SoundBatch(whole, torch.tensor([whole.shape[1]], device=self._device))
+            yield model.convert(sounds, target, source, controls, generator).waveform
+
+    def _tensor(self, samples: Float[np.ndarray, " samples"]) -> Float[torch.Tensor, "1 samples"]:
+        return torch.from_numpy(samples)[None].to(self._device)
+
+
+class ThroughVoices:
+    """A model that imitates voices of recordings; what it makes are mels, which a vocoder turns into sound.
+
+    vocoder: a name or folder; None: the one that the model names, or one for such mels.
+    """
+
+    def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
+        assert isinstance(loaded.model, CanConvertMels)
+        self.loaded, self.manifest, self._model = loaded, loaded.manifest, loaded.model
+        self._device, self._named = device_of(loaded), vocoder
+
+    @cached_property
+    def vocoder(self) -> Sounding:
+        """Found when it is first needed: making voices takes none."""
+        return find_vocoder(self.manifest, self._model.mel_config, self._named, self._device)
+
+    def check(self, options: ConvertOptions) -> None:
+        name = self.manifest.name
+        if options.speaker is not None:
+            raise UnsupportedTask(
+                f"{name}: has no speakers of its own: give a recording of {options.speaker!r} with --like, or a model "
+                "that knows that name"
+            )
+        if options.source is not None:
+            raise BadInput(f"source {options.source!r}: {name} needs not know who speaks: leave the source out")
+        if options.shift_semitones:
+            raise UnsupportedTask(f"{name}: follows no pitch: leave the pitch out")
+
+    def target(self, options: ConvertOptions) -> Enrolled:
+        """The voice that is to be imitated."""
+        return enroll(self.loaded, options.like)
+
+    def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job:
+        notes = source_remarks(recording)
+        own: Voice | None = None
+        if not options.like or options.strength != 1.0:
+            vector = hear(self.loaded, recording).vector
+            own = voice_of(self.loaded, vector, Path(recording.name).stem, (recording.name,))
+        if options.like:
+            found = self.target(options)
+            target, notes = found.voice, [*notes, *found.notes]
+        else:
+            assert own is not None
+            target = own
+        blocks = self._blocks(recording, target, own, options, sentence_generator(seed, 0, self._device))
+        source = own if not options.like else None
+        return Job(source, target, checked(self.manifest.name, recording.name, blocks), tuple(notes))
+
+    def live(
+        self, sound: Iterable[Float[np.ndarray, " block"]], target: Voice, options: ConvertOptions, seed: int
+    ) -> Iterator[Float[np.ndarray, " block"]]:
+        """Sound as it comes, at the model's rate and level, in another voice; it ends with the last whole frame."""
+        generator = sentence_generator(seed, 0, self._device)
+        mels = self._model.convert_to_mels(sound, target, None, options.controls, True, generator)
+        return checked(self.manifest.name, "what comes in", self.vocoder.sound(mels, None, generator))
+
+    @property
+    def live_delay_seconds(self) -> float:
+        """From a sample that comes in to the same one as it leaves, the work itself and changes of rate aside."""
+        mel = self._model.mel_config
+        frames = self._model.live_delay_frames + self.vocoder.model.look_ahead_frames
+        return frames * mel.hop_length / mel.sample_rate
+
+    def _blocks(
+        self,
+        recording: OpenRecording,
+        target: Voice,
+        own: Voice | None,
+        options: ConvertOptions,
+        generator: torch.Generator,
+    ) -> Iterator[Float[torch.Tensor, "1 samples"]]:
+        samples, hop = recording.sound.samples, self._model.mel_config.hop_length
+        mels = self._model.convert_to_mels(recording.sound.blocks(), target, own, options.controls, generator=generator)
+        given = 0
+        for block in self.vocoder.sound(mels, -(-samples // hop), generator):
+            yield block[:, : samples - given]
+            given += block.shape[1]
+
+
+def device_of(loaded: Loaded) -> torch.device:
+    """Where a model's weights are."""
+    parameter = next(loaded.model.parameters(), None)
+    return parameter.device if parameter is not None else torch.device("cpu")
+
+
+def checked(
+    model: str, recording: str, blocks: Iterable[Float[torch.Tensor, "1 samples"]]
+) -> Iterator[Float[np.ndarray, " block"]]:
+    """As samples that can be written."""
+    for block in blocks:
+        samples = block[0].float().cpu().numpy()
+        if not np.isfinite(samples).all():
+            raise MoksoriError(f"{model}: made NaN or infinity of {recording}: try a lower variation")
+        yield np.clip(samples, -1.0, 1.0)

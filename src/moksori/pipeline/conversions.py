@@ -1,0 +1,129 @@
+"""What is asked of a conversion, and what comes of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from jaxtyping import Float
+
+from moksori.audio.stream import write_blocks
+from moksori.errors import BadInput
+from moksori.pipeline.enrolment import Like
+from moksori.pipeline.say_options import MAXIMUM_SHIFT_SEMITONES
+from moksori.pipeline.speech import synthetic_metadata
+from moksori.types import ConvertControls, Waveform
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How a recording is converted; values out of range raise BadInput.
+
+    speaker: who is to speak. source: who speaks in the recording, both by their names in the model; None: found out.
+    like: recordings and voices of who is to speak instead, for models that imitate. Neither of both: who speaks
+    already, so that the recording is only cleaned.
+    variation: 0 to 10, noise in what is read off the recording; None = the model's own. shift_semitones: -12 to 12.
+    strength: 0, the source's own voice, to 1, the target's.
+    """
+
+    speaker: str | None = None
+    source: str | None = None
+    variation: float | None = None
+    shift_semitones: float = 0.0
+    like: tuple[Like, ...] = ()
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        _within("pitch", self.shift_semitones, -MAXIMUM_SHIFT_SEMITONES, MAXIMUM_SHIFT_SEMITONES)
+        _within("strength", self.strength, 0.0, 1.0)
+        if self.variation is not None:
+            _within("variation", self.variation, 0.0, 10.0)
+        if self.speaker is not None and self.like:
+            raise BadInput(
+                f"both a speaker of the model ({self.speaker!r}) and a voice to imitate are given: give one of them"
+            )
+
+    @property
+    def controls(self) -> ConvertControls:
+        return ConvertControls(self.variation, self.shift_semitones, self.strength)
+
+
+def likes(given: Like | Sequence[Like] | None) -> tuple[Like, ...]:
+    """One or several voices to imitate; a pair of samples and a rate is one."""
+    if given is None:
+        return ()
+    if isinstance(given, list):
+        return tuple(given)
+    if isinstance(given, tuple):
+        pair = len(given) == 2 and isinstance(given[0], np.ndarray) and isinstance(given[1], int | np.integer)
+        return (cast(Like, given),) if pair else cast(tuple[Like, ...], given)
+    return (cast(Like, given),)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted recording: float32 samples in [-1, 1] and their rate in Hz.
+
+    speaker: who speaks now; source: who was taken to speak in the recording. notes: what a person should know of it.
+    seed: with it the same model makes the same samples of the same recording again.
+    """
+
+    samples: Float[np.ndarray, " samples"]
+    sample_rate: int
+    speaker: str
+    source: str
+    seed: int
+    model: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration_seconds(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+    @property
+    def waveform(self) -> Waveform:
+        return Waveform(self.samples, self.sample_rate)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
+
+        Raises AudioError or BadInput for another suffix or a folder that is missing, and MoksoriError when the disk is
+        full; nothing is left half written.
+        """
+        path = Path(path)
+        blocks = (self.samples[start : start + 2**16] for start in range(0, len(self.samples), 2**16))
+        tags = conversion_metadata(self.model, self.seed, self.source, self.speaker)
+        write_blocks(path, blocks, self.sample_rate, len(self.samples), tags)
+        return path
+
+
+@dataclass(frozen=True)
+class WrittenConversion:
+    """What `convert_to_file` did. compute_seconds: of work, reading and writing included."""
+
+    path: Path
+    seed: int
+    speaker: str
+    source: str
+    duration_seconds: float
+    compute_seconds: float
+    notes: tuple[str, ...]
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work per second of sound."""
+        return self.compute_seconds / self.duration_seconds
+
+
+def conversion_metadata(model: str, seed: int, source: str, speaker: str) -> dict[str, str]:
+    """Tags of a file: that a machine spoke, which model, with which seed, and who became whom."""
+    tags = {**synthetic_metadata(model, seed), "speaker": speaker}
+    return {**tags, "converted_from": source} if source else tags
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not low <= value <= high:
+        raise BadInput(f"{name} {value!r}: expected a number from {low:g} to {high:g}")

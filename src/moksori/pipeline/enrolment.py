@@ -1,0 +1,97 @@
+"""Voices from recordings: what a model hears in them, and what a person should know about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from moksori.errors import AudioError, BadInput
+from moksori.models.checkpoint import Loaded
+from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
+from moksori.pipeline.speech_likeness import unlike_speech
+from moksori.pipeline.voices import check_voice, is_voice_file, listener, read_voice, voice_of
+from moksori.types import Heard, Voice
+
+Like = Audio | Voice
+"""Who is to be imitated: a recording, a `.voice` file, or a Voice."""
+
+GOOD_SPEECH_SECONDS = 3.0
+"""With less the voice is rough, and that is told."""
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """A voice, and what a person should know of the recordings that it was made of."""
+
+    voice: Voice
+    notes: tuple[str, ...]
+
+
+def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> Enrolled:
+    """The voice of recordings and voice files together: the mean of what each holds.
+
+    name: None = the names of the files. Raises UnsupportedTask for a model that hears no voices, AudioError for a
+    recording that cannot be used or holds too little speech, CheckpointError and BadInput for a voice file that is
+    damaged or of another model.
+    """
+    listener(loaded)
+    if not likes:
+        raise BadInput("no recording: give at least one of who is to be imitated")
+    vectors: list[torch.Tensor] = []
+    names: list[str] = []
+    sources: list[str] = []
+    notes: list[str] = []
+    for like in likes:
+        if isinstance(like, Voice) or is_voice_file(like):
+            voice = like if isinstance(like, Voice) else read_voice(like)  # type: ignore[arg-type]
+            check_voice(voice, loaded)
+            assert voice.vector is not None
+            vectors.append(voice.vector)
+            names.append(voice.name)
+            sources.extend(voice.sources or (voice.name,))
+            continue
+        recording = open_recording(like, loaded.manifest.sample_rate)
+        found = hear(loaded, recording)
+        vectors.append(found.vector.cpu())
+        names.append(Path(like).stem if isinstance(like, str | Path) else "recording")
+        sources.append(Path(like).name if isinstance(like, str | Path) else "recording")
+        notes.extend(remarks(recording, found))
+    vector = torch.stack(vectors).mean(dim=0)
+    return Enrolled(voice_of(loaded, vector, name or "+".join(names), sources), tuple(notes))
+
+
+def hear(loaded: Loaded, recording: OpenRecording) -> Heard:
+    """What the model hears in a recording; raises AudioError where there is too little speech for it."""
+    model = listener(loaded)
+    found = model.hear(recording.sound)
+    least = model.least_speech_seconds
+    if found.speech_seconds < least:
+        raise AudioError(
+            f"{recording.name}: holds {found.speech_seconds:.2g} s of speech, too little to hear a voice in: give at "
+            f"least {least:g} s, better {GOOD_SPEECH_SECONDS:g} s and more"
+        )
+    return found
+
+
+def remarks(recording: OpenRecording, found: Heard) -> list[str]:
+    """What a person should know of a recording whose voice is to be imitated."""
+    notes = source_remarks(recording)
+    if found.speech_seconds < GOOD_SPEECH_SECONDS:
+        notes.append(
+            f"{recording.name}: holds only {found.speech_seconds:.1f} s of speech, the voice will be rough: "
+            f"{GOOD_SPEECH_SECONDS:g} s and more are better"
+        )
+    return notes
+
+
+def source_remarks(recording: OpenRecording) -> list[str]:
+    """What a person should know of any recording: that its rate is low for the model, and that it may be no speech."""
+    notes, rate, native = [], recording.sound.sample_rate, recording.native_rate
+    if native < rate:
+        notes.append(
+            f"{recording.name}: is sampled at {native} Hz, so it holds nothing above {native / 2000:g} kHz of the "
+            f"{rate / 2000:g} kHz that the model hears: it will sound duller, and less like the voice"
+        )
+    unlike = unlike_speech(recording)
+    return [*notes, unlike] if unlike is not None else notes

@@ -1,0 +1,56 @@
+"""`moksori.load`: a model by its name, as something with the verbs that it can do."""
+
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from moksori.errors import UnsupportedTask
+from moksori.models.checkpoint import load_model
+from moksori.models.contract import CanConvert, CanConvertMels, CanSay, CanVocode
+from moksori.nn.conv import arranged_for_inference
+from moksori.pipeline.convert import Converter
+from moksori.pipeline.models import find_model
+from moksori.pipeline.say import check_precision, lower_precision
+from moksori.pipeline.speaker import Speaker
+from moksori.pipeline.vocode import MelVocoder
+from moksori.text.lexicon import LexiconSource
+
+Precision = Literal["fp32", "bf16"]
+
+
+@overload
+def load(
+    name: None = None, device: str = "cpu", lexicon: LexiconSource | None = None, precision: Precision = "fp32"
+) -> Speaker: ...
+
+
+@overload
+def load(
+    name: str | Path, device: str = "cpu", lexicon: LexiconSource | None = None, precision: Precision = "fp32"
+) -> Any: ...
+
+
+def load(
+    name: str | Path | None = None,
+    device: str = "cpu",
+    lexicon: LexiconSource | None = None,
+    precision: Precision = "fp32",
+) -> Speaker | Converter | MelVocoder:
+    """The model called `name` (a model's name, a family, or a model folder); None is the default voice.
+
+    A model that speaks comes as a Speaker (`say`, `stream`, and `convert` where it can), one that only converts as a
+    Converter (`convert`, `denoise`, `enroll`), a vocoder as a MelVocoder (`vocode`, `mel`).
+    lexicon, precision: for models that speak, see `moksori.pipeline.say.load`.
+    Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
+    does none of these, or not in this precision, BadInput for a precision that does not exist.
+    """
+    check_precision(precision)
+    loaded = load_model(find_model(name), device=device)
+    arranged_for_inference(loaded.model)
+    lower_precision(loaded, precision)
+    if isinstance(loaded.model, CanSay):
+        return Speaker(loaded, lexicon)
+    if isinstance(loaded.model, CanConvertMels | CanConvert | CanVocode):
+        if lexicon is not None:
+            raise UnsupportedTask(f"{loaded.manifest.name}: does not speak texts: leave the lexicon out")
+        return MelVocoder(loaded) if isinstance(loaded.model, CanVocode) else Converter(loaded)
+    return Speaker(loaded, lexicon)  # raises, naming the families that can
