@@ -27,6 +27,8 @@ LOG_MEL_MEAN, LOG_MEL_DEVIATION = -5.0, 2.5
 LEAST_MAGNITUDE = 1e-3
 """What the pseudo-inverse is cut at: it is negative in places, and 0 where the mel has no band."""
 LARGEST_LOG_GAIN = 6.0
+LEAST_POWER = 1e-10
+"""Added to a bin's power before it is divided by."""
 
 
 class Spectrum(NamedTuple):
@@ -59,10 +61,12 @@ class RefinedDecoder(Decoder):
         with self._precision(mel):
             hidden = self.body((mel - LOG_MEL_MEAN) / LOG_MEL_DEVIATION, mask, None)
         with full_precision(mel.device.type):
-            log_gain, phase = self.head(hidden.float().transpose(1, 2)).transpose(1, 2).chunk(2, dim=1)
-            first = torch.matmul(self.pseudo_inverse, mel.float().exp()).clamp(min=LEAST_MAGNITUDE)
+            # Frame after frame in memory, as the transforms want it: what is mixed with another order is slow.
+            log_gain, phase = self.head(hidden.float().transpose(1, 2)).chunk(2, dim=2)
+            first = torch.matmul(mel.float().exp().transpose(1, 2), self.pseudo_inverse.T).clamp(min=LEAST_MAGNITUDE)
             magnitude = first * log_gain.clamp(-LARGEST_LOG_GAIN, LARGEST_LOG_GAIN).exp()
-            return Spectrum(magnitude if mask is None else magnitude * mask, phase)
+            magnitude = magnitude if mask is None else magnitude * mask.transpose(1, 2)
+            return Spectrum(magnitude.transpose(1, 2), phase.transpose(1, 2))
 
     def render(self, spectrum: Spectrum) -> Float[Tensor, "batch samples"]:
         """The waveform whose frames agree best with the magnitudes, from the first phases on."""
@@ -70,12 +74,13 @@ class RefinedDecoder(Decoder):
         with full_precision(magnitude.device.type):
             current, before = torch.polar(magnitude, spectrum.phase), None
             for _ in range(self.refinements):
-                consistent = self.stft(self.istft(current))
-                ahead = consistent
-                if before is not None:
-                    ahead = consistent + self.momentum * (consistent - before)
+                # As pairs of real numbers: complex arithmetic takes twice the time.
+                consistent = torch.view_as_real(self.stft(self.istft(current)))
+                ahead = consistent if before is None else torch.lerp(before, consistent, 1.0 + self.momentum)
                 before = consistent
-                current = magnitude * ahead / (ahead.abs() + 1e-5)
+                real, imaginary = ahead.unbind(3)
+                gain = magnitude * torch.rsqrt(real * real + imaginary * imaginary + LEAST_POWER)
+                current = torch.view_as_complex(ahead * gain.unsqueeze(3))
             return self.istft(current)
 
     def forward(
