@@ -51,8 +51,8 @@ class SpeechNeeds:
     hop_length: samples per frame; waveforms are cut to whole frames and `durations` and `f0` count these frames.
     durations: frames of each token, from the aligner. f0: fundamental frequency per frame. noisy: whether the family
     learns from recordings with noise over them (`corpus.augment`), where the run's settings ask for that.
-    stretch_frames: a family that learns from short pieces needs no more than so many frames of a recording at a time, at
-    a place that is drawn anew for each batch; 0: whole recordings.
+    stretch_frames: a family that learns from short pieces needs no more than so many frames of a recording at a time,
+    at a place that is drawn anew for each batch; 0: whole recordings.
     units: an id for each frame, of so many different ones; 0: none. unit_folder: where files with them lie; "": the ids
     are those of the tokens, by their durations. mels_of: the model whose mels of the recordings are learnt from; "":
     none.

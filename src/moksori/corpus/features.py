@@ -94,7 +94,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class Ragged:
-    """Arrays of different lengths stored as one: item i is `values[offsets[i]:offsets[i + 1]]`."""
+    """Arrays of different lengths, along their first axis, as one: item i is `values[offsets[i]:offsets[i + 1]]`."""
 
     values: np.ndarray
     offsets: Int[np.ndarray, " items_and_one"]
@@ -148,6 +148,15 @@ class _Cache:
         made = make()
         _store(path, key, made)
         return made, False
+
+
+def cached_arrays(
+    corpus: Corpus, split: str, kind: str, settings: Mapping[str, Any], make: Callable[[], Mapping[str, Ragged]]
+) -> Mapping[str, Ragged]:
+    """What `make` gives for the recordings of a split, an item each in the manifest's order, or what the cache keeps
+    of it under that kind and those settings."""
+    cache = _Cache(corpus, split, corpus.split(split))
+    return cache.get(kind, settings, cache.items, make)[0]
 
 
 def _waveforms(cache: _Cache, utterances: Sequence[Utterance], needs: SpeechNeeds, report: _Report) -> Ragged:
@@ -276,11 +285,17 @@ def _identity(folder: Path, utterance: Utterance) -> tuple[Any, ...]:
     return (utterance.name, place, status.st_size, status.st_mtime_ns, start, length)
 
 
-_CODE = {"waveform": ("audio/io.py", "audio/resample.py"), "f0": ("audio/f0.py",), "tokens": ("text",)}
+_CODE = {
+    "waveform": ("audio/io.py", "audio/resample.py"),
+    "f0": ("audio/f0.py",),
+    "tokens": ("text",),
+    "mels": ("audio", "nn", "models"),
+}
 _PACKAGES = {
     "waveform": ("soxr", "soundfile"),
     "f0": ("pyworld", "librosa"),
     "tokens": ("phonemizer", "espeakng-loader"),
+    "mels": (),
 }
 
 

@@ -61,7 +61,9 @@ def stretch(example: Example, needs: SpeechNeeds, place: float) -> Example:
     first = min(int(place * (room + 1)), room)
     f0 = None if example.f0 is None else example.f0[first : first + size]
     units = None if example.units is None else example.units[first : first + size]
-    return replace(example, waveform=example.waveform[first * hop : (first + size) * hop], f0=f0, units=units)
+    mel = None if example.mel is None else example.mel[:, first : first + size]
+    waveform = example.waveform[first * hop : (first + size) * hop]
+    return replace(example, waveform=waveform, f0=f0, units=units, mel=mel)
 
 
 def fixed_batches(examples: Sequence[Example], needs: SpeechNeeds, batch_size: int) -> list[SpeechBatch]:

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from moksori.audio.mel import MelConfig
+from moksori.audio.mel_files import differences
+from moksori.config import validate
 from moksori.errors import CheckpointError
 from moksori.models.checkpoint import (
     CONFIG_NAME,
@@ -43,11 +46,16 @@ class Source:
 
 @dataclass(frozen=True)
 class TakenOver:
-    """What a run started with. absent: parts that the source lacked altogether, which start from new weights."""
+    """What a run started with. absent: parts that the source lacked altogether, which start from new weights.
+
+    other_front_end: in which settings the source's mels differ from the run's; "": in none. Where they do, statistics
+    of the mels are the corpus's and not the source's.
+    """
 
     source: Source
     report: TransferReport
     absent: tuple[str, ...]
+    other_front_end: str = ""
 
     def lines(self) -> tuple[str, ...]:
         """A table for a person."""
@@ -56,11 +64,14 @@ class TakenOver:
         lines = [head, *(f"  {line}" for line in self.report.table())]
         if self.absent:
             lines.append(f"  the source lacks {', '.join(self.absent)}: new weights there")
+        if self.other_front_end:
+            lines.append(f"  another front end ({self.other_front_end}): statistics of the mels are taken anew")
         return tuple(lines)
 
     def recorded(self) -> dict[str, Any]:
         """What `run.json` keeps."""
-        return {"parts": [asdict(part) for part in self.report.parts()], "absent": list(self.absent)}
+        recorded = {"parts": [asdict(part) for part in self.report.parts()], "absent": list(self.absent)}
+        return {**recorded, "other_front_end": self.other_front_end} if self.other_front_end else recorded
 
 
 def take_over(objective: Objective, source: Source, family: Family, speakers: Sequence[str]) -> TakenOver:
@@ -85,4 +96,13 @@ def take_over(objective: Objective, source: Source, family: Family, speakers: Se
     if discriminators is not None:
         brought = read_weights(source.folder, DISCRIMINATORS_STEM) if has_discriminators(source.folder) else {}
         report = report.beside(DISCRIMINATORS, transfer_weights(discriminators, brought))
-    return TakenOver(source, report, absent)
+    return TakenOver(source, report, absent, _other_front_end(source.manifest, objective))
+
+
+def _other_front_end(manifest: Manifest, objective: Objective) -> str:
+    """The settings in which the source's mels differ from the objective's, with both values."""
+    stored = manifest.model.get("mel")
+    ours = getattr(getattr(objective.model, "config", None), "mel", None)
+    if not isinstance(ours, MelConfig) or not isinstance(stored, dict):
+        return ""
+    return differences(validate(MelConfig, stored, "model.mel"), ours)

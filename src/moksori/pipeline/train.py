@@ -19,10 +19,11 @@ from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus
 from moksori.errors import CheckpointError, ConfigError, CorpusError, MoksoriError
 from moksori.models.checkpoint import Loaded, Manifest, save_model
-from moksori.models.contract import Objective
+from moksori.models.contract import CanVocode, Objective
 from moksori.pipeline.adapt import VALIDATED_CLIPS, adapted_run
 from moksori.pipeline.align import align
 from moksori.pipeline.batches import ExampleBatches, fixed_batches
+from moksori.pipeline.mels_of import with_mels
 from moksori.pipeline.model_card import model_card
 from moksori.pipeline.pitch_ranges import pitch_ranges
 from moksori.pipeline.progress import Progress, no_progress
@@ -154,7 +155,7 @@ def train(
         folder,
         Watcher(on_step=listener.step, speak=speak, on_best=export),
         resume=resume,
-        initialise=taken is None,
+        initialise=taken is None or taken.other_front_end != "",
         crew=crew,
     )
     transferred = None if taken is None else taken.report
@@ -301,6 +302,10 @@ def _examples(
         items = prepare(corpus, split, needs, text, durations, listener.progress)
         if needs.units:
             items = with_units(items, needs)
+        if needs.mels_of:
+            listener.stage("listening")
+            assert isinstance(model, CanVocode)
+            items = with_mels(items, needs, model.mel_config, corpus, split, listener.progress)
         longest = float("inf") if needs.stretch_frames else LONGEST_SECONDS
         limits = SHORTEST_SECONDS * needs.sample_rate, longest * needs.sample_rate
         usable[split] = [e for e in items if limits[0] <= len(e.waveform) <= limits[1]]

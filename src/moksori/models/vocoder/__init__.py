@@ -20,7 +20,14 @@ def _needs(config: VocoderConfig, objective: VocoderObjectiveConfig) -> SpeechNe
     source = isinstance(config.decoder, HomomorphicConfig)
     # Eight times the slice: its mels seldom reach a cut.
     stretch = 8 * objective.slice_frames
-    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, f0=source, stretch_frames=stretch)
+    return SpeechNeeds(
+        config.mel.sample_rate,
+        config.mel.hop_length,
+        tokens=False,
+        f0=source,
+        stretch_frames=stretch,
+        mels_of=objective.mels_of,
+    )
 
 
 FAMILY = Family(

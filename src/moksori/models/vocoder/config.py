@@ -76,6 +76,12 @@ class VocoderObjectiveConfig(Config):
     """Share of the recordings whose mels are smoothed over time and bands before they are vocoded: those that other
     models produce are smoother than recordings'."""
 
+    mels_of: str = ""
+    """Name or folder of a model whose mels of the recordings are vocoded, the recordings being the target: fine-tuning
+    for the models that the vocoder is to serve."""
+    mels_of_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Share of the recordings in a batch whose mels are that model's; the others' are their own."""
+
     @model_validator(mode="after")
     def _knows_its_losses(self) -> "VocoderObjectiveConfig":
         unknown = sorted(set(self.loss_weights) - set(_LOSSES))

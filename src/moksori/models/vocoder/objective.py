@@ -74,7 +74,7 @@ class VocoderObjective(AdversarialObjective):
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         room = (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
-        cut = self._slice(batch, random_starts(room, generator))
+        cut = self._slice(batch, random_starts(room, generator), self.config.mels_of_share, self.config.blur)
         if step < self.config.magnitude_steps:
             terms = self._magnitude_terms(cut, self._spectrum(cut))
             yield Update("model", terms, self.config.loss_weights_for(terms))
@@ -86,9 +86,12 @@ class VocoderObjective(AdversarialObjective):
 
     @torch.no_grad()
     def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
-        """Distances of a slice in the middle of each recording, without the discriminators' terms."""
+        """Distances of a slice in the middle of each recording, without the discriminators' terms.
+
+        Where another model's mels are learnt from, it is these that are vocoded.
+        """
         frames = batch.waveform_lengths // self.model.hop_length
-        cut = self._slice(batch, (frames - self.config.slice_frames).clamp(min=0) // 2, blurred=False)
+        cut = self._slice(batch, (frames - self.config.slice_frames).clamp(min=0) // 2, made=1.0, blurred=0.0)
         terms = self._terms(cut, self._rendered(cut, generator))
         return {**terms, "total": Update("model", terms, self.config.loss_weights_for(terms)).total()}
 
@@ -153,8 +156,13 @@ class VocoderObjective(AdversarialObjective):
         sound = (sound * repeated_mask(cut.mask, hop)[:, 0])[:, margin * hop :][:, : cut.real.shape[1]]
         return Rendered(sound, spectrum)
 
-    def _slice(self, batch: SpeechBatch, start: Int[Tensor, " batch"], blurred: bool = True) -> MelSlice:
-        """`slice_frames` frames from `start` on. The mels are those of the whole recording there."""
+    def _slice(
+        self, batch: SpeechBatch, start: Int[Tensor, " batch"], made: float = 0.0, blurred: float = 0.0
+    ) -> MelSlice:
+        """`slice_frames` frames from `start` on. The mels are those of the whole recording there.
+
+        made: share of the items whose mels another model made, where the batch has such; blurred: share of the others'.
+        """
         mel_config, margin = self.model.config.mel, self.config.slice_margin_frames
         hop, frames = mel_config.hop_length, self.config.slice_frames
         # Mels need the samples around them: two hops more on each side, dropped again.
@@ -164,13 +172,20 @@ class VocoderObjective(AdversarialObjective):
         wide = batch.waveform.gather(1, real) * ((sample >= 0) & (sample < batch.waveform_lengths.unsqueeze(1)))
         cut = slice(more - margin, more + margin + frames)
         mel = self.model.front_end(wide)[:, :, cut]
-        if blurred and self.config.blur > 0.0:
-            count = round(self.config.blur * len(mel))
-            mel = torch.cat([smoothed(mel[:count]), mel[count:]])
         place = (start - margin).unsqueeze(1) + torch.arange(frames + 2 * margin, device=start.device)
+        others = 0 if batch.mel is None else round(made * len(mel))
+        count = others + round(blurred * (len(mel) - others))
+        mel = torch.cat([self._made(batch, place)[:others], smoothed(mel[others:count]), mel[count:]])
         mask = (place >= 0) & (place < (batch.waveform_lengths // hop).unsqueeze(1))
         inner = wide[:, more * hop : (more + frames) * hop]
         return MelSlice(mel, mask.unsqueeze(1), inner, self._pitch(batch, place))
+
+    def _made(self, batch: SpeechBatch, place: Int[Tensor, "batch frames"]) -> Float[Tensor, "some mels frames"]:
+        """Another model's mels at the slice's frames, none where the batch has none; the nearest frame lies outside."""
+        if batch.mel is None:
+            return batch.waveform.new_zeros(0, self.model.config.mel.n_mels, place.shape[1])
+        inside = place.clamp(0, batch.mel.shape[2] - 1).unsqueeze(1)
+        return batch.mel.gather(2, inside.expand(-1, batch.mel.shape[1], -1))
 
     def _pitch(self, batch: SpeechBatch, place: Int[Tensor, "batch frames"]) -> Pitch | None:
         """The recordings' own pitch at the slice's frames, for a decoder with a source."""

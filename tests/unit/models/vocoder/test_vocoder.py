@@ -1,5 +1,7 @@
 """Vocoders: their slices, masks and chunks, and what training compares."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -102,14 +104,38 @@ def test_a_recording_shorter_than_a_slice_ends_in_silence() -> None:
 
 def test_blurred_mels_are_smoother_and_not_all_of_them() -> None:
     batch = speech()
-    plain, blurred = objective(), objective(blur=0.34)
+    made = objective()
     start = torch.tensor([4, 4, 4])
-    one, two = plain._slice(batch, start).mel, blurred._slice(batch, start).mel
+    one, two = made._slice(batch, start).mel, made._slice(batch, start, blurred=0.34).mel
     assert not torch.equal(one[0], two[0])
     assert torch.equal(one[1:], two[1:])
     assert two[0].diff(dim=1).abs().mean() < 0.8 * one[0].diff(dim=1).abs().mean()
-    held_out = blurred._slice(batch, start, blurred=False).mel
-    assert torch.equal(held_out, one)
+
+
+def test_another_model_s_mels_lie_where_the_recording_s_do() -> None:
+    made, batch = objective(), speech()
+    frames = int(batch.waveform_lengths.max()) // 256
+    counted = torch.arange(frames).float().expand(3, 80, -1) + 1000.0 * torch.arange(3)[:, None, None]
+    start = torch.tensor([0, 5, 17])
+    with_mels = replace(batch, mel=counted)
+    cut, own = made._slice(with_mels, start, made=0.67, blurred=1.0), made._slice(batch, start)
+    for item in (0, 1):
+        places = torch.arange(int(start[item]) - 3, int(start[item]) + 23).clamp(min=0)
+        assert torch.equal(cut.mel[item], (places + 1000.0 * item).expand(80, -1))
+    assert cut.mel[2].diff(dim=1).abs().mean() < 0.8 * own.mel[2].diff(dim=1).abs().mean()  # its own, blurred
+    assert torch.equal(cut.real, own.real)
+    assert torch.equal(made._slice(with_mels, start).mel, own.mel)
+    assert torch.equal(made._slice(batch, start, made=1.0).mel, own.mel)
+
+
+def test_validation_vocodes_the_other_model_s_mels() -> None:
+    made, batch = objective(), speech()
+    frames = int(batch.waveform_lengths.max()) // 256
+    own = made.model.front_end(batch.waveform)
+    silent = torch.full((3, 80, frames), -11.0)
+    one, same, other = (made.validate(b)["total"] for b in (batch, replace(batch, mel=own), replace(batch, mel=silent)))
+    assert float(same) == pytest.approx(float(one), rel=1e-2)
+    assert abs(float(other) - float(one)) > 0.02 * float(one)
 
 
 def test_the_adversaries_come_in_turn() -> None:
