@@ -1,6 +1,6 @@
 """Settings of D-DSVAE: the papers' values are the defaults."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,11 +34,21 @@ class SpeakerPosteriorConfig(Config):
 class ContentPosteriorConfig(Config):
     """q(z_c | x)."""
 
+    kind: Literal["recurrent"] = "recurrent"
     hidden_channels: int = 512
     """Of each direction."""
     num_layers: int = 2
     recurrent_channels: int = 512
     """Of the one-directional network after them."""
+
+
+class ConvolutionalContentConfig(Config):
+    """q(z_c | x) of ConvNeXt blocks (models.dsvae.convolutional)."""
+
+    kind: Literal["convolutional"] = "convolutional"
+    channels: int = 192
+    inner_channels: int = 576
+    num_layers: int = 4
 
 
 class ContentPriorConfig(Config):
@@ -64,6 +74,7 @@ class ContentPriorConfig(Config):
 class DecoderConfig(Config):
     """p(x | z_s, z_c)."""
 
+    kind: Literal["recurrent"] = "recurrent"
     channels: int = 512
     num_layers: int = 3
     kernel_size: int = 5
@@ -78,6 +89,15 @@ class DecoderConfig(Config):
     """Convolutions of the post-net before the one that gives mels."""
 
 
+class ConvolutionalDecoderConfig(Config):
+    """p(x | z_s, z_c) of ConvNeXt blocks (models.dsvae.convolutional)."""
+
+    kind: Literal["convolutional"] = "convolutional"
+    channels: int = 256
+    inner_channels: int = 768
+    num_layers: int = 6
+
+
 class DsvaeConfig(Config):
     """The whole model; the defaults are the papers' (45,186,848 weights)."""
 
@@ -88,9 +108,11 @@ class DsvaeConfig(Config):
     """Width of z_c."""
     shared: SharedEncoderConfig = SharedEncoderConfig()
     speaker: SpeakerPosteriorConfig = SpeakerPosteriorConfig()
-    content: ContentPosteriorConfig = ContentPosteriorConfig()
+    content: Annotated[ContentPosteriorConfig | ConvolutionalContentConfig, Field(discriminator="kind")] = (
+        ContentPosteriorConfig()
+    )
     prior: ContentPriorConfig = ContentPriorConfig()
-    decoder: DecoderConfig = DecoderConfig()
+    decoder: Annotated[DecoderConfig | ConvolutionalDecoderConfig, Field(discriminator="kind")] = DecoderConfig()
 
 
 class DsvaeObjectiveConfig(Config):

@@ -192,7 +192,7 @@ def heard(model: "Dsvae", recording: LongRecording) -> Heard:
     active = _active(np.concatenate(powers))
     shares = np.array([active[start : start + size].mean() for start in mels.starts])
     chosen = shares >= ACTIVE_SHARE if (shares >= ACTIVE_SHARE).any() else shares == shares.max()
-    seconds = float(active.sum()) * model.hop_length / recording.sample_rate
+    seconds = min(float(active.sum()) * model.hop_length / recording.sample_rate, recording.duration_seconds)
     return Heard(torch.cat(vectors)[torch.from_numpy(chosen).to(vectors[0].device)], seconds)
 
 

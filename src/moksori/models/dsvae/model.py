@@ -9,7 +9,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig, MelSpectrogram
-from moksori.models.dsvae.config import MEL_UNITS, DsvaeConfig
+from moksori.models.dsvae.config import (
+    MEL_UNITS,
+    ConvolutionalContentConfig,
+    ConvolutionalDecoderConfig,
+    DsvaeConfig,
+)
 from moksori.models.dsvae.conversion import (
     LEAST_SPEECH_SECONDS,
     ChunkedConversion,
@@ -18,6 +23,7 @@ from moksori.models.dsvae.conversion import (
     heard,
     with_strength,
 )
+from moksori.models.dsvae.convolutional import ConvolutionalContentPosterior, ConvolutionalDecoder
 from moksori.models.dsvae.decoder import Decoder
 from moksori.models.dsvae.encoder import ContentPosterior, SharedEncoder, SpeakerPosterior
 from moksori.models.dsvae.prior import ContentPrior, MelUnits
@@ -44,9 +50,9 @@ class Dsvae(nn.Module):
         self.standardize = Standardize(n_mels)
         self.shared_encoder = SharedEncoder(config.shared, n_mels)
         self.speaker_posterior = SpeakerPosterior(config.speaker, features, config.speaker_channels)
-        self.content_posterior = ContentPosterior(config.content, features, config.content_channels)
+        self.content_posterior = _content_posterior(config)
         self.content_prior = ContentPrior(config.prior, config.content_channels)
-        self.decoder = Decoder(config.decoder, config.speaker_channels, config.content_channels, n_mels)
+        self.decoder = _decoder(config)
         units = config.prior.units
         self.units = None
         if units in MEL_UNITS:
@@ -201,3 +207,17 @@ class Dsvae(nn.Module):
         if voice.vector is None:
             raise ValueError(f"the voice {voice.name!r} has no vector")
         return voice.vector[None].to(self.standardize.mean)
+
+
+def _content_posterior(config: DsvaeConfig) -> ContentPosterior | ConvolutionalContentPosterior:
+    features, channels = config.shared.channels, config.content_channels
+    if isinstance(config.content, ConvolutionalContentConfig):
+        return ConvolutionalContentPosterior(config.content, features, channels)
+    return ContentPosterior(config.content, features, channels)
+
+
+def _decoder(config: DsvaeConfig) -> Decoder | ConvolutionalDecoder:
+    speaker, content, n_mels = config.speaker_channels, config.content_channels, config.mel.n_mels
+    if isinstance(config.decoder, ConvolutionalDecoderConfig):
+        return ConvolutionalDecoder(config.decoder, speaker, content, n_mels)
+    return Decoder(config.decoder, speaker, content, n_mels)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from moksori.models.dsvae.convolutional import ConvolutionalDecoder
 from moksori.models.dsvae.model import Dsvae
 
 CONTENT_COLLAPSE_NATS = 0.1
@@ -68,7 +69,9 @@ def constants_kept(model: Dsvae, mel: Float[Tensor, "batch mels frames"]) -> dic
 
     The speaker is constant in time, and so are z_s and all that the decoder makes of it; 0 means that it is deleted.
     """
-    with _outputs(model.shared_encoder.norm) as heard, _outputs(model.decoder.pre_net.norm) as said:
+    decoder = model.decoder
+    inside = decoder.body.norm if isinstance(decoder, ConvolutionalDecoder) else decoder.pre_net.norm
+    with _outputs(model.shared_encoder.norm) as heard, _outputs(inside) as said:
         latents = model.encode(mel)
         model.decode(latents.speaker.mean, latents.content.mean)
     return {"encoder_constants": min(map(_constant, heard)), "decoder_constants": min(map(_constant, said))}
