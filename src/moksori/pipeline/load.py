@@ -12,6 +12,7 @@ from moksori.pipeline.models import find_model
 from moksori.pipeline.say import check_precision, lower_precision
 from moksori.pipeline.speaker import Speaker
 from moksori.pipeline.vocode import MelVocoder
+from moksori.pipeline.vocode import MelVocoder
 from moksori.text.lexicon import LexiconSource
 
 Precision = Literal["fp32", "bf16"]
@@ -47,10 +48,11 @@ def load(
     loaded = load_model(find_model(name), device=device)
     arranged_for_inference(loaded.model)
     lower_precision(loaded, precision)
-    if isinstance(loaded.model, CanSay):
-        return Speaker(loaded, lexicon)
-    if isinstance(loaded.model, CanConvertMels | CanConvert | CanVocode):
+    if not isinstance(loaded.model, CanSay):
         if lexicon is not None:
             raise UnsupportedTask(f"{loaded.manifest.name}: does not speak texts: leave the lexicon out")
-        return MelVocoder(loaded) if isinstance(loaded.model, CanVocode) else Converter(loaded)
-    return Speaker(loaded, lexicon)  # raises, naming the families that can
+        if isinstance(loaded.model, CanConvertMels | CanConvert):
+            return Converter(loaded)
+        if isinstance(loaded.model, CanVocode):
+            return MelVocoder(loaded)
+    return Speaker(loaded, lexicon)  # raises for a model that cannot speak, naming the families that can
