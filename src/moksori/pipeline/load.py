@@ -12,7 +12,6 @@ from moksori.pipeline.models import find_model
 from moksori.pipeline.say import check_precision, lower_precision
 from moksori.pipeline.speaker import Speaker
 from moksori.pipeline.vocode import MelVocoder
-from moksori.pipeline.vocode import MelVocoder
 from moksori.text.lexicon import LexiconSource
 
 Precision = Literal["fp32", "bf16"]
