@@ -1,4 +1,4 @@
-"""`moksori evaluate`: a voice beside the human recordings, in numbers."""
+"""`moksori evaluate`: what a model makes beside human recordings, in numbers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from moksori.evaluation.report import Group, Report
 
 
+_JUDGEMENTS = "judgements.jsonl"
+"""Beside the results: what judges said of which sound, so that none is judged twice."""
+
+
 def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate)
 
@@ -25,6 +29,12 @@ def evaluate(
         Path | None, typer.Option(help="A corpus made by 'moksori corpus import'.", show_default=False)
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "--voice", help="The same as NAME.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="speak, like, convert, sing, vocode or denoise.", show_default="the first that the model can do"
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="Which sentences.")] = "test",
     speaker: Annotated[
         list[str] | None,
@@ -36,7 +46,8 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first N sentences of each speaker.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Only N sentences of each speaker; other tasks: N recordings.", show_default=False),
     ] = None,
     json: Annotated[
         Path | None,
@@ -51,41 +62,81 @@ def evaluate(
     measure: Annotated[
         list[str] | None,
         typer.Option(
-            help="words, opinion, spectrum, speaker, durations or likelihood; repeat it. All if not given.",
+            help="A group of the task's measures (docs/evaluation.md), such as words or opinion; repeat it. All if "
+            "not given.",
             show_default=False,
         ),
     ] = None,
+    recogniser: Annotated[
+        str, typer.Option(help="Who listens: pocketsphinx, whisper[:MODEL] or faster-whisper[:MODEL].")
+    ] = "pocketsphinx",
+    encoder: Annotated[
+        str, typer.Option("--speaker-encoder", help="Who tells voices apart: resemblyzer or wavlm[:MODEL].")
+    ] = "resemblyzer",
+    targets: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each conversion's source.", show_default="2; all of a model's own speakers"),
+    ] = None,
+    noise: Annotated[
+        Path | None,
+        typer.Option(help="A folder of noises to lay over recordings.", show_default="made-up coloured noise"),
+    ] = None,
+    vocoder: Annotated[
+        str | None, typer.Option(help="For models that make mels.", show_default="the one that the model names")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Also one HTML page with plots and sounds.", show_default=False)
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Judge every sound anew, also those that were judged before.")
+    ] = False,
 ) -> None:
-    """Measure a voice on a corpus beside the human recordings: word errors, DNSMOS, MCD, F0, durations, speed."""
+    """Measure what a model can do on a corpus, beside human recordings: words, DNSMOS, voices, pitch, PESQ, speed."""
     from moksori.pipeline.evaluate import evaluate as measured
 
+    if page is not None and page.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"--page {page}: expected a name that ends in .html")
     if corpus is None:
         raise typer.BadParameter("--corpus is missing: give a corpus made by 'moksori corpus import'")
     if name is not None and model is not None and name != model:
         raise typer.BadParameter(f"two models are named, {name!r} and {model!r}: give one")
+    folder = Path("evaluations") if json is None else json.parent
     with progress_bar("evaluating") as progress:
         report = measured(
-            name or model, corpus, split, limit, seed, speakers=speaker,
-            variation=variation, threads=threads, workers=workers, measures=measure, progress=progress,
+            name or model, corpus, split, limit, seed, task=task, speakers=speaker, variation=variation,
+            threads=threads, workers=workers, measures=measure, recogniser=recogniser, encoder=encoder,
+            memory=None if anew else folder / _JUDGEMENTS, targets=targets, noises=noise, vocoder=vocoder,
+            progress=progress,
         )  # fmt: skip
-    path = json or Path("evaluations") / f"{report.model}-{report.corpus}-{report.split}.json"
+    kind = "" if report.task == "speak" else f"-{report.task}"
+    path = json or folder / f"{report.model}-{report.corpus}-{report.split}{kind}.json"
     report.save(path)
     pictures = report.save_pictures(path.with_suffix(".pictures"))
     _print(report)
     typer.echo(f"wrote {path} and {len(pictures)} pictures in {path.with_suffix('.pictures')}")
+    if page is not None:
+        from moksori.evaluation.page import save_page
+
+        save_page(page, report)
+        typer.echo(f"wrote {page}")
 
 
 def _print(report: "Report") -> None:
-    several = len(report.groups) > 1
+    from moksori.evaluation.report import bar_lines
+
+    several, speaking = len(report.groups) > 1, report.task == "speak"
     for group in report.groups:
         if several:
-            typer.echo(f"{group.speaker} ({group.language}), {group.n} of {group.of} sentences")
+            language = f" ({group.language})" if group.language else ""
+            typer.echo(f"{group.speaker}{language}, {group.n} of {group.of} {'sentences' if speaking else 'sounds'}")
         _print_group(group)
-        for line in [*group.summary(report.model), *([""] if several else [])]:
+        for line in [*group.summary(report.model, report.task, bars=speaking), *([""] if several else [])]:
             typer.echo(line)
     if several:
         _print_table([title.replace(" ", "\n") for title in report.header()], report.rows())
-    for line in report.summary():
+    if report.trials:
+        _print_table(report.trials_header(), report.trials_rows())
+    for line in [*([] if speaking else bar_lines(report.bars())), *report.summary()]:
         typer.echo(line)
 
 

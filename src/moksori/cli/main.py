@@ -16,7 +16,20 @@ import typer
 from moksori import __version__
 from moksori.errors import MoksoriError
 
-VERBS = ("say", "convert", "denoise", "voice", "vocode", "corpus", "train", "evaluate", "import_model", "models", "doctor")
+VERBS = (
+    "say",
+    "convert",
+    "denoise",
+    "voice",
+    "vocode",
+    "corpus",
+    "train",
+    "evaluate",
+    "scoreboard",
+    "import_model",
+    "models",
+    "doctor",
+)
 """Modules of moksori.cli, in the order of the help; each has `register(app)` and imports what is heavy when run."""
 
 _INTERRUPTED = 130

@@ -6,11 +6,13 @@ therefore relative: it compares voices over the same sentences and the same lang
 stranger who does not know the sentences. Controls: recordings against other sentences' texts, and noise.
 """
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +134,7 @@ class Recogniser:
         sentences = split_by_dictionary(texts)
         if not sentences.kept:
             raise TextError("recogniser: no test sentence has all its words in the dictionary; is the corpus English?")
+        self.name = "pocketsphinx"
         self.texts = tuple(texts)
         self.left_out = sentences.left_out
         model = witten_bell_trigram(sentences.kept)
@@ -140,9 +143,12 @@ class Recogniser:
             f"perplexity {perplexity(model, sentences.kept):.1f} on them, language weight {LANGUAGE_WEIGHT:g}; "
             f"{len(self.left_out)} sentences left out for words outside the dictionary"
         )
+        arpa = model.to_arpa()
+        version = f"pocketsphinx {metadata.version('pocketsphinx')} {LANGUAGE_WEIGHT:g} {LEVEL_LUFS:g} {EDGE_SECONDS:g}"
+        self.identity = f"{version} {hashlib.sha256(arpa.encode('utf-8')).hexdigest()}"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "sentences.arpa"
-            path.write_text(model.to_arpa(), encoding="utf-8")
+            path.write_text(arpa, encoding="utf-8")
             # Only the words that the language model knows can be heard, and reading all 135,000 takes a second.
             lines = [line for word in model.vocabulary for line in dictionary_lines(word)]
             words = Path(folder) / "sentences.dict"

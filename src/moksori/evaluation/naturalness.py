@@ -6,6 +6,7 @@ through the network together. The score depends on the level, so every recording
 """
 
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class Dnsmos:
             return onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
 
         self.threads = threads
+        self.identity = f"DNSMOS speechmos {metadata.version('speechmos')} {LEVEL_LUFS:g}"
         self._p835, self._p808 = session("sig_bak_ovr.onnx"), session("model_v8.onnx")
 
     def __call__(self, waveform: Waveform, level_lufs: float | None = LEVEL_LUFS) -> Opinion:

@@ -14,81 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from moksori.audio.picture import save_spectrogram
+from moksori.audio.picture import MAXIMUM_SECONDS, save_spectrogram
 from moksori.errors import MoksoriError
+from moksori.evaluation.bars import Bar, TrialScores, named, task_bars
+from moksori.evaluation.columns import COLUMNS, VERSA, cell, number, value_cell
+from moksori.evaluation.names import CONTROLS, HUMAN
 from moksori.evaluation.picture import save_bars
 from moksori.evaluation.score import ItemScores, SystemScores, summarise
-from moksori.evaluation.statistics import Estimate
 from moksori.types import Waveform
 
-HUMAN, COPY = "recordings", "copy-synthesis"
-OTHER_TAKES = "other takes"
-OTHER_TEXTS, NOISE = "recordings against other texts", "noise"
-_CONTROLS = (OTHER_TEXTS, NOISE)
-
-FORMAT = 2
-OPINION_MARGIN = 0.15
+FORMAT = 3
 _PACKAGES = (
     *("moksori", "torch", "numpy", "pocketsphinx", "jiwer", "speechmos", "onnxruntime", "librosa", "soxr"),
-    *("pyworld", "Resemblyzer"),
+    *("pyworld", "Resemblyzer", "pesq", "pystoi", "mir_eval", "lhotse"),
 )
 
 
-@dataclass(frozen=True)
-class Column:
-    """How a measure is shown. scale: what the value is multiplied by; better: "lower", "higher" or "" (neither)."""
-
-    title: str
-    scale: float
-    digits: int
-    better: str
-
-
-COLUMNS: Mapping[str, Column] = {
-    "wer": Column("WER %", 100, 2, "lower"),
-    "cer": Column("CER %", 100, 2, "lower"),
-    "ovrl": Column("OVRL", 1, 2, "higher"),
-    "sig": Column("SIG", 1, 2, "higher"),
-    "bak": Column("BAK", 1, 2, "higher"),
-    "p808": Column("P808", 1, 2, "higher"),
-    "mcd": Column("MCD dB", 1, 2, "lower"),
-    "log_f0_rmse": Column("ln F0 RMSE", 1, 3, "lower"),
-    "log_f0_correlation": Column("F0 corr.", 1, 2, "higher"),
-    "voicing_error": Column("voicing err. %", 100, 1, "lower"),
-    "f0_ratio": Column("F0 ratio", 1, 3, ""),
-    "f0_deviation": Column("F0 dev. st", 1, 2, ""),
-    "duration_ratio": Column("duration ratio", 1, 3, ""),
-    "duration_mae": Column("duration err. ms", 1, 1, "lower"),
-    "duration_rmse": Column("duration RMSE ms", 1, 1, "lower"),
-    "pause_mae": Column("pause err. ms", 1, 1, "lower"),
-    "speaker": Column("speaker cos.", 1, 3, "higher"),
-    "speaker_centroid": Column("cos. with the voice", 1, 3, "higher"),
-    "speaker_identified": Column("identified %", 100, 1, "higher"),
-    "speaker_eer": Column("verification EER %", 100, 1, "lower"),
-    "likelihood_ratio": Column("likelihood ratio", 1, 2, ""),
-    "text_margin": Column("text margin", 1, 2, "higher"),
-    "rtf": Column("RTF", 1, 4, "lower"),
-}
-
-
-VERSA = {"ovrl": "dns_overall", "p808": "dns_p808", "speaker": "spk_similarity"}
-"""Measures that the toolkit VERSA has under another name, by which the JSON calls them. `mcd`, `wer` and `cer` are
-the same word there; its `f0rmse` and `f0corr` are of Hz, ours of the logarithm, and so keep their own names."""
-
 _BESIDE_THE_RECORDINGS = ("wer", "ovrl", "p808", "text_margin")
-_ALONE = ("mcd", "log_f0_rmse", "duration_mae", "speaker", "speaker_identified", "likelihood_ratio")
+_ALONE = (
+    *("pesq", "stoi", "mel_distance", "mcd", "log_f0_rmse", "duration_mae", "speaker", "speaker_source", "nearer"),
+    *("speaker_identified", "likelihood_ratio", "raw_pitch_accuracy"),
+)
 """What the table of speakers shows of the model, the first with the recordings' value in brackets."""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A measure of the model against what it has to reach. rule: how the limit came from the recordings' value."""
-
-    measure: str
-    value: float
-    limit: float
-    rule: str
-    reached: bool
+_GROUPED_BY = {"denoise": "SNR", "vocode": "kind", "convert": "pairs", "like": "prompts", "sing": "singer"}
 
 
 @dataclass(frozen=True)
@@ -113,10 +61,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """One speaker's sentences: what each system made of them.
+    """One speaker's sentences, or another part of what was measured: what each system made of them.
 
-    systems: the human recordings, copy-synthesis where the model can, the model, and the controls. n: sentences.
-    of: the speaker's sentences in the split.
+    speaker: who it is; in tasks that do not go by speakers the name of the part (`report.grouped_by`). systems: the
+    human recordings, copy-synthesis where the model can, the model, baselines and controls. n: sentences. of: that many
+    there are in the split.
     """
 
     speaker: str
@@ -127,7 +76,7 @@ class Group:
 
     def system(self, name: str) -> SystemScores | None:
         """The system of that name, None if it was not scored."""
-        return _named(self.systems, name)
+        return named(self.systems, name)
 
     def header(self) -> list[str]:
         """The titles of `rows`: "system", and the measures that any system has."""
@@ -135,21 +84,17 @@ class Group:
 
     def rows(self) -> list[list[str]]:
         """A row a system, without the controls: name, and values ± half of their 95 % interval; "-" if not measured."""
-        shown = [s for s in self.systems if s.name not in _CONTROLS]
-        return [[s.name, *(_cell(key, s.measures.get(key)) for key in _shown(self.systems))] for s in shown]
+        shown = [s for s in self.systems if s.name not in CONTROLS]
+        return [[s.name, *(cell(key, s.measures.get(key)) for key in _shown(self.systems))] for s in shown]
 
-    def summary(self, model: str) -> list[str]:
-        """Lines to print under the table: bars and what is to be said of the systems."""
-        lines = [
-            f"{COLUMNS[bar.measure].title} {_number(bar.measure, bar.value)}: "
-            f"{'reaches' if bar.reached else 'misses'} the bar of {_number(bar.measure, bar.limit)} ({bar.rule})"
-            for bar in bars(self.systems, model)
-        ]
+    def summary(self, model: str, task: str = "speak", bars: bool = True) -> list[str]:
+        """Lines to print under the table: what is to be said of the systems, and first the bars if asked for."""
+        lines = bar_lines(task_bars(task, self.systems, model)) if bars else []
         for system in self.systems:
             found = ""
-            if system.name in _CONTROLS:
+            if system.name in CONTROLS:
                 shown = [("wer", "% WER"), ("likelihood_ratio", "nats likelihood ratio")]
-                values = [f"{_cell(k, system.measures[k])} {unit}" for k, unit in shown if k in system.measures]
+                values = [f"{cell(k, system.measures[k])} {unit}" for k, unit in shown if k in system.measures]
                 found = f" {', '.join(values)}," if values else ""
             lines += [f"{system.name}:{found} {system.note}"] if system.note else []
         return lines
@@ -161,7 +106,8 @@ class Report:
 
     groups: one a speaker. language: the corpus's. language_model: the recogniser's, in words; empty where it was not
     used. left_out: sentences without an error rate, with the words that the dictionary lacks. notes: what was not
-    measured.
+    measured. task: what the model did. recogniser, speaker_encoder: who judged; empty where nobody did. trials: of
+    short segments, by the model's codes and by the speaker encoder. material: what was heard, in words.
     """
 
     model: str
@@ -177,6 +123,16 @@ class Report:
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
+    task: str = "speak"
+    recogniser: str = ""
+    speaker_encoder: str = ""
+    trials: tuple[TrialScores, ...] = ()
+    material: str = ""
+
+    @property
+    def grouped_by(self) -> str:
+        """What the groups are, in one word."""
+        return _GROUPED_BY.get(self.task, "speaker")
 
     @property
     def n(self) -> int:
@@ -201,7 +157,7 @@ class Report:
 
     def system(self, name: str) -> SystemScores | None:
         """The system of that name over all speakers, None if it was not scored."""
-        return _named(self.systems, name)
+        return named(self.systems, name)
 
     def scores(self) -> dict[str, float]:
         """The model's values by measure, as a model's `config.json` stores them."""
@@ -210,18 +166,29 @@ class Report:
         return {key: round(e.value, 4) for key, e in measures.items() if math.isfinite(e.value)}
 
     def bars(self, times: float = 1.5) -> list[Bar]:
-        """The model against the recordings over all speakers, see `bars`."""
-        return bars(self.systems, self.model, times)
+        """The model against what it has to reach, over all groups."""
+        return task_bars(self.task, self.systems, self.model, self.trials, times)
 
     def header(self) -> list[str]:
         """The titles of `rows`."""
         both = [f"{COLUMNS[key].title} (rec.)" for key in self._keys(_BESIDE_THE_RECORDINGS)]
-        return ["speaker", "language", "n", *both, *(COLUMNS[key].title for key in self._keys(_ALONE))]
+        return [self.grouped_by, "language", "n", *both, *(COLUMNS[key].title for key in self._keys(_ALONE))]
 
     def rows(self) -> list[list[str]]:
         """A row a speaker: what the model reaches, the recordings' own in brackets; a last one over all speakers."""
         everybody = Group("all", "", self.n, self.of, self.systems)
         return [self._row(group) for group in (*self.groups, *((everybody,) if len(self.groups) > 1 else ()))]
+
+    def trials_header(self) -> list[str]:
+        """The titles of `trials_rows`."""
+        return ["3 s, one sex", "trials", "EER %", "of one", "of two"]
+
+    def trials_rows(self) -> list[list[str]]:
+        """A row for each kind of vector and of trials."""
+        return [
+            [row.code, row.kind, cell("speaker_eer", row.error_rate), str(row.targets), str(row.impostors)]
+            for row in self.trials
+        ]
 
     def _row(self, group: Group) -> list[str]:
         system, recordings = group.system(self.model), group.system(HUMAN)
@@ -229,23 +196,27 @@ class Report:
         human = recordings.measures if recordings is not None else {}
         cells = [group.speaker, group.language, str(group.n)]
         for key in self._keys(_BESIDE_THE_RECORDINGS):
-            ours, theirs = _value(key, model.get(key)), _value(key, human.get(key))
+            ours, theirs = value_cell(key, model.get(key)), value_cell(key, human.get(key))
             cells.append("-" if ours == theirs == "-" else f"{ours} ({theirs})")
-        return cells + [_value(key, model.get(key)) for key in self._keys(_ALONE)]
+        return cells + [value_cell(key, model.get(key)) for key in self._keys(_ALONE)]
 
     def _keys(self, keys: Sequence[str]) -> list[str]:
         return [key for key in keys if any(key in system.measures for system in self.systems)]
 
     def summary(self) -> list[str]:
         """Lines to print under the tables: how it was measured, and what was not."""
-        lines = []
-        here = self.environment
-        lines.append(
-            f"{self.n} of {self.of} sentences of {self.corpus} ({self.split}), seed {self.seed}; ± is half a bootstrap "
+        here, kind = self.environment, "sentences" if self.task == "speak" else "sounds"
+        lines = [
+            f"{self.n} of {self.of} {kind} of {self.corpus} ({self.split}), seed {self.seed}; ± is half a bootstrap "
             f"95 % interval; all recordings at {self.level_lufs:g} LUFS and 16 kHz"
-        )
+        ]
+        if self.material:
+            lines.append(self.material)
         if self.language_model:
-            lines.append(f"words: pocketsphinx with a {self.language_model}")
+            heard_by = "pocketsphinx with a " if self.recogniser in ("", "pocketsphinx") else ""
+            lines.append(f"words: {heard_by}{self.language_model}")
+        if self.speaker_encoder:
+            lines.append(f"voices: {self.speaker_encoder}")
         lines.append(
             f"{here.processor}, {here.cores} cores, load {here.load:.1f}; {here.threads} thread"
             f"{'' if here.threads == 1 else 's'}; model {self.model_hash}"
@@ -261,6 +232,11 @@ class Report:
             "level_lufs": self.level_lufs,
             "language_model": self.language_model,
             "left_out": {text: list(words) for text, words in self.left_out.items()},
+            "task": self.task,
+            "recogniser": self.recogniser,
+            "speaker_encoder": self.speaker_encoder,
+            "material": self.material,
+            "trials": [asdict(row) for row in self.trials],
             "notes": list(self.notes),
             "environment": asdict(self.environment),
             "bars": _bars_json(self.bars()),
@@ -268,13 +244,13 @@ class Report:
             "speakers": [
                 {
                     **{name: getattr(group, name) for name in ("speaker", "language", "n", "of")},
-                    "bars": _bars_json(bars(group.systems, self.model)),
+                    "bars": _bars_json(task_bars(self.task, group.systems, self.model)),
                     "systems": [{**_system_json(s), "sentences": _sentences_json(s)} for s in group.systems],
                 }
                 for group in self.groups
             ],
         }
-        return json.dumps(_plain(content), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        return json.dumps(plain(content), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
     def save(self, path: Path | str) -> Path:
         """Writes the JSON, whole or not at all. Raises MoksoriError naming the path if it cannot be written."""
@@ -301,7 +277,7 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MoksoriError(f"{folder}: cannot be made: {(error.strerror or str(error)).lower()}") from error
-        shown = {s.name: s for s in self.systems if s.name not in _CONTROLS}
+        shown = {s.name: s for s in self.systems if s.name not in CONTROLS}
         if len(self.groups) > 1:
             shown = {group.speaker: s for group in self.groups if (s := group.system(self.model)) is not None}
         panels = {}
@@ -317,33 +293,20 @@ class Report:
         for picture in self.pictures:
             for system, sound in picture.sounds.items():
                 path = folder / f"{_file_name(picture.name)}-{_file_name(system)}.png"
-                save_spectrogram(path, sound, title=f"{picture.name}: {system}")
+                longest = int(MAXIMUM_SECONDS * sound.sample_rate)
+                beginning = Waveform(sound.samples[:longest], sound.sample_rate)
+                save_spectrogram(path, beginning, title=f"{picture.name}: {system}")
                 made.append(path)
         return made
 
 
-def bars(systems: Sequence[SystemScores], model: str, times: float = 1.5) -> list[Bar]:
-    """The model against the recordings: word errors under `word_error_limit`, opinions within 0.15 of theirs."""
-    human, own = _named(systems, HUMAN), _named(systems, model)
-    if human is None or own is None:
-        return []
-    found = []
-    if "wer" in own.measures and "wer" in human.measures:
-        theirs, ours = human.measures["wer"].value, own.measures["wer"].value
-        limit = word_error_limit(theirs, times)
-        rule = f"at most max({times:g} x the recordings', theirs + 1 point)"
-        found.append(Bar("wer", ours, limit, rule, ours <= limit))
-    for key in ("ovrl", "p808"):
-        if key in own.measures and key in human.measures:
-            ours, limit = own.measures[key].value, human.measures[key].value - OPINION_MARGIN
-            rule = f"at most {OPINION_MARGIN:g} under the recordings'"
-            found.append(Bar(key, ours, limit, rule, ours >= limit))
-    return found
-
-
-def word_error_limit(theirs: float, times: float) -> float:
-    """The house's bar "X times the human recordings'": max(X · theirs, theirs + 0.01), as fractions of the words."""
-    return max(times * theirs, theirs + 0.01)
+def bar_lines(bars: Sequence[Bar]) -> list[str]:
+    """One a bar: the measure, its value, and whether that is enough."""
+    return [
+        f"{COLUMNS[bar.measure].title} {number(bar.measure, bar.value)}: "
+        f"{'reaches' if bar.reached else 'misses'} the bar of {number(bar.measure, bar.limit)} ({bar.rule})"
+        for bar in bars
+    ]
 
 
 def environment(threads: int) -> Environment:
@@ -370,26 +333,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _named(systems: Sequence[SystemScores], name: str) -> SystemScores | None:
-    return next((system for system in systems if system.name == name), None)
-
-
 def _shown(systems: Sequence[SystemScores]) -> list[str]:
     return [key for key in COLUMNS if any(key in system.measures for system in systems)]
-
-
-def _number(key: str, value: float) -> str:
-    return f"{value * COLUMNS[key].scale:.{COLUMNS[key].digits}f}"
-
-
-def _value(key: str, estimate: Estimate | None) -> str:
-    return "-" if estimate is None or not math.isfinite(estimate.value) else _number(key, estimate.value)
-
-
-def _cell(key: str, estimate: Estimate | None) -> str:
-    if estimate is None or not math.isfinite(estimate.value):
-        return "-"
-    return f"{_number(key, estimate.value)} ±{_number(key, (estimate.high - estimate.low) / 2)}"
 
 
 def _bars_json(found: Sequence[Bar]) -> list[dict[str, Any]]:
@@ -420,12 +365,12 @@ def _item_json(item: ItemScores) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Without NaN, infinity and numpy's numbers, which JSON does not know."""
+def plain(value: Any) -> Any:
+    """A value without NaN, infinity and numpy's numbers, which JSON does not know."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

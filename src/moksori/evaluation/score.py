@@ -4,23 +4,36 @@
 goes through the same judges, built once: `Judges`.
 """
 
+import base64
 import multiprocessing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from moksori.audio import io
-from moksori.errors import AudioError, BadInput
-from moksori.evaluation.intelligibility import Recogniser, WordErrors, count_errors, require_jiwer
+from moksori.audio.resample import resample
+from moksori.errors import AudioError, BadInput, MissingExtra
+from moksori.evaluation import recognisers, speaker_encoders
+from moksori.evaluation.intelligibility import WordErrors, count_errors, require_jiwer
 from moksori.evaluation.mcd import align, analyse, mel_cepstral_distortion, require_pyworld
-from moksori.evaluation.naturalness import Dnsmos
+from moksori.evaluation.mel_distance import mel_distance
+from moksori.evaluation.melody import compare_melodies, sung_f0
+from moksori.evaluation.memory import Memory
+from moksori.evaluation.naturalness import Dnsmos, Opinion
+from moksori.evaluation.pesq import pesq
 from moksori.evaluation.pitch import pitch_distance, pitch_moments
-from moksori.evaluation.speaker import SpeakerEncoder, Voices, equal_error_rate, identified
+from moksori.evaluation.recognisers import SpeechRecogniser
+from moksori.evaluation.speaker import Voices, equal_error_rate, identified
+from moksori.evaluation.speaker_encoders import VoiceEncoder
 from moksori.evaluation.statistics import Estimate, mean_estimate, ratio_estimate, resampled_estimate
+from moksori.evaluation.stoi import stoi
 from moksori.types import Waveform
 
 MEASURES = ("words", "opinion", "spectrum", "speaker", "durations", "likelihood")
@@ -28,6 +41,10 @@ MEASURES = ("words", "opinion", "spectrum", "speaker", "durations", "likelihood"
 
 The last two need an aligner, which is no judge here: whoever has one adds its figures to `Item.values`.
 """
+GROUPS = (*MEASURES, "copy", "melody")
+"""All groups: also PESQ, STOI and mel distance of a copy against its reference, and the tune of singing."""
+_MELODY_HOP = 80
+_MELODY_RATE = 16000
 
 Tell = Callable[[int, int], None]
 
@@ -37,7 +54,8 @@ class Item:
     """One test sentence as a system says it, beside the human recording of it (the same object for the recordings).
 
     compute_seconds: what making `waveform` took, NaN where it is a recording. speaker: who is heard, or should be.
-    values: measures that are known already, by name.
+    values: measures that are known already, by name. impostors: cosines of other people with whoever should be heard,
+    for the equal error rate, where `Judges.voices` has none. transposed: the tune may be in another key.
     """
 
     name: str
@@ -47,6 +65,8 @@ class Item:
     compute_seconds: float = float("nan")
     speaker: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
+    impostors: tuple[float, ...] = ()
+    transposed: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,27 +100,31 @@ class Judges:
     """What is measured and by whom; the networks are loaded when they are first needed.
 
     texts: of all test sentences, for the recogniser's language model; give the whole list even to score a part of it.
-    measures: groups of MEASURES. threads: of the networks. voices: of the speakers, made of other recordings.
+    measures: some of GROUPS. threads: of the networks. voices: of the speakers, made of other recordings.
+    recogniser_name, encoder_name: of `recognisers` and `speaker_encoders`. memory: where figures are kept.
     """
 
     texts: Sequence[str]
     measures: Sequence[str] = ("words", "opinion", "spectrum")
     threads: int = 1
     voices: Voices | None = None
-    _recogniser: Recogniser | None = field(default=None, repr=False)
+    recogniser_name: str = recognisers.DEFAULT
+    encoder_name: str = speaker_encoders.DEFAULT
+    memory: Memory = field(default_factory=Memory, repr=False)
+    _recogniser: SpeechRecogniser | None = field(default=None, repr=False)
     _dnsmos: Dnsmos | None = field(default=None, repr=False)
-    _encoder: SpeakerEncoder | None = field(default=None, repr=False)
-    _references: dict[str, tuple[Waveform, np.ndarray]] = field(default_factory=dict, repr=False)
-    """Embeddings of the human recordings by their items' names, which every system is set against."""
+    _encoder: VoiceEncoder | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name in self.measures:
-            if name not in MEASURES:
-                raise BadInput(f"measure {name!r}: expected some of {', '.join(MEASURES)}")
+            if name not in GROUPS:
+                raise BadInput(f"measure {name!r}: expected some of {', '.join(GROUPS)}")
+        recognisers.check_recogniser(self.recogniser_name)
+        speaker_encoders.check_encoder(self.encoder_name)
 
     @property
-    def recogniser(self) -> Recogniser:
-        self._recogniser = self._recogniser or Recogniser(self.texts)
+    def recogniser(self) -> SpeechRecogniser:
+        self._recogniser = self._recogniser or recognisers.build_recogniser(self.recogniser_name, self.texts)
         return self._recogniser
 
     @property
@@ -109,9 +133,27 @@ class Judges:
         return self._dnsmos
 
     @property
-    def encoder(self) -> SpeakerEncoder:
-        self._encoder = self._encoder or SpeakerEncoder()
+    def encoder(self) -> VoiceEncoder:
+        self._encoder = self._encoder or speaker_encoders.build_encoder(self.encoder_name)
         return self._encoder
+
+    def opinion(self, waveform: Waveform) -> Opinion:
+        """DNSMOS of a sound."""
+        found = self.memory.get(self.dnsmos.identity, [waveform], lambda: asdict(self.dnsmos(waveform)))
+        return Opinion(**found)
+
+    def heard(self, waveform: Waveform) -> str:
+        """What the recogniser writes down."""
+        return self.memory.get(self.recogniser.identity, [waveform], lambda: self.recogniser.transcribe(waveform))
+
+    def embed(self, waveform: Waveform) -> Float[np.ndarray, " size"]:
+        """The voice, as the speaker encoder hears it."""
+
+        def packed() -> str:
+            vector = np.asarray(self.encoder.embed(waveform), dtype="<f4")
+            return base64.b64encode(vector.tobytes()).decode("ascii")
+
+        return np.frombuffer(base64.b64decode(self.memory.get(self.encoder.identity, [waveform], packed)), "<f4")
 
     def load(self, group: str) -> None:
         """Loads what a group of measures needs; raises MissingExtra where it is not installed."""
@@ -124,6 +166,14 @@ class Judges:
             require_pyworld()
         elif group == "speaker":
             _ = self.encoder
+        elif group == "copy":
+            for package, extra in (("pesq", "evaluate-full"), ("pystoi", "evaluate")):
+                if find_spec(package) is None:
+                    raise MissingExtra(package, extra, "comparing copies with recordings")
+        elif group == "melody":
+            require_pyworld()
+            if find_spec("mir_eval") is None:
+                raise MissingExtra("mir_eval", "evaluate", "comparing melodies")
 
     def only(self, measures: Sequence[str]) -> "Judges":
         """The same judges for some of the measures."""
@@ -134,19 +184,24 @@ class Judges:
         if not np.isfinite(item.waveform.samples).all():
             raise AudioError(f"{item.name}: the waveform holds NaN or infinity and cannot be scored; make it again")
         values: dict[str, float] = {}
-        impostors: tuple[float, ...] = ()
+        impostors = item.impostors
         heard, words = None, None
         if "words" in self.measures and self.recogniser.covers(item.text):
-            heard = self.recogniser.transcribe(item.waveform)
+            heard = self.heard(item.waveform)
             words = count_errors(item.text, heard)
         if "opinion" in self.measures:
-            opinion = self.dnsmos(item.waveform)
+            opinion = self.opinion(item.waveform)
             values |= {"ovrl": opinion.ovrl, "sig": opinion.sig, "bak": opinion.bak, "p808": opinion.p808}
         if "spectrum" in self.measures:
             values |= _spectrum(item)
         if "speaker" in self.measures:
-            found, impostors = self._voice(item)
+            found, others = self._voice(item)
             values |= found
+            impostors = impostors or others
+        if "copy" in self.measures and item.waveform is not item.reference:
+            values |= self._copy(item)
+        if "melody" in self.measures and item.waveform is not item.reference:
+            values |= self._melody(item)
         values |= item.values
         seconds = item.waveform.duration_seconds
         if not np.isnan(item.compute_seconds) and seconds > 0:
@@ -155,11 +210,9 @@ class Judges:
 
     def _voice(self, item: Item) -> tuple[dict[str, float], tuple[float, ...]]:
         """Likeness to the recording of the sentence, to the speaker's other ones, and to other speakers."""
-        known = self._references.get(item.name)
-        if known is None or known[0] is not item.reference:
-            known = self._references[item.name] = item.reference, self.encoder.embed(item.reference)
-        reference, values = known[1], {}
-        embedding = reference if item.waveform is item.reference else self.encoder.embed(item.waveform)
+        values = {}
+        reference = self.embed(item.reference)
+        embedding = reference if item.waveform is item.reference else self.embed(item.waveform)
         if item.waveform is not item.reference:
             values["speaker"] = float(embedding @ reference)
         likeness = self.voices.likeness(embedding) if self.voices is not None else {}
@@ -169,6 +222,31 @@ class Judges:
         if len(likeness) > 1:
             values["speaker_identified"] = identified(likeness, item.speaker)
         return values, tuple(cosine for name, cosine in likeness.items() if name != item.speaker)
+
+    def _copy(self, item: Item) -> dict[str, float]:
+        """PESQ, STOI and mel distance of a copy against its reference."""
+        pair = item.reference, item.waveform
+        versions = f"pesq {_version('pesq')} pystoi {_version('pystoi')} mel-16khz"
+
+        def compared() -> dict[str, float]:
+            return {"pesq": pesq(*pair), "stoi": stoi(*pair), "mel_distance": mel_distance(*pair)}
+
+        return self.memory.get(f"copy {versions}", pair, compared)
+
+    def _melody(self, item: Item) -> dict[str, float]:
+        """The tune against the reference's; nothing where that has none."""
+        pair = item.reference, item.waveform
+        judge = f"melody pyworld {_version('pyworld')} mir_eval {_version('mir_eval')} {item.transposed}"
+
+        def compared() -> dict[str, float]:
+            first, second = (sung_f0(resample(sound, _MELODY_RATE), _MELODY_HOP) for sound in pair)
+            if not (first > 0).any():
+                return {}
+            found = compare_melodies(first, second, _MELODY_HOP / _MELODY_RATE, item.transposed)
+            return {"pitch_correlation" if key == "correlation" else key: value for key, value in asdict(found).items()}
+
+        values = self.memory.get(judge, pair, compared)
+        return values if item.transposed else {k: v for k, v in values.items() if k != "transposition"}
 
 
 def score_system(
@@ -220,7 +298,8 @@ def summarise(scored: Sequence[ItemScores], seed: int = 0) -> dict[str, Estimate
 def _verification_error(scored: Sequence[ItemScores], drawn: np.ndarray) -> float:
     items = [scored[place] for place in drawn]
     others = [cosine for item in items for cosine in item.impostors]
-    return equal_error_rate([item.values["speaker_centroid"] for item in items], others)
+    own = [item.values.get("speaker_centroid", item.values.get("speaker", np.nan)) for item in items]
+    return equal_error_rate(own, others)
 
 
 def with_other_texts(name: str, scored: SystemScores, judges: Judges, seed: int = 0) -> SystemScores:
@@ -290,6 +369,13 @@ def _spectrum(item: Item) -> dict[str, float]:
     }
 
 
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "?"
+
+
 _judges: Judges | None = None  # of this worker process
 
 
@@ -308,7 +394,7 @@ def _scored(items: Sequence[Item], judges: Judges, workers: int) -> Iterable[Ite
         yield from map(judges.score, items)
         return
     # Fresh judges: a loaded recogniser cannot be sent to another process.
-    fresh = Judges(judges.texts, judges.measures, judges.threads, judges.voices)
+    fresh = replace(judges, _recogniser=None, _dnsmos=None, _encoder=None)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(fresh,)) as pool:
         yield from pool.map(_score_in_worker, items)

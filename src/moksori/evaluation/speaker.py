@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class SpeakerEncoder:
                 import resemblyzer
         except ImportError as error:
             raise MissingExtra("Resemblyzer", "evaluate-full", "speaker similarity") from error
+        self.name = "resemblyzer"
+        self.identity = f"Resemblyzer {metadata.version('Resemblyzer')}"
         self._resemblyzer: Any = resemblyzer
         self._encoder: Any = resemblyzer.VoiceEncoder("cpu", verbose=False)
 
@@ -53,16 +56,16 @@ class Voices:
     """
 
     names: tuple[str, ...]
-    centroids: Float[np.ndarray, "speakers 256"]
+    centroids: Float[np.ndarray, "speakers size"]
 
     @classmethod
-    def of(cls, embeddings: Mapping[str, Sequence[Float[np.ndarray, " 256"]]]) -> "Voices":
+    def of(cls, embeddings: Mapping[str, Sequence[Float[np.ndarray, " size"]]]) -> "Voices":
         """From the embeddings of each speaker's recordings; a speaker without any has no place in it."""
         means = {name: np.mean(rows, axis=0) for name, rows in embeddings.items() if len(rows)}
         rows = [mean / max(float(np.linalg.norm(mean)), 1e-8) for mean in means.values()]
         return cls(tuple(means), np.array(rows, np.float32) if rows else np.zeros((0, SIZE), np.float32))
 
-    def likeness(self, embedding: Float[np.ndarray, " 256"]) -> dict[str, float]:
+    def likeness(self, embedding: Float[np.ndarray, " size"]) -> dict[str, float]:
         """Cosine of a recording's embedding with each speaker."""
         return dict(zip(self.names, (self.centroids @ embedding).tolist(), strict=True))
 

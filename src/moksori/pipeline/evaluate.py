@@ -1,4 +1,8 @@
-"""Measuring a voice on a corpus, speaker by speaker: recordings, copies, model and controls by the same judges."""
+"""Measuring a model on a corpus: `evaluate` finds out what it can do and measures that.
+
+Speech from text is measured here, speaker by speaker: recordings, copies, model and controls by the same judges. The
+other tasks are in `evaluate_convert` and `evaluate_copies`.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -9,14 +13,23 @@ import torch
 
 from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.corpus.splits import sentence_key
-from moksori.errors import BadInput, CorpusError, MissingExtra, unknown_name
+from moksori.errors import BadInput, CorpusError, MissingExtra, UnsupportedTask, unknown_name
+from moksori.evaluation import recognisers, speaker_encoders
 from moksori.evaluation.intelligibility import LEVEL_LUFS
+from moksori.evaluation.memory import Memory
 from moksori.evaluation.report import Group, Report, environment
 from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
-from moksori.models.checkpoint import fingerprint
+from moksori.models import registry
+from moksori.models.checkpoint import Loaded, fingerprint, load_model, read_manifest
+from moksori.models.contract import CanConvert, CanConvertMels, CanEnroll, CanReconstruct, CanSay
+from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
+from moksori.pipeline.evaluate_convert import evaluate_convert
+from moksori.pipeline.evaluate_copies import evaluate_denoise, evaluate_sing, evaluate_vocode
+from moksori.pipeline.evaluate_settings import PICTURED, Settings, Task
 from moksori.pipeline.evaluation_run import Run, Sentences, Steps
+from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
 from moksori.pipeline.speaker import Speaker, chosen_seed
@@ -25,8 +38,16 @@ from moksori.types import Utterance
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PICTURED = 3
-"""Sentences to look at, shared among the speakers, but one of each."""
+TASKS = ("speak", "like", "convert", "sing", "vocode", "denoise")
+_OTHERS: Mapping[str, Task] = {
+    "like": evaluate_convert,
+    "convert": evaluate_convert,
+    "sing": evaluate_sing,
+    "vocode": evaluate_vocode,
+    "denoise": evaluate_denoise,
+}
+_FIRST = ("speak", "convert", "vocode", "denoise", "sing", "like")
+"""What is measured where nothing is asked for: the first of these that the model can do."""
 VOICE_CLIPS = 20
 """Recordings of which the mean voice of a speaker is made; fewer where there are dozens of speakers."""
 VOICE_CLIPS_IN_ALL = 300
@@ -43,50 +64,140 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     *,
+    task: str | None = None,
     speakers: Sequence[str] | None = None,
     variation: float | None = None,
     threads: int = 1,
     workers: int = 1,
     measures: Sequence[str] | None = None,
+    recogniser: str = recognisers.DEFAULT,
+    encoder: str = speaker_encoders.DEFAULT,
+    memory: str | Path | None = None,
+    targets: int | None = None,
+    noises: str | Path | None = None,
+    vocoder: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> Report:
-    """Measures a model over the sentences of a split, beside the human recordings and copy-synthesis of the same.
+    """Measures what a model can do over a split of a corpus, beside human recordings and baselines, by the same judges.
 
-    Where a sentence was recorded several times, one take is the reference and one other is a system of its own. Each
-    speaker is a group of the report. Word errors are measured of English speakers only, with one recogniser for all.
+    task: one of TASKS; None takes the first that the model can do of speaking, converting and vocoding.
+    `speak`: over sentences, speaker by speaker, beside recordings and copy-synthesis of the same. Where a sentence was
+    recorded several times, one take is the reference and one other is a system of its own. Word errors are measured of
+    English speakers only, with one recogniser for all. `convert`, `like`: see `evaluate_convert`; `vocode`, `denoise`,
+    `sing`: see `evaluate_copies`.
 
-    limit: only the first so many sentences of each speaker; the recogniser's language model is of all of them even
-    then. speakers: of the corpus; None or "all" takes all that the model knows.
+    limit: only the first so many sentences of each speaker, in the other tasks so many recordings; the recogniser's
+    language model is of all of them even then. speakers: of the corpus, for `speak`; None or "all" takes all that the
+    model knows.
     seed: of the model's noise (sentence k of a speaker: from seed and k) and of the bootstrap. variation: None = the
     model's own.
     threads: of the model and of DNSMOS. workers: scoring processes, 1 or 2; the numbers do not depend on it.
-    measures: groups of `score.MEASURES`; None takes all whose packages are here and that suit the language, and the
+    measures: groups of the task's measures; None takes all whose packages are here and that suit the language, and the
     report's notes tell what is missing. `durations` and `likelihood` train an aligner on the corpus's training split
     where it has none yet, a minute or more.
+    recogniser, encoder: names in `evaluation.recognisers` and `evaluation.speaker_encoders`. memory: a file in which
+    the judges' figures are kept, so that no sound is judged twice. targets: of each conversion's source. noises: a
+    folder of what is laid over recordings; None makes noise up. vocoder: for models that make mels.
     Raises UnknownName, CheckpointError or UnsupportedTask for the model, CorpusError for the corpus, UnknownName or
     BadInput for a speaker that the corpus or the model lacks, BadInput for a limit under 1, MissingExtra without the
     packages of [evaluate].
     """
     seed = chosen_seed(seed)
-    for name, value in (("limit", limit), ("threads", threads), ("workers", workers)):
+    for name, value in (("limit", limit), ("threads", threads), ("workers", workers), ("targets", targets)):
         if value is not None and value < 1:
             raise BadInput(f"{name} {value}: expected at least 1")
+    recognisers.check_recogniser(recogniser)
+    speaker_encoders.check_encoder(encoder)
+    if task is not None and task not in TASKS:
+        raise unknown_name("task", task, TASKS)
     corpus = Corpus.open(corpus_folder)
+    settings = Settings(
+        corpus, split, limit, seed, variation, threads, workers, None if measures is None else tuple(measures),
+        recogniser, encoder, None if memory is None else Path(memory), targets,
+        None if noises is None else Path(noises), vocoder, progress,
+    )  # fmt: skip
+    if task == "speak" or (task is None and _speaks(model)):
+        return _evaluate_speech(model, settings, speakers)
+    return _evaluate_other(model, settings, task)
+
+
+def tasks_of(loaded: Loaded) -> list[str]:
+    """What a model can be measured in, in the order in which it is chosen."""
+    model = loaded.model
+    able: set[str] = set()
+    if isinstance(model, CanSay):
+        able.add("speak")
+    if isinstance(model, CanEnroll) and isinstance(model, CanConvertMels):
+        able |= {"convert", "like", "denoise", "sing"}
+    elif isinstance(model, CanConvert) and len(loaded.manifest.speakers) > 1 and not loaded.manifest.absent:
+        able.add("convert")
+    if isinstance(model, CanReconstruct) and not loaded.manifest.absent:
+        able |= {"vocode", "sing"}
+    return [task for task in _FIRST if task in able]
+
+
+def _speaks(model: str | Path | None) -> bool:
+    """Whether the model's family speaks; told without its weights."""
+    if model is None:
+        return True
+    return hasattr(registry.family(read_manifest(find_model(model)).family).model, "say")
+
+
+def _evaluate_other(model: str | Path | None, settings: Settings, task: str | None) -> Report:
+    loaded = load_model(find_model(model))
+    arranged_for_inference(loaded.model)
+    able = tasks_of(loaded)
+    if not able or (task is not None and task not in able):
+        wanted = f"task {task!r}" if task is not None else "nothing to measure"
+        what = ", ".join(able) if able else "nothing that is measured here"
+        raise UnsupportedTask(f"{wanted}: {loaded.manifest.name} ({loaded.manifest.family}) can do {what}")
+    task = task or able[0]
+    here = environment(settings.threads)
+    with _torch_threads(settings.threads):
+        found = _OTHERS[task](loaded, settings, task)
+    judges = found.judges
+    listening = "words" in judges.measures
+    return Report(
+        model=loaded.manifest.name,
+        model_hash=fingerprint(loaded.folder),
+        corpus=settings.corpus.info.name,
+        split=settings.split,
+        language=settings.corpus.info.language,
+        seed=settings.seed,
+        level_lufs=LEVEL_LUFS,
+        groups=found.groups,
+        environment=here,
+        language_model=judges.recogniser.description if listening else "",
+        left_out=dict(judges.recogniser.left_out) if listening else {},
+        notes=tuple(settings.notes),
+        pictures=found.pictures,
+        task=task,
+        recogniser=judges.recogniser.name if listening else "",
+        speaker_encoder=judges.encoder.name if "speaker" in judges.measures else "",
+        trials=found.trials,
+        material=found.material,
+    )
+
+
+def _evaluate_speech(model: str | Path | None, settings: Settings, speakers: Sequence[str] | None) -> Report:
+    corpus, split, seed, threads = settings.corpus, settings.split, settings.seed, settings.threads
+    measures, notes = settings.measures, settings.notes
     utterances, takes = _one_take(corpus.split(split))
     if not utterances:
         raise CorpusError(f"{corpus.folder}: the split {split!r} is empty; name another with --split")
     speaker = load(model)
-    notes: list[str] = []
-    judged = _by_speaker(corpus, utterances, takes, limit, _known(speaker, corpus, utterances, speakers, notes))
+    judged = _by_speaker(
+        corpus, utterances, takes, settings.limit, _known(speaker, corpus, utterances, speakers, notes)
+    )
     judged, wanted = _measured(judged, measures, notes)
     english = [text for sentences in judged if sentences.english for text in sentences.texts]
-    judges = _judges(wanted, measures is not None, english, threads, notes)
+    judges = _judges(wanted, settings, english)
     here = environment(threads)
     with _torch_threads(threads):
-        aligner = _aligner(judges, corpus, measures is not None, notes, progress)
+        aligner = _aligner(judges, corpus, measures is not None, notes, settings.progress)
         if "speaker" in judges.measures:
             judges.voices = _voices(corpus, judges, {u.name for u in corpus.split(split)})
-        run = Run(speaker, judges, aligner, seed, variation, workers, notes, Steps(progress))
+        run = Run(speaker, judges, aligner, seed, settings.variation, settings.workers, notes, Steps(settings.progress))
         run.tell_what_is_missing()
         run.steps.total = sum(run.work(sentences) for sentences in judged)
         groups, pictures = [], []
@@ -110,6 +221,8 @@ def evaluate(
         left_out=dict(judges.recogniser.left_out) if listening else {},
         notes=tuple(notes),
         pictures=tuple(pictures),
+        recogniser=judges.recogniser.name if listening else "",
+        speaker_encoder=judges.encoder.name if "speaker" in judges.measures else "",
     )
 
 
@@ -189,20 +302,18 @@ def _measured(
     return kept, chosen
 
 
-def _judges(chosen: Sequence[str], asked: bool, texts: Sequence[str], threads: int, notes: list[str]) -> Judges:
-    """The judges, loaded: a missing package is told before the model speaks for minutes.
-
-    asked: whether a person has chosen these groups. texts: for the recogniser.
-    """
-    judges = Judges(texts, chosen, threads)
+def _judges(chosen: Sequence[str], settings: Settings, texts: Sequence[str]) -> Judges:
+    """The judges, loaded: a missing package is told before the model speaks for minutes. texts: for the recogniser."""
+    memory = Memory(settings.memory)
+    judges = Judges(texts, chosen, settings.threads, None, settings.recogniser, settings.encoder, memory)
     for group in chosen:
         try:
             judges.load(group)
         except MissingExtra as error:
-            if asked or group not in _OPTIONAL:
+            if settings.measures is not None or group not in _OPTIONAL:
                 raise
             judges.measures = [name for name in judges.measures if name != group]
-            notes.append(f"not measured: {error}")
+            settings.notes.append(f"not measured: {error}")
     return judges
 
 
@@ -229,9 +340,7 @@ def _voices(corpus: Corpus, judges: Judges, judged: set[str]) -> Voices | None:
         if utterance.name not in judged:
             spoken.setdefault(utterance.speaker, []).append(utterance)
     count = max(3, min(VOICE_CLIPS, VOICE_CLIPS_IN_ALL // max(len(spoken), 1)))
-    embeddings = {
-        name: [judges.encoder.embed(read_utterance(u)) for u in _spread(own, count)] for name, own in spoken.items()
-    }
+    embeddings = {name: [judges.embed(read_utterance(u)) for u in _spread(own, count)] for name, own in spoken.items()}
     voices = Voices.of(embeddings)
     return voices if voices.names else None
 

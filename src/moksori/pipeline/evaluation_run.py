@@ -11,7 +11,8 @@ from moksori.audio.resample import resample
 from moksori.corpus.manifest import read_utterance
 from moksori.errors import BadInput
 from moksori.evaluation.durations import TimedWord, duration_errors
-from moksori.evaluation.report import COPY, HUMAN, NOISE, OTHER_TAKES, OTHER_TEXTS, Picture
+from moksori.evaluation.names import COPY, HUMAN, NOISE, OTHER_TAKES, OTHER_TEXTS
+from moksori.evaluation.report import Picture
 from moksori.evaluation.score import (
     Item,
     ItemScores,

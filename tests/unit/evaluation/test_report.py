@@ -7,7 +7,9 @@ import pytest
 
 from moksori.errors import MoksoriError
 from moksori.evaluation import report as module
-from moksori.evaluation.report import COPY, HUMAN, NOISE, Bar, Group, Picture, Report, environment, word_error_limit
+from moksori.evaluation.bars import Bar, word_error_limit
+from moksori.evaluation.names import COPY, HUMAN, NOISE
+from moksori.evaluation.report import Group, Picture, Report, environment
 from moksori.evaluation.score import ItemScores, SystemScores, summarise
 from moksori.evaluation.statistics import Estimate
 from moksori.types import Waveform

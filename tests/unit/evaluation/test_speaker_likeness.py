@@ -16,6 +16,8 @@ VOICES = Voices.of({"ann": [ANN, ANN], "ben": [3 * BEN], "nobody": []})
 class Encoder:
     """The voice of a waveform is its first two samples."""
 
+    identity = "pair"
+
     def __init__(self) -> None:
         self.asked = 0
 

@@ -13,8 +13,8 @@ from moksori.cli.main import main
 from moksori.corpus.manifest import Corpus, rewrite
 from moksori.corpus.synthetic import write_synthetic
 from moksori.errors import BadInput, CorpusError, MissingExtra, MoksoriError, UnknownName
-from moksori.evaluation import score
-from moksori.evaluation.report import COPY, HUMAN, NOISE, OTHER_TAKES, OTHER_TEXTS
+from moksori.evaluation import speaker_encoders
+from moksori.evaluation.names import COPY, HUMAN, NOISE, OTHER_TAKES, OTHER_TEXTS
 from moksori.pipeline import evaluate as module
 from moksori.pipeline.aligner_judge import AlignerJudge
 from moksori.pipeline.evaluate import evaluate
@@ -60,6 +60,8 @@ def _spoken_by(folder, names, **languages):
 
 class Ears:
     """An embedding that tells tones by their harmonics: the long-term spectrum from 50 to 400 Hz."""
+
+    identity = "ears"
 
     def embed(self, waveform):
         spectrum = np.abs(np.fft.rfft(waveform.samples, 16000))[50:400]
@@ -181,7 +183,7 @@ def test_a_speaker_can_be_chosen(toy_folder, three):
 
 
 def test_a_voice_is_held_against_the_speakers_of_the_corpus(toy_folder, three, monkeypatch):
-    monkeypatch.setattr(score, "SpeakerEncoder", Ears)
+    monkeypatch.setattr(speaker_encoders, "SpeakerEncoder", Ears)
     report = evaluate(toy_folder, three, limit=2, measures=["speaker"])
     human = report.system(HUMAN).measures
     assert human["speaker_identified"].value == 1.0  # of three, Cid among them
@@ -255,7 +257,7 @@ def test_missing_packages_are_named_or_noted(toy_folder, corpus, monkeypatch):
     def missing(*arguments):
         raise MissingExtra("Resemblyzer", "evaluate-full", "speaker similarity")
 
-    monkeypatch.setattr(score, "SpeakerEncoder", missing)
+    monkeypatch.setattr(speaker_encoders, "SpeakerEncoder", missing)
     monkeypatch.setattr(module, "MEASURES", ("spectrum", "speaker"))
     report = evaluate(toy_folder, corpus, limit=1)
     assert any("moksori[evaluate-full]" in note for note in report.notes)

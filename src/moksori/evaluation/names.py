@@ -1,0 +1,16 @@
+"""What systems are called in every report; a model is called by its own name."""
+
+HUMAN, COPY = "recordings", "copy-synthesis"
+OTHER_TAKES = "other takes"
+OTHER_TEXTS, NOISE = "recordings against other texts", "noise"
+UNCHANGED = "no conversion"
+PITCH_SHIFT = "mean-pitch shift (WORLD)"
+GRIFFIN_LIM = "Griffin-Lim"
+NOISY = "noisy"
+CONTROLS = (OTHER_TEXTS, NOISE)
+"""What must fail: shown under the tables, not in them."""
+
+
+def at_snr(model: str, snr_db: float) -> str:
+    """The model, given recordings with noise at that signal-to-noise ratio."""
+    return f"{model} at {snr_db:g} dB SNR"
