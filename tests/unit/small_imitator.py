@@ -14,12 +14,17 @@ from moksori.pipeline.run_config import run_config
 def tiny_dsvae(seed: int = 0, overrides: tuple[str, ...] = ()) -> Dsvae:
     """With the house's 80 bands, which the tiny preset lacks."""
     torch.manual_seed(seed)
-    return _shaken(Dsvae(run_config("dsvae/tiny", ["model.mel.n_mels=80", *overrides]).model), seed)
+    return _shaken(Dsvae(run_config("dsvae/tiny", ["model.mel.n_mels=80", *overrides]).model), seed, 0.02)
 
 
 def tiny_vocoder(seed: int = 0, overrides: tuple[str, ...] = ()) -> Vocoder:
     torch.manual_seed(seed)
-    return _shaken(Vocoder(run_config("vocoder/tiny", list(overrides)).model), seed)
+    vocoder = _shaken(Vocoder(run_config("vocoder/tiny", list(overrides)).model), seed, 0.02)
+    head = getattr(vocoder.decoder, "head", None)
+    if isinstance(head, nn.Linear):  # log magnitudes around 0 would be as loud as can be
+        with torch.no_grad():
+            head.bias[: len(head.bias) // 2] -= 4.0
+    return vocoder
 
 
 def save_imitator(folder: Path, seed: int = 0, **changes) -> Path:
@@ -43,12 +48,12 @@ def _saved(folder: Path, model: Dsvae | Vocoder, family: str, **changes) -> Path
     return folder
 
 
-def _shaken(model, seed: int):
+def _shaken(model, seed: int, deviation: float):
     """Layers that start at zero would hide what comes before them."""
     draw = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.Linear | nn.Conv1d):
                 for parameter in module.parameters(recurse=False):
-                    parameter.add_(0.02 * torch.randn(parameter.shape, generator=draw))
+                    parameter.add_(deviation * torch.randn(parameter.shape, generator=draw))
     return model.eval()

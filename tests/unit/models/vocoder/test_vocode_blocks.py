@@ -24,12 +24,12 @@ def mels(frames: int) -> torch.Tensor:
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_blocks_of_any_size_sound_as_the_whole(decoder: str, monkeypatch) -> None:
     monkeypatch.setattr(vocoding, "LONGEST_PIECE", 60)
-    vocoder, frames = tiny_vocoder(overrides=DECODERS[decoder]), 230
+    vocoder, frames = tiny_vocoder(overrides=DECODERS[decoder]), 190
     assert isinstance(vocoder, CanVocode)
     mel = mels(frames)
     whole = vocoder.vocode(mel, None, torch.Generator().manual_seed(1))
     assert whole.std() > 1e-4
-    for size in (1, 17, frames):
+    for size in (13, frames):
         blocks = vocoder.vocode_blocks(mel.split(size, dim=2), frames, torch.Generator().manual_seed(1))
         torch.testing.assert_close(torch.cat(list(blocks), dim=1), whole, atol=1e-5, rtol=0)
 
