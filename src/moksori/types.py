@@ -7,7 +7,7 @@ with 0 for unvoiced; lengths int64 `[batch]`.
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -49,8 +49,9 @@ class SpeechNeeds:
     """What a family's training batches must hold, so that the corpus reader prepares that and nothing else.
 
     hop_length: samples per frame; waveforms are cut to whole frames and `durations` and `f0` count these frames.
-    durations: frames of each token, from the aligner. f0: fundamental frequency per frame. noisy: whether the family
-    learns from recordings with noise over them (`corpus.augment`), where the run's settings ask for that.
+    durations: frames of each token, from the aligner. f0: fundamental frequency per frame, by `audio.f0`'s f0_method.
+    noisy: whether the family learns from recordings with noise over them (`corpus.augment`), where the run's settings
+    ask for that.
     stretch_frames: a family that learns from short pieces needs no more than so many frames of a recording at a time,
     at a place that is drawn anew for each batch; 0: whole recordings.
     units: an id for each frame, of so many different ones; 0: none. unit_folder: where files with them lie; "": the ids
@@ -63,6 +64,7 @@ class SpeechNeeds:
     tokens: bool = True
     durations: bool = False
     f0: bool = False
+    f0_method: Literal["auto", "fast"] = "auto"
     noisy: bool = False
     stretch_frames: int = 0
     units: int = 0

@@ -25,7 +25,7 @@ import safetensors
 from jaxtyping import Float, Int
 from safetensors.numpy import save
 
-from moksori.audio.f0 import extract_f0
+from moksori.audio.f0 import Method, extract_f0
 from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.errors import AudioError, CorpusError
 from moksori.text.symbols import SYMBOLS
@@ -212,19 +212,21 @@ def _pitch(
     cache: _Cache, utterances: Sequence[Utterance], sound: Ragged, needs: SpeechNeeds, report: _Report
 ) -> Ragged:
     def make() -> Mapping[str, Ragged]:
-        one = partial(_frame_pitch, sample_rate=needs.sample_rate, hop_length=needs.hop_length)
+        one = partial(_frame_pitch, sample_rate=needs.sample_rate, hop_length=needs.hop_length, method=needs.f0_method)
         clips = [sound[index] for index in range(len(utterances))]
         return {"f0": Ragged.of(_parallel(one, clips, report, processes=len(clips) >= PROCESSES_FROM), np.float32)}
 
-    settings = {"sample_rate": needs.sample_rate, "hop_length": needs.hop_length, "tracker": "auto"}
+    settings = {"sample_rate": needs.sample_rate, "hop_length": needs.hop_length, "tracker": needs.f0_method}
     found, cached = cache.get("f0", settings, cache.items, make)
     if cached:
         report.step(len(utterances))
     return found["f0"]
 
 
-def _frame_pitch(samples: np.ndarray, sample_rate: int, hop_length: int) -> Float[np.ndarray, " frames"]:
-    f0 = extract_f0(Waveform(samples.astype(np.float32) / 32768.0, sample_rate), hop_length)
+def _frame_pitch(
+    samples: np.ndarray, sample_rate: int, hop_length: int, method: Method
+) -> Float[np.ndarray, " frames"]:
+    f0 = extract_f0(Waveform(samples.astype(np.float32) / 32768.0, sample_rate), hop_length, method=method)
     frames = len(samples) // hop_length
     return np.pad(f0[:frames], (0, max(frames - len(f0), 0))).astype(np.float32)
 

@@ -28,7 +28,8 @@ def _needs(config: DsvaeConfig, objective: DsvaeObjectiveConfig) -> SpeechNeeds:
     # Twice the crop: noise is then laid over little more than what is looked at.
     stretch = 2 * objective.crop_frames
     rate, hop, prior = config.mel.sample_rate, config.mel.hop_length, config.prior
-    needs = SpeechNeeds(rate, hop, tokens=False, noisy=True, stretch_frames=stretch)
+    pitch = config.pitch is not None
+    needs = SpeechNeeds(rate, hop, tokens=False, f0=pitch, f0_method="fast", noisy=True, stretch_frames=stretch)
     if prior.units == "labels":
         return replace(needs, tokens=True, durations=True, units=prior.unit_count)
     if prior.units == "units":

@@ -98,6 +98,13 @@ class ConvolutionalDecoderConfig(Config):
     num_layers: int = 6
 
 
+class PitchConfig(Config):
+    """The predictor of pitch and voicing from mels (models.dsvae.harmonics)."""
+
+    channels: int = 128
+    num_layers: int = 4
+
+
 class DsvaeConfig(Config):
     """The whole model; the defaults are the papers' (45,186,848 weights)."""
 
@@ -112,6 +119,8 @@ class DsvaeConfig(Config):
         ContentPosteriorConfig()
     )
     prior: ContentPriorConfig = ContentPriorConfig()
+    pitch: PitchConfig | None = None
+    """None, as in the paper: z_c holds the pitch. Else it is predicted, and the decoder is told of it."""
     decoder: Annotated[DecoderConfig | ConvolutionalDecoderConfig, Field(discriminator="kind")] = DecoderConfig()
 
 
@@ -134,6 +143,8 @@ class DsvaeObjectiveConfig(Config):
     """Nats that each dimension of z_c has for nothing in each recording: a guard against content collapse."""
     distance: Literal["squared", "absolute"] = "squared"
     """Of mels: a Gaussian or a Laplace likelihood."""
+    pitch_weight: float = Field(default=1.0, ge=0.0)
+    """Of the error of ln F0 and the cross entropy of voicing, where the model predicts them."""
     unit_folder: str | None = None
     """For model.prior.units=units: where each training recording has a NAME.npy or NAME.txt with an id from 0 to
     num_units - 1 for every frame."""

@@ -87,7 +87,7 @@ class ChunkedConversion:
         self._model, self._speaker, self._chunking = model, speaker, chunking
         self._temperature, self._generator = temperature, generator
         self._mel = speaker.new_zeros(1, model.config.mel.n_mels, 0)
-        self._noise = self._content = speaker.new_zeros(1, 0, model.config.content_channels)
+        self._noise = self._content = speaker.new_zeros(1, 0, model.content_width)
         self._made = self._mel  # what the chunk before made of the frames from `_given` on
         self._first = 0  # frame at which mels, noise and content in memory begin
         self._given = 0  # frames that have left

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig, MelSpectrogram
+from moksori.models.decoders.pitch import Pitch, PitchPredictor
 from moksori.models.dsvae.config import (
     MEL_UNITS,
     ConvolutionalContentConfig,
@@ -26,6 +27,7 @@ from moksori.models.dsvae.conversion import (
 from moksori.models.dsvae.convolutional import ConvolutionalContentPosterior, ConvolutionalDecoder
 from moksori.models.dsvae.decoder import Decoder
 from moksori.models.dsvae.encoder import ContentPosterior, SharedEncoder, SpeakerPosterior
+from moksori.models.dsvae.harmonics import MIDDLE_LOG_F0, PitchFeatures, mean_pitch
 from moksori.models.dsvae.prior import ContentPrior, MelUnits
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.standardize import Standardize
@@ -37,6 +39,11 @@ class Latents(NamedTuple):
 
     speaker: DiagonalGaussian
     content: DiagonalGaussian
+
+
+CERTAIN_LOG_STD = -20.0
+"""Of what is no Gaussian but stands beside some: pitch and voicing have no noise."""
+DRAWN_PITCH_DEVIATION = 0.25
 
 
 class Dsvae(nn.Module):
@@ -52,6 +59,10 @@ class Dsvae(nn.Module):
         self.speaker_posterior = SpeakerPosterior(config.speaker, features, config.speaker_channels)
         self.content_posterior = _content_posterior(config)
         self.content_prior = ContentPrior(config.prior, config.content_channels)
+        self.pitch_predictor = self.pitch_features = None
+        if config.pitch is not None:
+            self.pitch_predictor = PitchPredictor(n_mels, config.pitch.channels, config.pitch.num_layers)
+            self.pitch_features = PitchFeatures(config.mel)
         self.decoder = _decoder(config)
         units = config.prior.units
         self.units = None
@@ -77,18 +88,55 @@ class Dsvae(nn.Module):
         features = self.shared_encoder(self.standardize(mel), mask)
         return Latents(self.speaker_posterior(features, mask), self.content_posterior(features, mask))
 
-    @torch.inference_mode()
-    def content(self, mel: Float[Tensor, "batch mels frames"]) -> DiagonalGaussian:
-        """q(z_c | x) alone, `[batch, frames, channels]`."""
-        return self.content_posterior(self.shared_encoder(self.standardize(mel)))
+    @property
+    def voice_channels(self) -> int:
+        """Width of a voice's vector: z_s and, where the model predicts pitch, the mean ln F0."""
+        return self.config.speaker_channels + (self.pitch_predictor is not None)
+
+    @property
+    def content_width(self) -> int:
+        """Of a frame's content: z_c and, where the model predicts pitch, ln F0 against its mean, and voicing."""
+        return self.config.content_channels + 2 * (self.pitch_predictor is not None)
+
+    def voice(
+        self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
+    ) -> DiagonalGaussian:
+        """q(z_s | x), `[batch, voice_channels]`; a mean pitch beside it has no noise."""
+        standard = self.standardize(mel)
+        speaker = self.speaker_posterior(self.shared_encoder(standard, mask), mask)
+        if self.pitch_predictor is None:
+            return speaker
+        return _beside(speaker, mean_pitch(self.pitch_predictor.predict(standard, mask), mask))
+
+    def content(
+        self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
+    ) -> DiagonalGaussian:
+        """q(z_c | x), `[batch, frames, content_width]`; pitch and voicing beside it have no noise."""
+        standard = self.standardize(mel)
+        content = self.content_posterior(self.shared_encoder(standard, mask), mask)
+        if self.pitch_predictor is None:
+            return content
+        pitch = self.pitch_predictor.predict(standard, mask)
+        height = pitch.log_f0 - mean_pitch(pitch, mask)
+        return _beside(content, torch.stack([height, pitch.voicing], dim=2))
+
+    def with_pitch(
+        self, content: Float[Tensor, "batch frames content"], pitch: Pitch
+    ) -> Float[Tensor, "batch frames more"]:
+        """What the decoder is given of z_c and a pitch."""
+        assert self.pitch_features is not None
+        return torch.cat([content, self.pitch_features(pitch)], dim=2)
 
     def decode(
         self,
-        speaker: Float[Tensor, "batch speaker"],
+        speaker: Float[Tensor, "batch voice"],
         content: Float[Tensor, "batch frames content"],
         mask: Bool[Tensor, "batch 1 frames"] | None = None,
     ) -> Float[Tensor, "batch mels frames"]:
-        """The log-mel of a speaker's vector and a content."""
+        """The log-mel of a voice's vector and a content, as `voice` and `content` give them."""
+        if self.pitch_predictor is not None:
+            pitch = Pitch(content[..., -2] + speaker[:, -1:], content[..., -1])
+            speaker, content = speaker[:, :-1], self.with_pitch(content[..., :-2], pitch)
         mel = self.standardize.inverse(self.decoder(speaker, content, mask).after.float())
         return mel if mask is None else mel * mask
 
@@ -99,15 +147,15 @@ class Dsvae(nn.Module):
     @torch.inference_mode()
     def speaker_vector(
         self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
-    ) -> Float[Tensor, "batch speaker"]:
-        """The mean of q(z_s | x): what a voice file stores."""
-        return self.speaker_posterior(self.shared_encoder(self.standardize(mel), mask), mask).mean
+    ) -> Float[Tensor, "batch voice"]:
+        """The mean of q(z_s | x), with the mean pitch where there is one: what a voice file stores."""
+        return self.voice(mel, mask).mean
 
     @torch.inference_mode()
     def converted(
         self,
         mel: Float[Tensor, "batch mels frames"],
-        target: Float[Tensor, "batch speaker"],
+        target: Float[Tensor, "batch voice"],
         strength: float = 1.0,
         temperature: float = 0.0,
         mask: Bool[Tensor, "batch 1 frames"] | None = None,
@@ -118,9 +166,8 @@ class Dsvae(nn.Module):
         strength: 0 keeps the source's own voice (and only removes noise), 1 is the target's, between them z_s is
         mixed. temperature: of the content's noise; 0 takes its mean, more makes the voice hoarse.
         """
-        source = self.encode(mel, mask)
-        speaker = source.speaker.mean + strength * (target - source.speaker.mean)
-        return self.decode(speaker, source.content.sample(generator, temperature), mask)
+        speaker = with_strength(target, self.speaker_vector(mel, mask), strength)
+        return self.decode(speaker, self.content(mel, mask).sample(generator, temperature), mask)
 
     # ---- what the pipeline asks for: models.contract.CanEnroll and CanConvertMels ----
 
@@ -148,15 +195,16 @@ class Dsvae(nn.Module):
         """Who speaks in a recording at the model's rate: the mean of q(z_s | x) for each stretch that holds speech."""
         return heard(self, recording)
 
-    def draw_voice(
-        self, mean: float, deviation: float, generator: Generator | None = None
-    ) -> Float[Tensor, " speaker"]:
+    def draw_voice(self, mean: float, deviation: float, generator: Generator | None = None) -> Float[Tensor, " voice"]:
         """A voice of nobody: z_s with all dimensions from N(mean, deviation²). The prior is N(0, 1); the authors found
         positive means male and negative ones female, with deviation 0.5, which says nothing of other weights."""
         device = self.standardize.mean.device
         drawn_on = device if generator is None else generator.device
-        noise = torch.randn(self.config.speaker_channels, generator=generator, device=drawn_on).to(device)
-        return mean + deviation * noise
+        noise = torch.randn(self.voice_channels, generator=generator, device=drawn_on).to(device)
+        vector = mean + deviation * noise
+        if self.pitch_predictor is not None:
+            vector[-1] = MIDDLE_LOG_F0 + DRAWN_PITCH_DEVIATION * noise[-1]
+        return vector
 
     @torch.inference_mode()
     def convert_to_mels(
@@ -216,8 +264,16 @@ def _content_posterior(config: DsvaeConfig) -> ContentPosterior | ConvolutionalC
     return ContentPosterior(config.content, features, channels)
 
 
+def _beside(posterior: DiagonalGaussian, certain: Float[Tensor, "*rows more"]) -> DiagonalGaussian:
+    """A Gaussian with more dimensions, of which the last are certain."""
+    mean = torch.cat([posterior.mean, certain.to(posterior.mean)], dim=-1)
+    return DiagonalGaussian(mean, nn.functional.pad(posterior.log_std, (0, certain.shape[-1]), value=CERTAIN_LOG_STD))
+
+
 def _decoder(config: DsvaeConfig) -> Decoder | ConvolutionalDecoder:
     speaker, content, n_mels = config.speaker_channels, config.content_channels, config.mel.n_mels
+    if config.pitch is not None:
+        content += n_mels + 2  # PitchFeatures
     if isinstance(config.decoder, ConvolutionalDecoderConfig):
         return ConvolutionalDecoder(config.decoder, speaker, content, n_mels)
     return Decoder(config.decoder, speaker, content, n_mels)

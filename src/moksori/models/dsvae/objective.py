@@ -16,6 +16,8 @@ from torch import Generator, Tensor
 
 from moksori.errors import ConfigError
 from moksori.models.contract import Objective, Update
+from moksori.models.decoders.pitch import Pitch, pitch_from_f0
+from moksori.models.decoders.reconstruction import pitch_terms
 from moksori.models.dsvae.config import MEL_UNITS, DsvaeObjectiveConfig
 from moksori.models.dsvae.model import Dsvae
 from moksori.models.dsvae.symptoms import constants_kept, content_constant, symptoms
@@ -26,6 +28,8 @@ from moksori.types import SpeechBatch
 
 logger = logging.getLogger(__name__)
 
+VOICING_SHARE = 0.3
+"""Of the pitch's weight, for voicing: cross entropies are larger numbers than errors of ln F0."""
 UNIT_FRAMES = 20_000
 """Frames that k-means looks at."""
 SYMPTOMS_FROM = 300
@@ -36,12 +40,13 @@ SYMPTOMS_FROM = 300
 class Crops:
     """Log-mels of the same stretch of each recording: what the encoders see, and what the decoder is to say.
 
-    units: of its frames, where they come with the batch.
+    units: of its frames, where they come with the batch. pitch: of the clean recording, where the model predicts it.
     """
 
     seen: Float[Tensor, "batch mels frames"]
     clean: Float[Tensor, "batch mels frames"]
     units: Int[Tensor, "batch frames"] | None = None
+    pitch: Pitch | None = None
 
 
 class DsvaeObjective(Objective):
@@ -118,14 +123,19 @@ class DsvaeObjective(Objective):
     def _weights(self, step: int | None) -> dict[str, float]:
         config = self.config
         ramp = 1.0 if step is None or not config.beta_warmup_steps else min(1.0, step / config.beta_warmup_steps)
-        return {"reconstruction": 1.0, "speaker_kl": config.alpha, "content_kl": config.beta * ramp}
+        weights = {"reconstruction": 1.0, "speaker_kl": config.alpha, "content_kl": config.beta * ramp}
+        if self.model.pitch_predictor is not None:
+            weights |= {"pitch": config.pitch_weight, "voicing": VOICING_SHARE * config.pitch_weight}
+        return weights
 
     def _terms(self, crops: Crops, generator: Generator | None) -> dict[str, Tensor]:
         model, bands = self.model, crops.clean.shape[1]
         latents = model.encode(crops.seen)
         speaker, content = latents.speaker.sample(generator), latents.content.sample(generator)
         prior = model.content_prior(content, self._units(crops), generator)
-        decoded, wanted = model.decoder(speaker, content), model.standardize(crops.clean)
+        # The decoder learns with the tracker's pitch, so that it need not allow for the predictor's errors.
+        given = content if crops.pitch is None else model.with_pitch(content, crops.pitch)
+        decoded, wanted = model.decoder(speaker, given), model.standardize(crops.clean)
         speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
         content_kl = latents.content.kl(prior)
         content_nats = content_kl.sum(dim=2)
@@ -135,7 +145,15 @@ class DsvaeObjective(Objective):
             "content_kl": self._content_term(content_kl) / bands,
             "speaker_nats": speaker_nats.mean().detach(),
             "content_nats": content_nats.mean().detach(),
+            **self._pitch_terms(crops),
         }
+
+    def _pitch_terms(self, crops: Crops) -> dict[str, Tensor]:
+        if crops.pitch is None or self.model.pitch_predictor is None:
+            return {}
+        seen = self.model.standardize(crops.seen)
+        mask = torch.ones(len(seen), 1, seen.shape[2], dtype=torch.bool, device=seen.device)
+        return pitch_terms(self.model.pitch_predictor, seen, mask, mask, crops.pitch)
 
     def _content_term(self, kl: Float[Tensor, "batch frames channels"]) -> Float[Tensor, ""]:
         if self.config.free_nats:
@@ -158,11 +176,18 @@ class DsvaeObjective(Objective):
         seen = clean
         if noisy and batch.noisy is not None:
             seen = self._mel(batch.noisy.gather(1, index), margin)
-        if batch.units is None:
-            return Crops(seen, clean)
         frame = start.unsqueeze(1) + torch.arange(self.config.crop_frames, device=start.device)
-        frames = batch.waveform_lengths.unsqueeze(1) // hop
-        return Crops(seen, clean, batch.units.gather(1, frame % frames))
+        frame = frame % (batch.waveform_lengths.unsqueeze(1) // hop)
+        units = None if batch.units is None else batch.units.gather(1, frame)
+        return Crops(seen, clean, units, self._pitch(batch, frame))
+
+    def _pitch(self, batch: SpeechBatch, frame: Int[Tensor, "batch frames"]) -> Pitch | None:
+        if self.model.pitch_predictor is None:
+            return None
+        if batch.f0 is None:
+            raise ConfigError("model.pitch: the batch has no F0; prepare the corpus with the model's needs")
+        pitch = pitch_from_f0(batch.f0)
+        return Pitch(pitch.log_f0.gather(1, frame), pitch.voicing.gather(1, frame))
 
     def _units(self, crops: Crops) -> Int[Tensor, "batch frames"] | None:
         """What the prior is told of each frame."""

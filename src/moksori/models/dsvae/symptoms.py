@@ -70,10 +70,11 @@ def constants_kept(model: Dsvae, mel: Float[Tensor, "batch mels frames"]) -> dic
     The speaker is constant in time, and so are z_s and all that the decoder makes of it; 0 means that it is deleted.
     """
     decoder = model.decoder
+    blocks = isinstance(decoder, ConvolutionalDecoder)
     inside = decoder.body.norm if isinstance(decoder, ConvolutionalDecoder) else decoder.pre_net.norm
-    with _outputs(model.shared_encoder.norm) as heard, _outputs(inside) as said:
-        latents = model.encode(mel)
-        model.decode(latents.speaker.mean, latents.content.mean)
+    with _outputs(model.shared_encoder.norm) as heard, _outputs(inside) as found:
+        model.decode(model.voice(mel).mean, model.content(mel).mean)
+    said = [x.transpose(1, 2) for x in found] if blocks else found  # blocks have their channels last
     return {"encoder_constants": min(map(_constant, heard)), "decoder_constants": min(map(_constant, said))}
 
 

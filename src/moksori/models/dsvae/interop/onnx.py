@@ -5,7 +5,8 @@
 
 Mels are natural logarithms, `[batch, bands, frames]`, as NAME.json describes them. What comes out of the encoder are
 means and deviations: whoever wants a sample adds `exp(content_log_std)` times noise, and the graphs draw none. So a
-conversion is decoder(speaker of the target, content of the source).
+conversion is decoder(speaker of the target, content of the source). Where the JSON says `pitch`, the speaker's last
+number is a mean ln F0, and the content's last two are ln F0 against that mean and voicing.
 """
 
 import json
@@ -40,8 +41,8 @@ class Encoder(nn.Module):
         self.model = model
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        latents = self.model.encode(mel)
-        return latents.speaker.mean, latents.speaker.log_std, latents.content.mean, latents.content.log_std
+        speaker, content = self.model.voice(mel), self.model.content(mel)
+        return speaker.mean, speaker.log_std, content.mean, content.log_std
 
 
 class Decoder(nn.Module):
@@ -64,8 +65,8 @@ def graphs(model: Dsvae) -> "dict[str, ModelProto]":
     config = model.config
     mel = torch.zeros(2, config.mel.n_mels, 5)
     latents = {
-        "speaker": torch.zeros(2, config.speaker_channels),
-        "content": torch.zeros(2, 5, config.content_channels),
+        "speaker": torch.zeros(2, model.voice_channels),
+        "content": torch.zeros(2, 5, model.content_width),
     }
     one = {0: "batch"}
     encoded = {"speaker": one, "speaker_log_std": one, "content": _CONTENT, "content_log_std": _CONTENT}
@@ -87,8 +88,8 @@ def checked(name: str, model: Dsvae, made: "Mapping[str, ModelProto]") -> float:
     for batch, frames in SHAPES:
         mel = 2.0 * torch.randn(batch, config.mel.n_mels, frames, generator=draw) - 5.0
         expected = Encoder(model)(mel)
-        speaker = torch.randn(batch, config.speaker_channels, generator=draw)
-        content = torch.randn(batch, frames, config.content_channels, generator=draw)
+        speaker = torch.randn(batch, model.voice_channels, generator=draw)
+        content = torch.randn(batch, frames, model.content_width, generator=draw)
         try:
             found = encoder.run(None, {"mel": mel.numpy()})
             said = decoder.run(None, {"speaker": speaker.numpy(), "content": content.numpy()})
@@ -123,8 +124,9 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "training_data": list(manifest.data),
         "sample_rate": manifest.sample_rate,
         "mel": model.config.mel.model_dump(mode="json"),
-        "speaker_channels": model.config.speaker_channels,
-        "content_channels": model.config.content_channels,
+        "speaker_channels": model.voice_channels,
+        "content_channels": model.content_width,
+        "pitch": model.pitch_predictor is not None,
         "vocoder": dict(manifest.requires),
     }
 
