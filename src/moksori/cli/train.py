@@ -42,6 +42,8 @@ def train(
     ] = None,
 ) -> None:
     """Train a model, or adapt one to another voice (--from); Ctrl-C stops it, --resume goes on."""
+    from moksori.models.checkpoint import read_manifest
+    from moksori.pipeline.model_card import example
     from moksori.pipeline.train import Listener
     from moksori.pipeline.train import train as run_training
 
@@ -68,7 +70,7 @@ def train(
         )
     if result.model.is_dir():
         typer.echo(f"model: {result.model}")
-        typer.echo(f'speak with it: moksori say "Hello." --voice {result.model} -o hello.wav')
+        typer.echo(f"use it: {example(read_manifest(result.model), str(result.model))}")
     typer.echo(f"curves, sounds and pictures: tensorboard --logdir {result.run / 'tensorboard'}")
 
 

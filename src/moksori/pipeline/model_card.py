@@ -6,6 +6,35 @@ from moksori.models.checkpoint import Manifest
 from moksori.models.registry import family
 
 
+def example(manifest: Manifest, name: str) -> str:
+    """A command that uses a model, by what its family can do. name: the model's, or its folder."""
+    model = family(manifest.family).model
+    if hasattr(model, "say"):
+        return f'moksori say "Hello." --voice {name} -o hello.wav'
+    if hasattr(model, "convert_to_mels"):
+        return f"moksori convert talk.wav --like target.wav --model {name} -o out.wav"
+    if hasattr(model, "vocode_blocks"):
+        return f"moksori vocode talk.wav --model {name} -o copy.wav"
+    return f"moksori info {name}"
+
+
+def _whose(manifest: Manifest) -> str:
+    """Whose voices a model gives away, and what that asks of its user."""
+    model = family(manifest.family).model
+    if hasattr(model, "convert_to_mels"):
+        return "It imitates whoever is heard in a recording: ask that person's consent first."
+    if hasattr(model, "vocode_blocks"):
+        return "It has no voice of its own: what it makes sounds like whoever is in the mels."
+    return "The voice belongs to a person who gave the recordings under the licence above."
+
+
+def _spoken(manifest: Manifest) -> str:
+    """Language and speakers; only how many there were, where the model has no table of them."""
+    if family(manifest.family).speaker_tables or len(manifest.speakers) < 2:
+        return f"language `{manifest.language}`, speakers: {', '.join(_speakers(manifest))}"
+    return f"trained on {len(manifest.speakers)} speakers"
+
+
 def _speakers(manifest: Manifest) -> list[str]:
     others = manifest.speaker_languages
     names = manifest.speakers or (manifest.name,)
@@ -21,10 +50,10 @@ def model_card(manifest: Manifest, notes: str = "", human: Mapping[str, float] |
         f"# {manifest.name}",
         "",
         f"A `{manifest.family}` model of moksori ({family(manifest.family).summary}); {manifest.sample_rate} Hz, "
-        f"language `{manifest.language}`, speakers: {', '.join(_speakers(manifest))}.",
+        f"{_spoken(manifest)}.",
         "",
         "```",
-        f'moksori say "Hello." --voice {manifest.name} -o hello.wav',
+        example(manifest, manifest.name),
         "```",
         "",
         "## Data and licence",
@@ -45,8 +74,7 @@ def model_card(manifest: Manifest, notes: str = "", human: Mapping[str, float] |
         "",
         "## Use with care",
         "",
-        "The voice belongs to a person who gave the recordings under the licence above. Say that speech is synthetic; "
-        "the files moksori writes say so in their metadata.",
+        f"{_whose(manifest)} Say that speech is synthetic; the files moksori writes say so in their metadata.",
         "",
     ]
     return "\n".join(lines)
