@@ -3,7 +3,7 @@
 Side by side in one run: a trained vocoder (--model), Griffin-Lim's phases, and HiFi-GAN V1 with random weights, whose
 speed alone counts. The recordings are those of a corpus's test split whose speakers are in no training split, cut to
 --seconds, and songs of its test split. --blur adds the same from mels that were averaged over 3 bands and 3 frames, as
-over-smooth models make them.
+over-smooth models make them; --mels-of the same from the mels that another model makes of the recordings.
 
 PESQ, STOI and mel distance compare with the recording; DNSMOS (ovrl, p808) has its own opinion, of the recording too.
 """
@@ -28,12 +28,12 @@ from moksori.evaluation.pesq import pesq
 from moksori.evaluation.statistics import mean_estimate
 from moksori.evaluation.stoi import stoi
 from moksori.models.checkpoint import fingerprint, load_model
-from moksori.models.contract import CHUNK_FRAMES
+from moksori.models.contract import CHUNK_FRAMES, CanReconstructMels
 from moksori.models.vocoder import Vocoder, VocoderConfig
 from moksori.models.vocoder.objective import smoothed
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.models import find_model
-from moksori.types import Utterance, Waveform
+from moksori.types import LongRecording, Utterance, Waveform
 
 SONGS = ("nit_f001_004", "crazy_antagata_dokosa")
 SPEED_SECONDS, SLOW_SECONDS = 8.0, 3.0
@@ -78,7 +78,11 @@ def main() -> None:
             continue
         with torch.inference_mode():
             mels = [front_end(torch.from_numpy(sound.samples)[None]) for _, sound in sounds]
-        inputs = {"mels of the recordings": mels} | ({"blurred mels": list(map(smoothed, mels))} if chosen.blur else {})
+        inputs = {"mels of the recordings": mels}
+        if chosen.blur:
+            inputs["blurred mels"] = list(map(smoothed, mels))
+        if chosen.mels_of:
+            inputs[f"mels of {chosen.mels_of}"] = made_by(chosen.mels_of, [sound for _, sound in sounds])
         found = figures["quality"][name] = {"clips": [clip for clip, _ in sounds]}
         found["recordings"] = judged("recordings", [(s, s) for _, s in sounds], dnsmos)
         print(f"\n{name}: {len(sounds)} clips, {sum(s.duration_seconds for _, s in sounds):.0f} s")
@@ -105,6 +109,7 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--songs", nargs="*", default=list(SONGS), help="names of utterances that are sung")
     options.add_argument("--iterations", type=int, default=ITERATIONS, help="of Griffin-Lim (default %(default)s)")
     options.add_argument("--blur", action="store_true", help="also from over-smooth mels")
+    options.add_argument("--mels-of", help="also from mels that this model makes of the recordings")
     return options.parse_args()
 
 
@@ -128,6 +133,16 @@ def beginning(sound: Waveform, seconds: float, hop_length: int) -> Waveform:
     """Whole frames, at most so many seconds."""
     frames = int(min(sound.duration_seconds, seconds) * sound.sample_rate) // hop_length
     return Waveform(sound.samples[: frames * hop_length], sound.sample_rate)
+
+
+def made_by(name: str, sounds: Sequence[Waveform]) -> list[torch.Tensor]:
+    """Log-mels `[1, mels, frames]` that a model makes of recordings, in the voices that they have."""
+    model = arranged_for_inference(load_model(find_model(name)).model)
+    if not isinstance(model, CanReconstructMels):
+        raise SystemExit(f"--mels-of {name}: makes no mels of recordings")
+    recordings = [LongRecording(len(s.samples), s.sample_rate, partial(iter, [s.samples])) for s in sounds]
+    with torch.inference_mode():
+        return [torch.cat(list(model.reconstruct_mels(recording)), dim=2) for recording in recordings]
 
 
 def judged(system: str, pairs: Sequence[tuple[Waveform, Waveform]], dnsmos: Dnsmos) -> dict[str, dict[str, float]]:
@@ -177,8 +192,13 @@ def speeds(vocoder: Vocoder, systems: dict[str, Copy], mel: torch.Tensor, rounds
             row["parameters"] = sum(p.numel() for p in owner.parameters())
         figures[name] = row
         print(f"  {name:14} real-time factor {row['real_time_factor']:.4f} wall, {row['cpu_per_second']:.4f} CPU")
-    figures["vocoder"]["first_audio_seconds"] = times["first block"].wall
-    print(f"  first {CHUNK_FRAMES[0]} frames of a stream after {1000 * times['first block'].wall:.1f} ms")
+    first, mels = times["first block"].wall, vocoder.config.mel
+    ahead = vocoder.look_ahead_frames * mels.hop_length / mels.sample_rate
+    figures["vocoder"] |= {"first_audio_seconds": first, "look_ahead_seconds": ahead}
+    print(
+        f"  first {CHUNK_FRAMES[0]} frames of a stream after {1000 * first:.1f} ms; where mels come one by one, "
+        f"{ahead:.2f} s after theirs"
+    )
     return figures
 
 
