@@ -23,7 +23,7 @@ class RefinedConfig(Config):
     channels: int = 256
     inner_channels: int = 768
     num_layers: int = 8
-    refinements: int = Field(default=6, ge=0)
+    refinements: int = Field(default=16, ge=0)
     """Griffin-Lim steps."""
     momentum: float = Field(default=0.99, ge=0.0)
     """Of the fast Griffin-Lim algorithm; 0 = the plain one."""
@@ -65,6 +65,8 @@ class VocoderObjectiveConfig(Config):
     loss_weights: Mapping[str, float] = {"mel": 45.0, "adversarial": 1.0, "feature_matching": 1.0}
     """`stft`, `magnitude`, `pitch`, `voicing` may be added; `magnitude` belongs to a `refined` decoder, the last two to
     one with a source."""
+    refinements: int | None = Field(default=None, ge=0)
+    """Griffin-Lim steps of a `refined` decoder in training; None: as many as it has. Fewer take less time."""
     magnitude_steps: int = Field(default=0, ge=0)
     """First steps, in which a `refined` decoder learns its magnitudes and nothing is rendered: a fifth of the work."""
     discriminators: DiscriminatorConfig = DiscriminatorConfig(scale=False, averaged_scales=3)

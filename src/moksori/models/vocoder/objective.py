@@ -149,7 +149,7 @@ class VocoderObjective(AdversarialObjective):
         spectrum = None
         if isinstance(decoder, RefinedDecoder):
             spectrum = self._spectrum(cut)
-            sound = decoder.render(spectrum)
+            sound = decoder.render(spectrum, self.config.refinements)
         else:
             frames = self.model.frames(cut.mel) * cut.mask
             sound = decoder(frames, cut.mask, None, cut.pitch, 1, generator)[0]

@@ -68,12 +68,15 @@ class RefinedDecoder(Decoder):
             magnitude = magnitude if mask is None else magnitude * mask.transpose(1, 2)
             return Spectrum(magnitude.transpose(1, 2), phase.transpose(1, 2))
 
-    def render(self, spectrum: Spectrum) -> Float[Tensor, "batch samples"]:
-        """The waveform whose frames agree best with the magnitudes, from the first phases on."""
+    def render(self, spectrum: Spectrum, refinements: int | None = None) -> Float[Tensor, "batch samples"]:
+        """The waveform whose frames agree best with the magnitudes, from the first phases on.
+
+        refinements: steps; None = as many as the configuration says.
+        """
         magnitude = spectrum.magnitude
         with full_precision(magnitude.device.type):
             current, before = torch.polar(magnitude, spectrum.phase), None
-            for _ in range(self.refinements):
+            for _ in range(self.refinements if refinements is None else refinements):
                 # As pairs of real numbers: complex arithmetic takes twice the time.
                 consistent = torch.view_as_real(self.stft(self.istft(current)))
                 ahead = consistent if before is None else torch.lerp(before, consistent, 1.0 + self.momentum)
