@@ -26,6 +26,7 @@ VERBS = (
     "train",
     "evaluate",
     "scoreboard",
+    "study",
     "import_model",
     "models",
     "doctor",

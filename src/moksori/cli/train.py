@@ -56,7 +56,7 @@ def train(
         overrides.append(f"training.max_steps={max_steps}")
     if (max_minutes is None) != (max_steps is None):  # the one that is given decides, not the preset's other one
         overrides.append(f"training.{'max_steps' if max_steps is None else 'max_minutes'}=null")
-    bars = _Bars()
+    bars = Bars()
     try:
         listener = Listener(bars.stage, bars.progress, bars.step, bars.tell)
         result = run_training(preset, corpus, run, overrides, start_from, resume, listener, processes=processes)
@@ -74,7 +74,7 @@ def train(
     typer.echo(f"curves, sounds and pictures: tensorboard --logdir {result.run / 'tensorboard'}")
 
 
-class _Bars:
+class Bars:
     """One progress bar at a time; on a terminal that is no terminal, a line every half minute instead."""
 
     def __init__(self) -> None:
