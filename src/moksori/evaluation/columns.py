@@ -57,6 +57,7 @@ COLUMNS: Mapping[str, Column] = {
     "voicing_false_alarm": Column("voiced in vain %", 100, 1, "lower"),
     "transposition": Column("transposed, st", 1, 1, ""),
     "rtf": Column("RTF", 1, 4, "lower"),
+    "first_audio": Column("first sound ms", 1, 0, "lower"),
 }
 
 

@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 import torch
 from jaxtyping import Float
-from matplotlib.image import imsave
+from PIL import Image
 
 from moksori.audio.io import write, write_whole
 from moksori.audio.resample import resample
@@ -34,7 +34,7 @@ HEARD_SECONDS = 12.0
 """Of each sound in the page."""
 _RATE = 16000
 _WINDOW, _HOP, _RANGE_DB = 640, 160, 70.0
-_HEIGHT = 128
+_WIDTH, _HEIGHT, _COLOUR_STEPS = 640, 128, 64
 _COLOURS = ("#00798c", "#d1495b", "#c98a00", "#4f8f6d", "#5b6ea8", "#8d6a9f", "#7a5c3e")
 _TITLES = {
     "speak": "Speech from text",
@@ -52,7 +52,8 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-t
 .dim, caption, figcaption { color: var(--dim); font-size: .85rem; text-align: left; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } tr.model { font-weight: 600; background: var(--soft); }
+th:first-child, td:first-child { text-align: left; } .model { font-weight: 600; background: var(--soft); }
+th { white-space: normal; max-width: 9rem; vertical-align: bottom; } .wide { margin-bottom: 1.2rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: 1rem 1.6rem; }
 .plots h3 { margin: 0 0 .2rem; } svg { width: 100%; height: auto; display: block; } svg text { fill: currentColor; }
 .sounds { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: 1rem 1.6rem; }
@@ -142,13 +143,16 @@ def _known(estimate: Estimate | None) -> bool:
 
 
 def _table(systems: Sequence[SystemScores], model: str, caption: str) -> str:
-    keys = _keys(systems)
-    head = "".join(f"<th>{_text(COLUMNS[key].title)}</th>" for key in keys)
+    """Measures down, systems across: there are more of the former."""
+    chosen = [' class="model"' if system.name == model else "" for system in systems]
+    head = "".join(f"<th{c}>{_text(system.name)}</th>" for system, c in zip(systems, chosen, strict=True))
     rows = []
-    for system in systems:
-        cells = "".join(f"<td>{_text(cell(key, system.measures.get(key)))}</td>" for key in keys)
-        chosen = ' class="model"' if system.name == model else ""
-        rows.append(f"<tr{chosen}><td>{_text(system.name)}</td>{cells}</tr>")
+    for key in _keys(systems):
+        cells = "".join(
+            f"<td{c}>{_text(cell(key, system.measures.get(key)))}</td>"
+            for system, c in zip(systems, chosen, strict=True)
+        )
+        rows.append(f"<tr><td>{_text(COLUMNS[key].title)}</td>{cells}</tr>")
     told = f"<caption>{caption}</caption>" if caption else ""
     body = "".join(rows)
     return f'<div class="wide"><table>{told}<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -186,8 +190,8 @@ def _plot(rows: Mapping[str, Estimate], scale: float, digits: int, order: Sequen
     spans = {name: (e.low * scale, e.value * scale, e.high * scale) for name, e in rows.items()}
     low, high = min(low for low, _, _ in spans.values()), max(high for _, _, high in spans.values())
     margin = 0.06 * (high - low) or abs(high) * 0.05 or 1.0
-    low, high = low - margin, high + margin
-    left, width, step = 150, 190, 20
+    low, high = (max(low - margin, 0.0) if low >= 0 else low - margin), high + margin
+    left, width, step = 132, 118, 20
 
     def across(value: float) -> float:
         return left + (value - low) / (high - low) * width
@@ -212,11 +216,11 @@ def _plot(rows: Mapping[str, Estimate], scale: float, digits: int, order: Sequen
         f'<text x="{left}" y="{bottom + 8}" {small}>{low:.{digits}f}</text>'
         f'<text x="{right}" y="{bottom + 8}" {small} text-anchor="end">{high:.{digits}f}</text>'
     )
-    return f'<svg viewBox="0 0 {left + width + 60} {bottom + 14}" role="img">{"".join(lines)}{axis}</svg>'
+    return f'<svg viewBox="0 0 {left + width + 46} {bottom + 14}" role="img">{"".join(lines)}{axis}</svg>'
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"{name[:25]}…"
+    return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def _sound(name: str, sound: Waveform) -> str:
@@ -240,21 +244,23 @@ def _opus(sound: Waveform) -> bytes:
 
 
 def _spectrogram(sound: Waveform) -> bytes:
-    """Levels down to 70 dB under the loudest point, 0 to 8 kHz, a small PNG of colours from a map."""
+    """Levels down to 70 dB under the loudest point, 0 to 8 kHz, as a small PNG of 64 colours of a map."""
     samples = resample(sound, _RATE).samples
     samples = np.pad(samples, (0, max(0, 2 * _WINDOW - len(samples))))
     magnitude = linear_spectrogram(torch.from_numpy(np.ascontiguousarray(samples))[None], 1024, _HOP, _WINDOW, 1e-9)[0]
     levels = 20 * np.log10(np.maximum(magnitude.numpy(), 1e-6))
-    levels = _shrunk(levels - levels.max(), _HEIGHT)
+    levels = _shrunk(_shrunk(levels - levels.max(), _HEIGHT).T, min(levels.shape[1], _WIDTH)).T
     shown = np.clip(1 + levels / _RANGE_DB, 0.0, 1.0)[::-1]
+    image = Image.fromarray(np.round(shown * (_COLOUR_STEPS - 1)).astype(np.uint8), mode="P")
+    colours = matplotlib.colormaps["magma"](np.linspace(0, 1, _COLOUR_STEPS))[:, :3]
+    image.putpalette((colours * 255).astype(np.uint8).tobytes())
     encoded = io.BytesIO()
-    colours = (matplotlib.colormaps["magma"](shown)[:, :, :3] * 255).astype(np.uint8)
-    imsave(encoded, colours, format="png")
+    image.save(encoded, format="png", optimize=True)
     return encoded.getvalue()
 
 
-def _shrunk(levels: Float[np.ndarray, "bins frames"], height: int) -> Float[np.ndarray, "height frames"]:
-    """The loudest bin of each of `height` equal bands, so that thin harmonics stay to be seen."""
+def _shrunk(levels: Float[np.ndarray, "rows columns"], height: int) -> Float[np.ndarray, "height columns"]:
+    """The loudest of each of `height` equal parts, so that thin harmonics stay to be seen."""
     edges = np.linspace(0, len(levels), height + 1).astype(int)
     return np.stack([levels[low:high].max(axis=0) for low, high in pairwise(edges)])
 

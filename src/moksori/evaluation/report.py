@@ -107,7 +107,8 @@ class Report:
     groups: one a speaker. language: the corpus's. language_model: the recogniser's, in words; empty where it was not
     used. left_out: sentences without an error rate, with the words that the dictionary lacks. notes: what was not
     measured. task: what the model did. recogniser, speaker_encoder: who judged; empty where nobody did. trials: of
-    short segments, by the model's codes and by the speaker encoder. material: what was heard, in words.
+    short segments, by the model's codes and by the speaker encoder. material: what was heard, in words. parameters: of
+    the model, 0 where nobody counted.
     """
 
     model: str
@@ -128,6 +129,7 @@ class Report:
     speaker_encoder: str = ""
     trials: tuple[TrialScores, ...] = ()
     material: str = ""
+    parameters: int = 0
 
     @property
     def grouped_by(self) -> str:
@@ -220,6 +222,7 @@ class Report:
         lines.append(
             f"{here.processor}, {here.cores} cores, load {here.load:.1f}; {here.threads} thread"
             f"{'' if here.threads == 1 else 's'}; model {self.model_hash}"
+            + (f", {self.parameters / 1e6:.2f} M parameters" if self.parameters else "")
         )
         return lines + list(self.notes)
 
@@ -236,6 +239,7 @@ class Report:
             "recogniser": self.recogniser,
             "speaker_encoder": self.speaker_encoder,
             "material": self.material,
+            "parameters": self.parameters,
             "trials": [asdict(row) for row in self.trials],
             "notes": list(self.notes),
             "environment": asdict(self.environment),

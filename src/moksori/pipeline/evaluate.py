@@ -21,7 +21,7 @@ from moksori.evaluation.report import Group, Report, environment
 from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
 from moksori.models import registry
-from moksori.models.checkpoint import Loaded, fingerprint, load_model, read_manifest
+from moksori.models.checkpoint import Loaded, count_parameters, fingerprint, load_model, read_manifest
 from moksori.models.contract import CanConvert, CanConvertMels, CanEnroll, CanReconstruct, CanSay
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
@@ -176,6 +176,7 @@ def _evaluate_other(model: str | Path | None, settings: Settings, task: str | No
         speaker_encoder=judges.encoder.name if "speaker" in judges.measures else "",
         trials=found.trials,
         material=found.material,
+        parameters=count_parameters(loaded.folder),
     )
 
 
@@ -223,6 +224,7 @@ def _evaluate_speech(model: str | Path | None, settings: Settings, speakers: Seq
         pictures=tuple(pictures),
         recogniser=judges.recogniser.name if listening else "",
         speaker_encoder=judges.encoder.name if "speaker" in judges.measures else "",
+        parameters=count_parameters(speaker.loaded.folder),
     )
 
 

@@ -25,7 +25,7 @@ from moksori.evaluation.report import Group, Picture
 from moksori.evaluation.score import Item, Judges, SystemScores, score_system
 from moksori.evaluation.trials import equal_error_threshold
 from moksori.models.checkpoint import Loaded
-from moksori.models.contract import CanConvertMels, CanReconstruct
+from moksori.models.contract import CanConvertMels, CanTellSpeakers
 from moksori.pipeline.convert import Converter
 from moksori.pipeline.evaluate_material import Noises, Pair, Person, acquaintances, pairs, strangers
 from moksori.pipeline.evaluate_settings import PICTURED, Findings, Settings
@@ -68,6 +68,8 @@ def evaluate_convert(loaded: Loaded, settings: Settings, task: str = "convert") 
     judges, groups = settings.judges(texts, groups, _JUDGED)
     run = _Run(converter, settings, judges, groups, everybody, task, Steps(settings.progress))
     found, pictures = run.measured(made) if set(groups) - {"trials"} else ((), ())
+    if found and not imitating:
+        run.tell_who_is_found_out(made)
     trials: tuple[TrialScores, ...] = ()
     if "trials" in groups and imitating:
         segments = held_out_segments(settings.corpus, settings.split, settings.limit)
@@ -137,9 +139,8 @@ class _Run:
         if self.task == "like":
             return own
         systems: dict[str, Convert] = {UNCHANGED: lambda pair: self._recording(pair)}
-        copy = self._copying()
-        if copy is not None:
-            systems[COPY] = lambda pair: self._once(f"copy {pair.utterance.name}", lambda: copy(self._recording(pair)))
+        systems[COPY] = lambda pair: self._once(f"copy {pair.utterance.name}", lambda: copy(pair))
+        copy = self._made_own if self.converter.speakers else self._vocoded()
         if "pitch" in self.groups or "speaker" in self.groups:
             systems[PITCH_SHIFT] = lambda pair: mean_pitch_shift(self._recording(pair), pair.target.known[0])
         systems |= own
@@ -225,35 +226,36 @@ class _Run:
             self._voices[key] = self.converter.enroll([heard], name=pair.target.name)
         return self._voices.get(key)
 
-    def _copying(self) -> Callable[[Waveform], Waveform] | None:
-        """To the model's own representation and back, or through the vocoder that its mels go through."""
+    def _made_own(self, pair: Pair) -> Waveform:
+        """The source, converted to the source."""
+        name = pair.source.name
+        return self.converter.convert(self._recording(pair), name, name, seed=self.settings.seed).waveform
+
+    def _vocoded(self) -> Convert:
+        """Through the vocoder that the model's mels go through, and nothing else."""
         loaded, rate = self.converter.loaded, self.converter.sample_rate
-        model = loaded.model
-        device = next(model.parameters()).device
-        if isinstance(model, CanConvertMels):
-            config = model.mel_config
-            vocoder, front_end = find_vocoder(loaded.manifest, config, self.settings.vocoder), MelSpectrogram(config)
+        assert isinstance(loaded.model, CanConvertMels)
+        config = loaded.model.mel_config
+        vocoder, front_end = find_vocoder(loaded.manifest, config, self.settings.vocoder), MelSpectrogram(config)
 
-            def vocoded(recording: Waveform) -> Waveform:
-                samples = torch.from_numpy(np.ascontiguousarray(resample(recording, rate).samples))
-                with torch.inference_mode():
-                    mel = front_end(samples[None])
-                    made = list(vocoder.sound([mel], mel.shape[2], sentence_generator(self.settings.seed, 0, device)))
-                return _sound(torch.cat(made, dim=1)[0], rate)
-
-            return vocoded
-        if not isinstance(model, CanReconstruct):
-            self.settings.notes.append(f"no copy-synthesis: {loaded.manifest.family} models cannot reconstruct")
-            return None
-        rebuild = model.reconstruct
-
-        def rebuilt(recording: Waveform) -> Waveform:
-            samples = torch.from_numpy(np.ascontiguousarray(resample(recording, rate).samples))[None].to(device)
-            speaker = torch.zeros(1, dtype=torch.int64, device=device)
+        def vocoded(pair: Pair) -> Waveform:
+            samples = torch.from_numpy(np.ascontiguousarray(resample(self._recording(pair), rate).samples))
             with torch.inference_mode():
-                return _sound(rebuild(samples, speaker, sentence_generator(self.settings.seed, 0, device))[0], rate)
+                mel = front_end(samples[None])
+                made = list(vocoder.sound([mel], mel.shape[2], sentence_generator(self.settings.seed, 0)))
+            return Waveform(np.clip(torch.cat(made, dim=1)[0].float().cpu().numpy(), -1.0, 1.0), rate)
 
-        return rebuilt
+        return vocoded
+
+    def tell_who_is_found_out(self, made: Sequence[Pair]) -> None:
+        """Notes for how many sources the model knows by itself who speaks, where it has to know."""
+        if not isinstance(self.converter.loaded.model, CanTellSpeakers):
+            return
+        first = list({pair.utterance.name: pair for pair in made}.values())
+        seed = self.settings.seed
+        told = [self.converter.convert(self._recording(p), p.source.name, seed=seed).source for p in first]
+        right = sum(name == pair.source.name for name, pair in zip(told, first, strict=True))
+        self.settings.notes.append(f"who speaks in the source: found out by itself for {right} of {len(first)}")
 
     def _once(self, key: str, make: Callable[[], Waveform]) -> Waveform:
         if key not in self._sounds:
@@ -315,10 +317,6 @@ def _parts(made: Sequence[Pair]) -> dict[str, list[Pair]]:
 
 def _targets(part: Sequence[Pair]) -> list[Person]:
     return list({pair.target.name: pair.target for pair in part}.values())
-
-
-def _sound(samples: torch.Tensor, rate: int) -> Waveform:
-    return Waveform(np.clip(samples.float().cpu().numpy(), -1.0, 1.0), rate)
 
 
 def _log_f0(waveform: Waveform) -> np.ndarray:

@@ -31,6 +31,8 @@ from moksori.types import Utterance, Waveform
 
 NOISE_SENTENCES = 40
 """The noise control needs no more: it is far from its limit."""
+STREAMED_SENTENCES = 20
+"""Of each speaker: how long the first sound takes needs no more."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,8 @@ class Run:
             said = system.say(place, utterance, recorded.waveform)
             seconds = time.perf_counter() - started
             values = self._against(said, recorded, utterance, sentences)
+            if system.name == self.speaker.name and place < STREAMED_SENTENCES:
+                values["first_audio"] = 1000 * self._first_seconds(place, utterance)
             if self.aligner is not None and "duration_mae" in values and said.words is not None:
                 heard = self.aligner.words(said.waveform, utterance)
                 values["duration_judge_mae"] = duration_errors(said.words, heard).mae
@@ -216,6 +220,17 @@ class Run:
             )
             progress(len(items), len(pairs))
         return items
+
+    def _first_seconds(self, place: int, utterance: Utterance) -> float:
+        """Until the first sound of a stream of the sentence is there."""
+        voice = utterance.speaker if utterance.speaker in self.speaker.speakers else None
+        seed = sentence_generator(self.seed, place).initial_seed()
+        started = time.perf_counter()
+        stream = self.speaker.stream(utterance.text, seed=seed, variation=self.variation, pause=0.0, speaker=voice)
+        next(iter(stream))
+        seconds = time.perf_counter() - started
+        stream.close()
+        return seconds
 
     def _controls(
         self,

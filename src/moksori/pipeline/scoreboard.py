@@ -25,7 +25,7 @@ BEGIN, END = (
 )
 _KEPT = (
     *("task", "corpus", "split", "language", "n", "of", "seed", "level_lufs", "model_hash", "recogniser"),
-    *("language_model", "speaker_encoder", "material", "bars", "trials", "notes", "environment"),
+    *("language_model", "speaker_encoder", "material", "bars", "trials", "notes", "environment", "parameters"),
 )
 _KEYS = {versa: ours for ours, versa in VERSA.items()}
 _SPEED_MARGIN = 1.1
@@ -246,7 +246,7 @@ def _is_worse(
 ) -> bool:
     if not better:
         return False
-    if key == "rtf":
+    if key in ("rtf", "first_audio"):
         here = [(entry.get("environment") or {}) for entry in (old, new)]
         alike = all(here[0].get(name) == here[1].get(name) for name in ("processor", "threads"))
         return alike and now.value > _SPEED_MARGIN * was.value
