@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 
 from moksori.errors import AudioError, BadInput
 from moksori.models.checkpoint import Loaded
@@ -18,6 +19,11 @@ Like = Audio | Voice
 
 GOOD_SPEECH_SECONDS = 3.0
 """With less the voice is rough, and that is told."""
+DIVIDED = 10.0
+"""Squared distance between two groups of stretches, in units of the spread within them, from which on it is told. With
+early weights (1,250 steps) 2 of 84 recordings of one speaker reach it, and 38 % of those in which two speak in turn;
+two who speak at the same time give stretches that are as alike as one's."""
+_LEAST_WINDOWS = 6
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,29 @@ def remarks(recording: OpenRecording, found: Heard) -> list[str]:
             f"{recording.name}: holds only {found.speech_seconds:.1f} s of speech, the voice will be rough: "
             f"{GOOD_SPEECH_SECONDS:g} s and more are better"
         )
+    if division(found.windows) > DIVIDED:
+        notes.append(
+            f"{recording.name}: its stretches fall into two groups that sound unlike each other: if two people speak "
+            "in it, the voice will lie between theirs"
+        )
     return notes
+
+
+def division(windows: Float[torch.Tensor, "windows channels"]) -> float:
+    """How far the two groups into which k-means splits a recording's stretches lie apart: the square of their distance
+    over the mean square within them; 0 for less than six stretches."""
+    if len(windows) < _LEAST_WINDOWS:
+        return 0.0
+    distance = torch.cdist(windows, windows)
+    furthest = int(distance.argmax())
+    one, other = windows[furthest // len(windows)], windows[furthest % len(windows)]
+    for _ in range(20):
+        nearer = (windows - one).norm(dim=1) < (windows - other).norm(dim=1)
+        if bool(nearer.all()) or not bool(nearer.any()):
+            return 0.0
+        one, other = windows[nearer].mean(dim=0), windows[~nearer].mean(dim=0)
+    within = torch.cat([windows[nearer] - one, windows[~nearer] - other]).square().sum(dim=1).mean()
+    return float((one - other).square().sum() / within.clamp(min=1e-9))
 
 
 def source_remarks(recording: OpenRecording) -> list[str]:

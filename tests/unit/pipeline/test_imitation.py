@@ -15,10 +15,11 @@ import moksori
 from moksori.audio.io import read, read_metadata, write
 from moksori.errors import AudioError, BadInput, CheckpointError, MoksoriError, UnsupportedTask
 from moksori.pipeline.convert import Converter, ConvertOptions, convert_to_file, find_converter, find_imitator
-from moksori.pipeline.enrolment import enroll
+from moksori.pipeline.enrolment import DIVIDED, division, enroll, remarks
+from moksori.pipeline.recordings import open_recording
 from moksori.pipeline.vocode import MelVocoder
 from moksori.pipeline.voices import write_voice
-from moksori.types import Waveform
+from moksori.types import Heard, Waveform
 
 RATE = 16000
 
@@ -216,6 +217,20 @@ def test_bad_targets_are_refused_or_told(converter: Converter) -> None:
     assert "nearly all of it is voiced, as in music" in notes(
         converter, Waveform((0.05 * chord).astype(np.float32), RATE)
     )
+
+
+def test_stretches_that_fall_into_two_groups_are_told() -> None:
+    draw = torch.Generator().manual_seed(0)
+    one = torch.randn(12, 64, generator=draw)
+    assert division(one) < DIVIDED / 2
+    two = torch.cat([one, torch.randn(9, 64, generator=draw) + 6.0])
+    assert division(two) > 2 * DIVIDED
+    torch.testing.assert_close(division(two), division(two[torch.randperm(21, generator=draw)]))
+    assert division(two[10:14]) == 0.0  # too few to tell
+    assert division(torch.zeros(8, 64)) == 0.0
+    recording = open_recording(talk(4.5), RATE)
+    assert "if two people speak in it" in remarks(recording, Heard(two, 4.5))[0]
+    assert remarks(recording, Heard(one, 4.5)) == []
 
 
 def test_bad_sources_are_told_and_converted(converter: Converter) -> None:

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from moksori.audio.mel_stream import MelStream
+from moksori.models.dsvae.harmonics import MIDDLE_LOG_F0
 from moksori.nn.distributions import standard_normal
 from moksori.types import Heard, LongRecording
 
@@ -74,6 +75,8 @@ class ChunkedConversion:
     """The mels of a source in another voice, as they come; see Chunking.
 
     speaker: z_s of what is made. temperature: of the content's noise; a frame's noise is the same in all chunks.
+    Where the model predicts pitch, melody is read against the mean of all that has come so far: a chunk's own mean
+    would bring every phrase to one height.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class ChunkedConversion:
         self._mel = speaker.new_zeros(1, model.config.mel.n_mels, 0)
         self._noise = self._content = speaker.new_zeros(1, 0, model.content_width)
         self._made = self._mel  # what the chunk before made of the frames from `_given` on
+        self._pitch_sum = self._voiced = 0.0  # of ln F0 over voiced frames, and their number, up to `_done`
         self._first = 0  # frame at which mels, noise and content in memory begin
         self._given = 0  # frames that have left
         self._done = 0  # end of the last chunk
@@ -130,13 +134,23 @@ class ChunkedConversion:
         self._made, self._done = made, stop
 
     def _encode(self, start: int, stop: int) -> Float[Tensor, "1 frames content"]:
-        posterior = self._model.content(self._mel[..., start - self._first : stop - self._first])
+        mel = self._mel[..., start - self._first : stop - self._first]
+        posterior = self._model.content(mel, centre=mel.new_zeros(1, 1))
+        if self._model.pitch_predictor is not None:
+            posterior.mean[..., -2] -= self._centre(posterior.mean[:, self._done - start :, -2:])
         if self._temperature == 0.0:
             return posterior.mean
         new = stop - self._first - self._noise.shape[1]
         fresh = standard_normal(posterior.mean[:, posterior.mean.shape[1] - new :], self._generator)
         self._noise = torch.cat([self._noise, fresh], dim=1)
         return posterior.at(self._noise[:, start - self._first :], self._temperature)
+
+    def _centre(self, new: Float[Tensor, "1 frames 2"]) -> float:
+        """Mean ln F0 of all voiced frames so far. new: ln F0 and voicing of those that no chunk held before."""
+        voiced = new[..., 1] > 0.5
+        self._pitch_sum += float(new[..., 0][voiced].sum())
+        self._voiced += float(voiced.sum())
+        return self._pitch_sum / self._voiced if self._voiced else MIDDLE_LOG_F0
 
     def _take(self, stop: int) -> Float[Tensor, "1 mels frames"]:
         """The frames up to `stop`, which leave; what no chunk can need any more is forgotten."""

@@ -109,15 +109,21 @@ class Dsvae(nn.Module):
         return _beside(speaker, mean_pitch(self.pitch_predictor.predict(standard, mask), mask))
 
     def content(
-        self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
+        self,
+        mel: Float[Tensor, "batch mels frames"],
+        mask: Bool[Tensor, "batch 1 frames"] | None = None,
+        centre: Float[Tensor, "batch 1"] | None = None,
     ) -> DiagonalGaussian:
-        """q(z_c | x), `[batch, frames, content_width]`; pitch and voicing beside it have no noise."""
+        """q(z_c | x), `[batch, frames, content_width]`; pitch and voicing beside it have no noise.
+
+        centre: the ln F0 that counts as 0; None: the mean of these frames.
+        """
         standard = self.standardize(mel)
         content = self.content_posterior(self.shared_encoder(standard, mask), mask)
         if self.pitch_predictor is None:
             return content
         pitch = self.pitch_predictor.predict(standard, mask)
-        height = pitch.log_f0 - mean_pitch(pitch, mask)
+        height = pitch.log_f0 - (mean_pitch(pitch, mask) if centre is None else centre)
         return _beside(content, torch.stack([height, pitch.voicing], dim=2))
 
     def with_pitch(

@@ -10,6 +10,7 @@ from small_imitator import tiny_dsvae
 from torch import Tensor
 
 from moksori.models.contract import CanConvertMels, CanEnroll
+from moksori.models.decoders.pitch import Pitch
 from moksori.models.dsvae import Dsvae
 from moksori.models.dsvae.conversion import ChunkedConversion, Chunking, heard
 from moksori.types import ConvertControls, LongRecording, Voice
@@ -20,6 +21,11 @@ RATE, HOP = 16000, 256
 @cache
 def model() -> Dsvae:
     return tiny_dsvae()
+
+
+@cache
+def with_pitch() -> Dsvae:
+    return tiny_dsvae(overrides=("model.pitch={channels: 16, num_layers: 2}",))
 
 
 @cache
@@ -100,6 +106,48 @@ def test_every_length_gives_as_many_frames_whatever_comes_at_once(chunking: Chun
     assert wanted.shape == mel.shape
     for size in (1, 7, 64):
         torch.testing.assert_close(pushed(chunking, mel, size, 0.5), wanted, atol=1e-4, rtol=0)
+
+
+def test_with_a_predicted_pitch_one_chunk_is_converted_as_a_whole_too() -> None:
+    samples, target = sound(5.2), torch.cat([voice().vector, torch.tensor([5.3])])
+    mel = with_pitch().mel(torch.nn.functional.pad(torch.from_numpy(samples), (0, -len(samples) % HOP))[None])
+    made = with_pitch().convert_to_mels([samples], Voice("dsvae", vector=target), None, ConvertControls())
+    torch.testing.assert_close(
+        torch.cat(list(made), dim=2), with_pitch().converted(mel, target[None]), atol=1e-4, rtol=0
+    )
+    assert len(with_pitch().draw_voice(0.0, 1.0)) == 17
+
+
+def test_melody_is_read_against_the_mean_of_all_that_came(monkeypatch) -> None:
+    """A second half an octave higher stays higher: its own mean would bring it back."""
+    log_f0 = torch.cat([torch.full((1, 40), 4.8), torch.full((1, 60), 5.5)], dim=1)
+    mel, chunking = mels(100), Chunking(0, 40, 0)
+    place = {float(mel[0, 0, frame]): frame for frame in range(100)}
+
+    def predicted(standard: Tensor, mask: Tensor | None = None) -> Pitch:
+        first = place[float(with_pitch().standardize.inverse(standard)[0, 0, 0])]
+        found = log_f0[:, first : first + standard.shape[2]]
+        return Pitch(found.clone(), torch.ones_like(found))
+
+    heights: list[Tensor] = []
+    decode = Dsvae.decode
+
+    def seen(self, speaker: Tensor, content: Tensor, mask: Tensor | None = None) -> Tensor:
+        heights.append(content[0, :, -2].clone())
+        return decode(self, speaker, content, mask)
+
+    monkeypatch.setattr(with_pitch().pitch_predictor, "predict", predicted)
+    monkeypatch.setattr(Dsvae, "decode", seen)
+    target = torch.cat([voice().vector, torch.tensor([5.0])])[None]
+    conversion = ChunkedConversion(with_pitch(), target, chunking)
+    with torch.inference_mode():
+        for part in mel.split(9, dim=2):
+            conversion.push(part)
+        conversion.finish()
+    first, second, last = heights
+    assert first.abs().max() < 1e-5
+    torch.testing.assert_close(second, torch.full((40,), 5.5 - (4.8 + 5.5) / 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(last[-1], torch.tensor(5.5 - (0.4 * 4.8 + 0.6 * 5.5)), atol=1e-5, rtol=0)
 
 
 def test_chunks_are_faded_into_each_other() -> None:
