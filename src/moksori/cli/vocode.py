@@ -31,7 +31,7 @@ def vocode(
         Path | None,
         typer.Option("--mel", help="Write the mel too: .safetensors says how it was made, .npy is an array."),
     ] = None,
-    chunk: Annotated[int, typer.Option("--chunk", help="Frames made at once; the sound stays the same.")] = 512,
+    chunk: Annotated[int, typer.Option("--chunk", help="Frames made at once; the sound stays the same.")] = 2048,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The same seed gives the same sound.", show_default="drawn")
     ] = None,

@@ -26,12 +26,12 @@ from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.speaker import chosen_seed, sentence_generator
 from moksori.pipeline.speech import synthetic_metadata
-from moksori.pipeline.vocoding import Sounding, any_vocoder_for
+from moksori.pipeline.vocoding import AT_ONCE_FRAMES, Sounding, any_vocoder_for
 from moksori.types import Waveform
 
 __all__ = ["CHUNK_FRAMES", "Mel", "MelVocoder", "Vocoded", "WrittenVocoding", "find_mel_vocoder", "vocode_to_file"]
 
-CHUNK_FRAMES = 512
+CHUNK_FRAMES = AT_ONCE_FRAMES
 """Frames that are made at once; the sound does not depend on it."""
 MAXIMUM_SECONDS = 3600.0
 """The longest sound made in memory; longer ones go straight to a file."""
@@ -182,13 +182,11 @@ class MelVocoder:
                 yield from _not_empty(stream.push(torch.from_numpy(block).to(self._device)), chunk)
             yield from _not_empty(stream.finish(), chunk)
 
-    def _sound(
-        self, source: _Source, seed: int, chunk: int, mels: Iterator[torch.Tensor] | None = None
-    ) -> Iterator[Float[np.ndarray, " block"]]:
+    def _sound(self, source: _Source, seed: int, chunk: int) -> Iterator[Float[np.ndarray, " block"]]:
         """As samples that can be written, as many as the source has."""
         generator = sentence_generator(seed, 0, self._device)
         left = source.samples
-        for block in self._vocoder.sound(mels or self._mels(source, chunk), source.frames, generator):
+        for block in self._vocoder.sound(self._mels(source, chunk), source.frames, generator, chunk):
             samples = block[0, :left].float().cpu().numpy()
             if not np.isfinite(samples).all():
                 raise MoksoriError(f"{self.name}: made NaN or infinity of {source.given.name}: use another vocoder")

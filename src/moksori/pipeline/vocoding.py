@@ -16,6 +16,9 @@ from moksori.models.contract import CanVocode
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.models import family_default, find_model, models
 
+AT_ONCE_FRAMES = 2048
+"""Frames that are vocoded together in files."""
+
 
 class Sounding:
     """A vocoder, loaded: its name, its folder, and `sound` of mels."""
@@ -42,9 +45,32 @@ class Sounding:
         mels: Iterable[Float[torch.Tensor, "1 mels frames"]],
         frames: int | None = None,
         generator: torch.Generator | None = None,
+        at_once: int = AT_ONCE_FRAMES,
     ) -> Iterator[Float[torch.Tensor, "1 samples"]]:
-        """The sound of mels as they come; see `CanVocode.vocode_blocks`."""
-        return self.model.vocode_blocks(mels, frames, generator)
+        """The sound of mels as they come; see `CanVocode.vocode_blocks`.
+
+        at_once: where it is known how many frames come, nobody waits for the sound: so many of them are vocoded
+        together, which takes less work than block by block.
+        """
+        return self.model.vocode_blocks(mels if frames is None else _gathered(mels, at_once), frames, generator)
+
+
+def _gathered(
+    mels: Iterable[Float[torch.Tensor, "1 mels frames"]], size: int
+) -> Iterator[Float[torch.Tensor, "1 mels size"]]:
+    """The same frames in blocks of `size`, the last one shorter."""
+    kept: list[torch.Tensor] = []
+    waiting = 0
+    for mel in mels:
+        kept.append(mel)
+        waiting += mel.shape[2]
+        if waiting >= size:
+            joined = torch.cat(kept, dim=2)
+            whole = waiting // size * size
+            yield from joined[..., :whole].split(size, dim=2)
+            kept, waiting = [joined[..., whole:]], waiting - whole
+    if waiting:
+        yield torch.cat(kept, dim=2)
 
 
 def find_vocoder(

@@ -73,6 +73,28 @@ def test_chunks_do_not_change_the_sound(vocoder, talk, chunk):
         np.testing.assert_allclose(parts, whole, atol=2e-5)
 
 
+def test_mels_are_gathered_to_pieces_of_the_chunk(vocoder, monkeypatch):
+    sizes: list[int] = []
+    made = vocoder.loaded.model.vocode_blocks
+
+    def spied(mels, frames, generator):
+        def seen():
+            for mel in mels:
+                sizes.append(mel.shape[2])
+                yield mel
+
+        return made(seen(), frames, generator)
+
+    monkeypatch.setattr(vocoder.loaded.model, "vocode_blocks", spied)
+    blocks = torch.from_numpy(noise_mel())[None].split([30, 1, 25, 14], dim=2)
+    sound = torch.cat(list(vocoder._vocoder.sound(blocks, 70, None, 20)), dim=1)
+    assert sizes == [20, 20, 20, 10]
+    assert sound.shape == (1, 70 * 256)
+    sizes.clear()
+    list(vocoder._vocoder.sound(blocks, None))  # somebody waits: as they come
+    assert sizes == [30, 1, 25, 14]
+
+
 def test_a_recording_keeps_its_length_and_is_its_own_mel_s_sound(vocoder, talk, tmp_path):
     copy = vocoder.vocode(talk, seed=1)
     assert len(copy.samples) == round(30011 * 16000 / 24000)
