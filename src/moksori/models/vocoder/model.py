@@ -17,8 +17,8 @@ from moksori.nn.masks import repeated_mask
 from moksori.nn.standardize import Standardize
 
 LONGEST_PIECE = 2048
-"""Frames of sound that are made at once, of whatever comes: 33 s at 16 kHz, so that the frames around a piece, made anew
-for it, cost little."""
+"""Frames of sound that are made at once, of whatever comes: 33 s at 16 kHz. The frames around a piece are made anew for
+it; so they cost little."""
 UNKNOWN_FRAMES = 2**31
 """Taken for the number of frames of a sequence whose end nobody knows: a year."""
 
