@@ -384,13 +384,20 @@ def _manifest(config: RunConfig, corpus: Corpus, text: TextConfig, needs: Speech
         name=info.name,
         model=config.model.model_dump(mode="json"),
         text=text if needs.in_batches.tokens else None,
-        speakers=tuple(info.speakers),
+        speakers=_speakers(config, corpus),
         language=info.language,
         speaker_languages=_speaker_languages(corpus),
         licence=licence,
         data=data,
         sample_rate=needs.sample_rate,
     )
+
+
+def _speakers(config: RunConfig, corpus: Corpus) -> tuple[str, ...]:
+    """The speaker table's names; where a family has no table, whom it has heard."""
+    if config.family.speaker_tables:
+        return tuple(corpus.info.speakers)
+    return tuple(sorted({utterance.speaker for utterance in corpus.split("train")}))
 
 
 def _origin(source: Source) -> dict[str, Any]:
