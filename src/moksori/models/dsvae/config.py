@@ -143,6 +143,9 @@ class DsvaeObjectiveConfig(Config):
     """Nats that each dimension of z_c has for nothing in each recording: a guard against content collapse."""
     distance: Literal["squared", "absolute"] = "squared"
     """Of mels: a Gaussian or a Laplace likelihood."""
+    disguise: float = Field(default=0.0, ge=0.0, le=0.5)
+    """How much the content posterior's recordings are disguised, as the share by which frequencies are stretched at
+    most (models.dsvae.disguise); 0, as in the paper: both posteriors hear the same."""
     pitch_weight: float = Field(default=1.0, ge=0.0)
     """Of the error of ln F0 and the cross entropy of voicing, where the model predicts them."""
     unit_folder: str | None = None

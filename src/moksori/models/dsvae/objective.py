@@ -19,7 +19,8 @@ from moksori.models.contract import Objective, Update
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms
 from moksori.models.dsvae.config import MEL_UNITS, DsvaeObjectiveConfig
-from moksori.models.dsvae.model import Dsvae
+from moksori.models.dsvae.disguise import Disguise
+from moksori.models.dsvae.model import Dsvae, Latents
 from moksori.models.dsvae.symptoms import constants_kept, content_constant, symptoms
 from moksori.nn.crops import random_starts
 from moksori.nn.distributions import DiagonalGaussian
@@ -57,6 +58,7 @@ class DsvaeObjective(Objective):
     def __init__(self, model: Dsvae, config: DsvaeObjectiveConfig) -> None:
         super().__init__(model)
         self.config = config
+        self.disguise = Disguise(model.config.mel, config.disguise) if config.disguise else None
         self._steps, self._warned = 0, set[str]()
 
     @torch.no_grad()
@@ -130,7 +132,7 @@ class DsvaeObjective(Objective):
 
     def _terms(self, crops: Crops, generator: Generator | None) -> dict[str, Tensor]:
         model, bands = self.model, crops.clean.shape[1]
-        latents = model.encode(crops.seen)
+        latents = self._latents(crops.seen, generator)
         speaker, content = latents.speaker.sample(generator), latents.content.sample(generator)
         prior = model.content_prior(content, self._units(crops), generator)
         # The decoder learns with the tracker's pitch, so that it need not allow for the predictor's errors.
@@ -147,6 +149,15 @@ class DsvaeObjective(Objective):
             "content_nats": content_nats.mean().detach(),
             **self._pitch_terms(crops),
         }
+
+    def _latents(self, mel: Float[Tensor, "batch mels frames"], generator: Generator | None) -> Latents:
+        """Both posteriors; that of the content hears a disguised recording while training, where that is asked for."""
+        model = self.model
+        if self.disguise is None or not torch.is_grad_enabled():
+            return model.encode(mel)
+        both = model.shared_encoder(model.standardize(torch.cat([mel, self.disguise(mel, generator)])))
+        own, disguised = both.chunk(2)
+        return Latents(model.speaker_posterior(own), model.content_posterior(disguised))
 
     def _pitch_terms(self, crops: Crops) -> dict[str, Tensor]:
         if crops.pitch is None or self.model.pitch_predictor is None:
