@@ -53,8 +53,8 @@ def compare_melodies(
 ) -> Melody:
     """Two F0 tracks in Hz with the same hop, 0 where unvoiced; what is missing at the end of one counts as unvoiced.
 
-    transposed: the tune may be in another key: it is first moved by the median distance of the two, in whole semitones,
-    which `transposition` tells. Raises AudioError where the reference has no voiced frame.
+    transposed: the tune may be in another key: it is first moved by the median distance of the two, which
+    `transposition` tells. Raises AudioError where the reference has no voiced frame.
     """
     mir_eval = _mir_eval()
     if not (reference > 0).any():
@@ -65,7 +65,7 @@ def compare_melodies(
     both = (first > 0) & (second > 0)
     moved = 0.0
     if transposed and both.any():
-        moved = float(np.round(12 * np.median(np.log2(second[both] / first[both]))))
+        moved = float(12 * np.median(np.log2(second[both] / first[both])))
         second = second * 2.0 ** (-moved / 12)
     times = np.arange(length) * hop_seconds
     with warnings.catch_warnings():

@@ -191,7 +191,7 @@ def _plot(rows: Mapping[str, Estimate], scale: float, digits: int, order: Sequen
     low, high = min(low for low, _, _ in spans.values()), max(high for _, _, high in spans.values())
     margin = 0.06 * (high - low) or abs(high) * 0.05 or 1.0
     low, high = (max(low - margin, 0.0) if low >= 0 else low - margin), high + margin
-    left, width, step = 132, 118, 20
+    left, width, step = 150, 112, 20
 
     def across(value: float) -> float:
         return left + (value - low) / (high - low) * width
