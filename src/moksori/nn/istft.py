@@ -22,6 +22,11 @@ def overlap_add(pieces: Float[Tensor, "batch frames window"], hop_length: int) -
     # As many hops as a window spans are whole rows of the result: a few large additions instead of a scatter.
     hops = -(-window // hop_length)
     rows = nn.functional.pad(pieces, (0, hops * hop_length - window)).unflatten(2, (hops, hop_length))
+    if not (torch.is_grad_enabled() and pieces.requires_grad) and not torch.jit.is_tracing():
+        added = pieces.new_zeros(pieces.shape[0], frames + hops - 1, hop_length)  # the same sums, a fifth of the time
+        for hop in range(hops):
+            added[:, hop : hop + frames] += rows[:, :, hop]
+        return added.flatten(1)[:, : (frames - 1) * hop_length + window]
     shifted = (nn.functional.pad(rows[:, :, hop], (0, 0, hop, hops - 1 - hop)) for hop in range(hops))
     total = next(shifted)
     for part in shifted:
@@ -47,13 +52,22 @@ class InverseStft(nn.Module):
         return overlapping_frames(self.n_fft, self.hop_length)
 
     def forward(self, spectrum: Complex[Tensor, "batch bins frames"]) -> Float[Tensor, "batch samples"]:
-        pieces = torch.fft.irfft(spectrum.transpose(1, 2), n=self.n_fft, dim=2) * self.window
-        squares = self.window.square().expand(1, pieces.shape[1], -1)
+        pieces = torch.fft.irfft(spectrum.transpose(1, 2), n=self.n_fft, dim=2).mul_(self.window)
         # Inside the cut the squared windows sum to at least 0.75 (n_fft 1024, hop 256): the division is safe.
-        return self._cut(pieces) / self._cut(squares)
+        return self._cut(overlap_add(pieces, self.hop_length)) / self._cut(self._squares(pieces.shape[1]))
 
-    def _cut(self, pieces: Tensor) -> Tensor:
-        total = overlap_add(pieces, self.hop_length)
+    def _squares(self, frames: int) -> Float[Tensor, "1 samples"]:
+        """The squared windows of so many frames, added up: between the ends each hop is like the next."""
+        hops = -(-self.n_fft // self.hop_length)
+        few = min(frames, 2 * hops - 1)
+        added = overlap_add(self.window.square().expand(1, few, -1), self.hop_length)
+        if few == frames:
+            return added
+        first, middle = (hops - 1) * self.hop_length, added[:, (hops - 1) * self.hop_length :][:, : self.hop_length]
+        between = middle.repeat(1, frames - few)
+        return torch.cat([added[:, :first], between, added[:, first:]], dim=1)
+
+    def _cut(self, total: Tensor) -> Tensor:
         cut = (self.n_fft - self.hop_length) // 2
         return total[:, cut : total.shape[1] - cut]
 

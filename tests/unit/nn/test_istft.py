@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from moksori.audio.stft import linear_spectrogram
-from moksori.nn.istft import ComplexStft, InverseStft
+from moksori.nn.istft import ComplexStft, InverseStft, overlap_add
 
 
 def analysis(waveform: torch.Tensor, n_fft: int, hop: int) -> torch.Tensor:
@@ -39,6 +39,21 @@ def test_one_frame_and_gradient() -> None:
     spectrum = torch.randn(1, 9, 3, dtype=torch.complex128, requires_grad=True)
     assert torch.autograd.gradcheck(inverse.double(), (spectrum,))
     assert not inverse.state_dict()
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(32, 8), (20, 6)])
+@pytest.mark.parametrize("frames", [1, 2, 6, 7, 8, 9, 30])
+def test_the_fast_sums_are_the_slow_ones(n_fft: int, hop: int, frames: int) -> None:
+    inverse = InverseStft(n_fft, hop)
+    pieces = torch.randn(2, frames, n_fft, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros(2, (frames - 1) * hop + n_fft)
+    for frame in range(frames):
+        expected[:, frame * hop : frame * hop + n_fft] += pieces[:, frame]
+    torch.testing.assert_close(overlap_add(pieces, hop), expected, rtol=0, atol=1e-6)
+    learnt = pieces.clone().requires_grad_()
+    assert torch.equal(overlap_add(learnt, hop), overlap_add(pieces, hop))
+    squares = inverse.window.square().expand(1, frames, -1)
+    assert torch.equal(inverse._squares(frames), overlap_add(squares, hop))
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(64, 15), (64, 80)])

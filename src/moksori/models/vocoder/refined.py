@@ -82,7 +82,8 @@ class RefinedDecoder(Decoder):
                 ahead = consistent if before is None else torch.lerp(before, consistent, 1.0 + self.momentum)
                 before = consistent
                 real, imaginary = ahead.unbind(3)
-                gain = magnitude * torch.rsqrt(real * real + imaginary * imaginary + LEAST_POWER)
+                power = torch.addcmul(real * real, imaginary, imaginary).add_(LEAST_POWER)
+                gain = magnitude * power.rsqrt_()
                 current = torch.view_as_complex(ahead * gain.unsqueeze(3))
             return self.istft(current)
 
