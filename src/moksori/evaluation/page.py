@@ -85,7 +85,13 @@ def render_page(report: Report) -> str:
     ]
     several = len(report.groups) > 1
     systems = [s for s in report.systems if s.name not in CONTROLS]
-    parts.append(_table(systems, report.model, "All together; &plusmn; is half of a 95 % interval" if several else ""))
+    parts.append(
+        _table(
+            systems,
+            report.model,
+            f"{_text(report.headline or 'All together')}; &plusmn; is half of a 95 % interval" if several else "",
+        )
+    )
     if several:
         parts += [
             _table(
@@ -94,6 +100,7 @@ def render_page(report: Report) -> str:
                 f"{_text(group.speaker)} {_text(group.language)}, {group.n} of {group.of}",
             )
             for group in report.groups
+            if group.speaker != report.headline
         ]
     parts += [_trials(report), "<h2>Measures with their 95 % intervals</h2>", _plots(systems, report.model)]
     if report.pictures:

@@ -108,7 +108,7 @@ class Report:
     used. left_out: sentences without an error rate, with the words that the dictionary lacks. notes: what was not
     measured. task: what the model did. recogniser, speaker_encoder: who judged; empty where nobody did. trials: of
     short segments, by the model's codes and by the speaker encoder. material: what was heard, in words. parameters: of
-    the model, 0 where nobody counted.
+    the model, 0 where nobody counted. headline: the group whose figures stand for the whole; empty: all together.
     """
 
     model: str
@@ -130,6 +130,7 @@ class Report:
     trials: tuple[TrialScores, ...] = ()
     material: str = ""
     parameters: int = 0
+    headline: str = ""
 
     @property
     def grouped_by(self) -> str:
@@ -139,20 +140,24 @@ class Report:
     @property
     def n(self) -> int:
         """Sentences that were measured."""
-        return sum(group.n for group in self.groups)
+        return sum(group.n for group in self._counted)
 
     @property
     def of(self) -> int:
         """Sentences of these speakers in the split."""
-        return sum(group.of for group in self.groups)
+        return sum(group.of for group in self._counted)
+
+    @property
+    def _counted(self) -> tuple[Group, ...]:
+        return tuple(group for group in self.groups if self.headline in ("", group.speaker))
 
     @cached_property
     def systems(self) -> tuple[SystemScores, ...]:
-        """Every system over the sentences of all speakers."""
-        if len(self.groups) == 1:
-            return self.groups[0].systems
+        """Every system over the sentences of all speakers, or of the headline."""
+        if len(self._counted) == 1:
+            return self._counted[0].systems
         found: dict[str, list[ItemScores]] = {}
-        for group in self.groups:
+        for group in self._counted:
             for system in group.systems:
                 found.setdefault(system.name, []).extend(system.items)
         return tuple(SystemScores(name, summarise(items, self.seed), tuple(items)) for name, items in found.items())
@@ -179,7 +184,7 @@ class Report:
     def rows(self) -> list[list[str]]:
         """A row a speaker: what the model reaches, the recordings' own in brackets; a last one over all speakers."""
         everybody = Group("all", "", self.n, self.of, self.systems)
-        return [self._row(group) for group in (*self.groups, *((everybody,) if len(self.groups) > 1 else ()))]
+        return [self._row(group) for group in (*self.groups, *((everybody,) if len(self._counted) > 1 else ()))]
 
     def trials_header(self) -> list[str]:
         """The titles of `trials_rows`."""
@@ -207,7 +212,8 @@ class Report:
 
     def summary(self) -> list[str]:
         """Lines to print under the tables: how it was measured, and what was not."""
-        here, kind = self.environment, "sentences" if self.task == "speak" else "sounds"
+        here = self.environment
+        kind = "sentences" if self.task == "speak" else f"{self.headline} sounds".strip()
         lines = [
             f"{self.n} of {self.of} {kind} of {self.corpus} ({self.split}), seed {self.seed}; ± is half a bootstrap "
             f"95 % interval; all recordings at {self.level_lufs:g} LUFS and 16 kHz"
@@ -240,6 +246,7 @@ class Report:
             "speaker_encoder": self.speaker_encoder,
             "material": self.material,
             "parameters": self.parameters,
+            "headline": self.headline,
             "trials": [asdict(row) for row in self.trials],
             "notes": list(self.notes),
             "environment": asdict(self.environment),
@@ -282,7 +289,7 @@ class Report:
         except OSError as error:
             raise MoksoriError(f"{folder}: cannot be made: {(error.strerror or str(error)).lower()}") from error
         shown = {s.name: s for s in self.systems if s.name not in CONTROLS}
-        if len(self.groups) > 1:
+        if len(self._counted) > 1:
             shown = {group.speaker: s for group in self.groups if (s := group.system(self.model)) is not None}
         panels = {}
         for key in _shown(tuple(shown.values())):

@@ -177,6 +177,7 @@ def _evaluate_other(model: str | Path | None, settings: Settings, task: str | No
         trials=found.trials,
         material=found.material,
         parameters=count_parameters(loaded.folder),
+        headline=found.headline,
     )
 
 

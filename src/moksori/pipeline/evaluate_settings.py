@@ -81,13 +81,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a task found. judges: by whom; `material` tells in words what was heard."""
+    """What a task found. judges: by whom. material: what was heard, in words. headline: see `Report`."""
 
     groups: tuple[Group, ...]
     judges: Judges
     pictures: tuple[Picture, ...] = ()
     trials: tuple[TrialScores, ...] = ()
     material: str = ""
+    headline: str = ""
 
 
 Task = Callable[..., Findings]

@@ -210,6 +210,8 @@ def test_copies_stand_beside_griffin_lim_in_speech_and_in_singing(models, people
         assert group.system("voc").measures["rtf"].value > 0
         assert "rtf" not in group.system(HUMAN).measures
     assert {picture.name.rpartition(" ")[2] for picture in report.pictures} == {"(speech)", "(singing)"}
+    assert report.systems == report.groups[0].systems  # songs are no part of the vocoder's figures
+    assert (report.n, [row[0] for row in report.rows()]) == (1, ["speech", "singing"])
 
 
 def test_a_tune_is_compared_with_the_sung_one(models, people):
