@@ -1,7 +1,8 @@
-"""A tiny D-DSVAE and its vocoder with random weights, on disk, for tests of imitation."""
+"""A tiny D-DSVAE and its vocoder with random weights, on disk, and something like speech, for tests of imitation."""
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -9,6 +10,9 @@ from moksori.models.checkpoint import Manifest, save_model
 from moksori.models.dsvae import Dsvae
 from moksori.models.vocoder import Vocoder
 from moksori.pipeline.run_config import run_config
+from moksori.types import Waveform
+
+RATE = 16000
 
 
 def tiny_dsvae(seed: int = 0, overrides: tuple[str, ...] = ()) -> Dsvae:
@@ -34,6 +38,16 @@ def save_imitator(folder: Path, seed: int = 0, **changes) -> Path:
 
 def save_vocoder(folder: Path, seed: int = 0, overrides: tuple[str, ...] = (), **changes) -> Path:
     return _saved(folder, tiny_vocoder(seed, overrides), "vocoder", **changes)
+
+
+def talk(seconds: float = 2.0, rate: int = RATE, pitch: float = 120.0, seed: int = 0) -> Waveform:
+    """Voiced in syllables, hissing between them, like speech as far as it is looked at."""
+    draw, time = np.random.default_rng(seed), np.arange(round(seconds * rate)) / rate
+    syllable = np.clip(np.sin(2 * np.pi * 2.5 * time), 0.0, None)
+    course = 2 * np.pi * pitch * (time + 0.02 * np.sin(2 * np.pi * 0.7 * time))
+    voiced = sum(np.sin(k * course) / k for k in range(1, 12))
+    hiss = draw.normal(0, 0.15, len(time)) * np.clip(np.sin(2 * np.pi * 2.5 * time + 2.5), 0.0, None)
+    return Waveform((0.08 * syllable * voiced + 0.1 * hiss).astype(np.float32), rate)
 
 
 def _saved(folder: Path, model: Dsvae | Vocoder, family: str, **changes) -> Path:

@@ -8,8 +8,7 @@ import types
 import numpy as np
 import pytest
 from small_converter import save_converter
-from small_imitator import save_imitator, save_vocoder
-from test_imitation import talk
+from small_imitator import save_imitator, save_vocoder, talk
 
 from moksori.audio.io import read, read_metadata, write
 from moksori.cli import main as command

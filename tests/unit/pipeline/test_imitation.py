@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from small_converter import save_converter
-from small_imitator import save_imitator, save_vocoder
+from small_imitator import save_imitator, save_vocoder, talk
 
 import moksori
 from moksori.audio.io import read, read_metadata, write
@@ -32,16 +32,6 @@ def home(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def converter(home: Path) -> Converter:
     return find_converter(save_imitator(home / "imitator"), vocoder=save_vocoder(home / "vocoder"))
-
-
-def talk(seconds: float = 2.0, rate: int = RATE, pitch: float = 120.0, seed: int = 0) -> Waveform:
-    """Voiced in syllables, hissing between them, like speech as far as it is looked at."""
-    draw, time = np.random.default_rng(seed), np.arange(round(seconds * rate)) / rate
-    syllable = np.clip(np.sin(2 * np.pi * 2.5 * time), 0.0, None)
-    course = 2 * np.pi * pitch * (time + 0.02 * np.sin(2 * np.pi * 0.7 * time))
-    voiced = sum(np.sin(k * course) / k for k in range(1, 12))
-    hiss = draw.normal(0, 0.15, len(time)) * np.clip(np.sin(2 * np.pi * 2.5 * time + 2.5), 0.0, None)
-    return Waveform((0.08 * syllable * voiced + 0.1 * hiss).astype(np.float32), rate)
 
 
 @pytest.fixture

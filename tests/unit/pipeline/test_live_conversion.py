@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_imitator import save_imitator, save_vocoder
-from test_imitation import talk
+from small_imitator import save_imitator, save_vocoder, talk
 
 from moksori.errors import AudioError, BadInput
 from moksori.pipeline.convert import Converter, find_converter
