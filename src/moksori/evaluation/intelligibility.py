@@ -9,7 +9,7 @@ stranger who does not know the sentences. Controls: recordings against other sen
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -136,7 +136,7 @@ class Recogniser:
             raise TextError("recogniser: no test sentence has all its words in the dictionary; is the corpus English?")
         self.name = "pocketsphinx"
         self.texts = tuple(texts)
-        self.left_out = sentences.left_out
+        self.left_out: Mapping[str, tuple[str, ...]] = sentences.left_out
         model = witten_bell_trigram(sentences.kept)
         self.description = (
             f"Witten-Bell trigram of {len(sentences.kept)} test sentences, {len(model.vocabulary) - 1} words, "

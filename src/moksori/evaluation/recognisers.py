@@ -63,7 +63,8 @@ class Whisper:
                     f"'python -c \"import whisper; whisper.load_model({model!r})\"', or name a .pt file"
                 )
         self._whisper: Any = whisper.load_model(str(path), device="cpu")
-        self.name, self.left_out = f"whisper:{model}", {}
+        self.name = f"whisper:{model}"
+        self.left_out: Mapping[str, tuple[str, ...]] = {}
         self.description = f"Whisper {model} (openai-whisper {_version('openai-whisper')}), open vocabulary, greedy"
         self.identity = f"{self.description} {path.stat().st_size}"
 
@@ -103,7 +104,8 @@ class FasterWhisper:
                 f"faster-whisper:{model}: no weights on this machine ({reason}), and nothing is downloaded unasked: "
                 "name the folder of a converted model"
             ) from error
-        self.name, self.left_out = f"faster-whisper:{model}", {}
+        self.name = f"faster-whisper:{model}"
+        self.left_out: Mapping[str, tuple[str, ...]] = {}
         version = _version("faster-whisper")
         self.description = f"Whisper {model} (faster-whisper {version}, int8), open vocabulary, greedy"
         self.identity = self.description
