@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from moksori.cli.options import Seed, SoundOutput, Temperature, Vocoder
 from moksori.cli.progress import progress_bar
 from moksori.cli.stream import STDIO, pipe_format
 from moksori.errors import BadInput
@@ -34,10 +35,7 @@ def convert(
             "--like", help="A recording or a .voice file of who is to speak; may be repeated.", show_default=False
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="wav, flac, ogg, opus or mp3, by the suffix.", show_default=False),
-    ] = None,
+    output: SoundOutput = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -54,23 +52,10 @@ def convert(
     strength: Annotated[
         float, typer.Option("--strength", help="With --like: 0 is the recording's own voice, 1 the target's.")
     ] = 1.0,
-    variation: Annotated[
-        float | None,
-        typer.Option(
-            "--variation",
-            "--temperature",
-            help="Noise in what is read off the recording.",
-            show_default="the model's own",
-        ),
-    ] = None,
+    variation: Temperature = None,
     pitch: Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")] = 0.0,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed gives the same sound.", show_default="drawn")
-    ] = None,
-    vocoder: Annotated[
-        str | None,
-        typer.Option("--vocoder", help="A vocoder's name or folder.", show_default="the model's, or one that fits"),
-    ] = None,
+    seed: Seed = None,
+    vocoder: Vocoder = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Convert while the sound comes, in short pieces, and write to stdout.")
     ] = False,

@@ -117,9 +117,7 @@ def align(
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as training.max_steps=500.")
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="aligner/compact (without it) or aligner/forward_sum.")
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="aligner/compact (without it) or aligner/forward_sum.")] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Where the word times go; CORPUS/alignment/words.json without it."),

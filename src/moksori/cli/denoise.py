@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from moksori.cli.convert import tell_written
+from moksori.cli.options import Seed, SoundOutput, Temperature, Vocoder
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput
 
@@ -16,30 +17,14 @@ def register(app: typer.Typer) -> None:
 
 def denoise(
     recording: Annotated[Path, typer.Argument(help="The recording: wav, flac, ogg, opus or mp3, of any length.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="wav, flac, ogg, opus or mp3, by the suffix.", show_default=False),
-    ] = None,
+    output: SoundOutput = None,
     model: Annotated[
         str | None,
         typer.Option("--model", "--voice", help="A model's name or folder.", show_default="the one that imitates"),
     ] = None,
-    variation: Annotated[
-        float | None,
-        typer.Option(
-            "--variation",
-            "--temperature",
-            help="Noise in what is read off the recording.",
-            show_default="the model's own",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed gives the same sound.", show_default="drawn")
-    ] = None,
-    vocoder: Annotated[
-        str | None,
-        typer.Option("--vocoder", help="A vocoder's name or folder.", show_default="the model's, or one that fits"),
-    ] = None,
+    variation: Temperature = None,
+    seed: Seed = None,
+    vocoder: Vocoder = None,
 ) -> None:
     """Clean a recording of speech: it is made anew in its own voice, without what is no speech.
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from moksori.cli.options import Seed, SoundOutput
 from moksori.cli.progress import progress_bar
 
 
@@ -19,10 +20,7 @@ def vocode(
             metavar="IN", help="A mel (.npy or .safetensors, [mels, frames], natural log), or a recording to be copied."
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="wav, flac, ogg, opus or mp3, by the suffix.", show_default=False),
-    ] = None,
+    output: SoundOutput = None,
     model: Annotated[
         str | None,
         typer.Option("--model", "--voice", help="A vocoder's name or folder.", show_default="vocoder"),
@@ -32,9 +30,7 @@ def vocode(
         typer.Option("--mel", help="Write the mel too: .safetensors says how it was made, .npy is an array."),
     ] = None,
     chunk: Annotated[int, typer.Option("--chunk", help="Frames made at once; the sound stays the same.")] = 2048,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed gives the same sound.", show_default="drawn")
-    ] = None,
+    seed: Seed = None,
 ) -> None:
     """Turn a mel into sound, or a recording into its mel and back.
 

@@ -39,6 +39,20 @@ _ALONE = (
 _GROUPED_BY = {"denoise": "SNR", "vocode": "kind", "convert": "pairs", "like": "prompts", "sing": "singer"}
 
 
+def write_result(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all, into a folder that is made. Raises MoksoriError naming the path."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = (error.strerror or str(error)).lower()
+        raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
+
+
 @dataclass(frozen=True)
 class Environment:
     """Where it was measured. threads: of the model. load: of the machine (1 minute) when it began."""
@@ -266,16 +280,7 @@ class Report:
     def save(self, path: Path | str) -> Path:
         """Writes the JSON, whole or not at all. Raises MoksoriError naming the path if it cannot be written."""
         path = Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(self.to_json(), encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            reason = (error.strerror or str(error)).lower()
-            raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
+        write_result(path, self.to_json())
         return path
 
     def save_pictures(self, folder: Path | str) -> list[Path]:

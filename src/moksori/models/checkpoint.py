@@ -83,6 +83,14 @@ class Loaded:
     manifest: Manifest
     folder: Path
 
+    @property
+    def device(self) -> "torch.device":
+        """Where the weights are; the CPU for a model without any."""
+        import torch
+
+        parameter = next(self.model.parameters(), None)
+        return parameter.device if parameter is not None else torch.device("cpu")
+
 
 def save_model(
     folder: Path,

@@ -88,7 +88,7 @@ class BetweenSpeakers:
     def __init__(self, loaded: Loaded) -> None:
         assert isinstance(loaded.model, CanConvert)
         self.manifest, self._model = loaded.manifest, loaded.model
-        self._device = device_of(loaded)
+        self._device = loaded.device
 
     def check(self, options: ConvertOptions) -> None:
         name = self.manifest.name
@@ -171,7 +171,7 @@ class ThroughVoices:
     def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
         assert isinstance(loaded.model, CanConvertMels)
         self.loaded, self.manifest, self._model = loaded, loaded.manifest, loaded.model
-        self._device, self._named = device_of(loaded), vocoder
+        self._device, self._named = loaded.device, vocoder
 
     @cached_property
     def vocoder(self) -> Sounding:
@@ -239,12 +239,6 @@ class ThroughVoices:
         for block in self.vocoder.sound(mels, -(-samples // hop), generator):
             yield block[:, : samples - given]
             given += block.shape[1]
-
-
-def device_of(loaded: Loaded) -> torch.device:
-    """Where a model's weights are."""
-    parameter = next(loaded.model.parameters(), None)
-    return parameter.device if parameter is not None else torch.device("cpu")
 
 
 def checked(

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Float
 
-from moksori.audio.stream import write_blocks
 from moksori.errors import BadInput
 from moksori.pipeline.enrolment import Like
+from moksori.pipeline.made_sound import MadeSound
 from moksori.pipeline.say_options import MAXIMUM_SHIFT_SEMITONES
 from moksori.pipeline.speech import synthetic_metadata
-from moksori.types import ConvertControls, Waveform
+from moksori.types import ConvertControls
 
 
 @dataclass(frozen=True)
@@ -63,28 +62,18 @@ def likes(given: Like | Sequence[Like] | None) -> tuple[Like, ...]:
 
 
 @dataclass(frozen=True)
-class Conversion:
+class Conversion(MadeSound):
     """A converted recording: float32 samples in [-1, 1] and their rate in Hz.
 
     speaker: who speaks now; source: who was taken to speak in the recording. notes: what a person should know of it.
     seed: with it the same model makes the same samples of the same recording again.
     """
 
-    samples: Float[np.ndarray, " samples"]
-    sample_rate: int
     speaker: str
     source: str
     seed: int
     model: str
     notes: tuple[str, ...] = ()
-
-    @property
-    def duration_seconds(self) -> float:
-        return len(self.samples) / self.sample_rate
-
-    @property
-    def waveform(self) -> Waveform:
-        return Waveform(self.samples, self.sample_rate)
 
     def save(self, path: str | Path) -> Path:
         """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
@@ -92,11 +81,7 @@ class Conversion:
         Raises AudioError or BadInput for another suffix or a folder that is missing, and MoksoriError when the disk is
         full; nothing is left half written.
         """
-        path = Path(path)
-        blocks = (self.samples[start : start + 2**16] for start in range(0, len(self.samples), 2**16))
-        tags = conversion_metadata(self.model, self.seed, self.source, self.speaker)
-        write_blocks(path, blocks, self.sample_rate, len(self.samples), tags)
-        return path
+        return self.write(path, conversion_metadata(self.model, self.seed, self.source, self.speaker))
 
 
 @dataclass(frozen=True)

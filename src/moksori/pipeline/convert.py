@@ -1,8 +1,7 @@
 """Changing who speaks: `Converter.convert` a recording, `convert_to_file` one of any length."""
 
-import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from moksori.pipeline.conversions import (
 )
 from moksori.pipeline.enrolment import Enrolled, Like, enroll
 from moksori.pipeline.live_conversion import LiveConversion
+from moksori.pipeline.made_sound import is_same_file, told
 from moksori.pipeline.models import family_default, find_model, models
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
@@ -212,7 +212,7 @@ def convert_to_file(
     sound = recording.sound
     job = converter.job(recording, options, seed)
     tags = conversion_metadata(converter.name, seed, job.source_name, job.target.name)
-    blocks = _told(job.blocks, sound.sample_rate, sound.duration_seconds, progress)
+    blocks = told(job.blocks, sound.sample_rate, sound.samples, progress)
     write_blocks(path, blocks, sound.sample_rate, sound.samples, tags)
     compute = time.perf_counter() - started
     return WrittenConversion(path, seed, job.target.name, job.source_name, sound.duration_seconds, compute, job.notes)
@@ -223,11 +223,7 @@ def check_paths(audio: Path, output: Path) -> None:
     from moksori.pipeline.say import check_output
 
     check_output(output)
-    try:
-        same = output.exists() and output.samefile(audio.expanduser())
-    except OSError:
-        same = False  # there is no such recording, which reading it tells better
-    if same:
+    if is_same_file(output, audio):
         raise BadInput(f"{output}: is the recording itself, which would be lost: name another output")
 
 
@@ -249,14 +245,3 @@ def _that_knows(speaker: str) -> Path:
 
 def _converts(manifest: Manifest, able: set[str]) -> bool:
     return manifest.family in able and len(manifest.speakers) > 1 and not manifest.absent
-
-
-def _told(
-    blocks: Iterator[Float[np.ndarray, " block"]], sample_rate: int, seconds: float, progress: Progress
-) -> Iterator[Float[np.ndarray, " block"]]:
-    done, total = 0, math.ceil(seconds)
-    progress(0, total)
-    for block in blocks:
-        yield block
-        done += len(block)
-        progress(math.ceil(done / sample_rate), total)

@@ -5,17 +5,15 @@
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moksori.errors import BadInput, MoksoriError
+from moksori.errors import BadInput
 from moksori.evaluation.columns import COLUMNS, VERSA, cell, number, value_cell
 from moksori.evaluation.names import CONTROLS, HUMAN
-from moksori.evaluation.report import plain
+from moksori.evaluation.report import plain, write_result
 from moksori.evaluation.statistics import Estimate
 
 FORMAT = 1
@@ -111,7 +109,7 @@ def add(result: str | Path, folder: str | Path = "scoreboard", replace: bool = F
         )
     results = [entry for entry in results if _key(entry) != key] + [new]
     results.sort(key=_key)
-    _write(
+    write_result(
         path, json.dumps({"format": FORMAT, "model": model, "results": results}, ensure_ascii=False, indent=1) + "\n"
     )
     return Added(path, model, str(new["task"]), tuple(changes), tuple(worse))
@@ -207,7 +205,7 @@ def write_tables(path: str | Path, folder: str | Path = "scoreboard") -> bool:
     changed = f"{text[: start + len(BEGIN)]}\n\n{made}\n\n{text[stop:]}"
     if changed == text:
         return False
-    _write(path, changed)
+    write_result(path, changed)
     return True
 
 
@@ -331,16 +329,3 @@ def _key(entry: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _file_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:100]
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        reason = (error.strerror or str(error)).lower()
-        raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error

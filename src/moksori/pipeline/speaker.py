@@ -117,8 +117,7 @@ class Speaker:
         self._text = loaded.manifest.text
         self.lexicon = Lexicon.of(lexicon)
         self._tokenizers: dict[Lexicon, Tokenizer] = {}
-        parameter = next(loaded.model.parameters(), None)
-        self._device = parameter.device if parameter is not None else torch.device("cpu")
+        self._device = loaded.device
 
     @property
     def name(self) -> str:

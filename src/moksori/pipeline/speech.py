@@ -4,26 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float
-
 from moksori import __version__
-from moksori.audio.stream import write_blocks
+from moksori.pipeline.made_sound import MadeSound
 from moksori.pipeline.speech_timings import SentenceTiming, Word
 from moksori.pipeline.timing_files import TimingHeader, check_timings_path, write_timings
-from moksori.types import Waveform
 
 
 @dataclass(frozen=True)
-class Speech:
+class Speech(MadeSound):
     """A spoken text: float32 samples in [-1, 1], their rate in Hz, and when everything is heard.
 
     sentences: tokens and frames of each; they can be given back as `durations`. seed: with it the same model says the
     text with the same samples again.
     """
 
-    samples: Float[np.ndarray, " samples"]
-    sample_rate: int
     sentences: Sequence[SentenceTiming]
     seed: int
     model: str
@@ -34,30 +28,18 @@ class Speech:
     def __post_init__(self) -> None:
         object.__setattr__(self, "timings", [word for sentence in self.sentences for word in sentence.words])
 
-    @property
-    def duration_seconds(self) -> float:
-        return len(self.samples) / self.sample_rate
-
-    @property
-    def waveform(self) -> Waveform:
-        return Waveform(self.samples, self.sample_rate)
-
     def save(self, path: str | Path, timings: str | Path | None = None) -> Path:
         """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
 
         timings: also writes them there, see `save_timings`. Raises AudioError or BadInput for another suffix or a
         folder that is missing, and MoksoriError when the disk is full; nothing is left half written.
         """
-        path = Path(path)
         if timings is not None:
             check_timings_path(Path(timings))
-        blocks = (self.samples[start : start + 2**16] for start in range(0, len(self.samples), 2**16))
-        write_blocks(
-            path, blocks, self.sample_rate, len(self.samples), synthetic_metadata(self.model, self.seed, self.text)
-        )
+        self.write(path, synthetic_metadata(self.model, self.seed, self.text))
         if timings is not None:
             self.save_timings(timings)
-        return path
+        return Path(path)
 
     def save_timings(self, path: str | Path) -> Path:
         """Writes when sentences, words and phonemes are heard: .json, .srt, .vtt or .TextGrid, by the suffix.

@@ -4,7 +4,6 @@ A recording is analysed and made anew (copy-synthesis): what the vocoder makes o
 of it can sound like.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +20,13 @@ from moksori.audio.mel_stream import MelStream
 from moksori.audio.stream import write_blocks
 from moksori.errors import AudioError, BadInput, CheckpointError, MoksoriError, UnknownName
 from moksori.models.checkpoint import Loaded, load_model
+from moksori.pipeline.made_sound import MadeSound, is_same_file, told
 from moksori.pipeline.models import find_model, models
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.speaker import chosen_seed, sentence_generator
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.pipeline.vocoding import AT_ONCE_FRAMES, Sounding, any_vocoder_for
-from moksori.types import Waveform
 
 __all__ = ["CHUNK_FRAMES", "Mel", "MelVocoder", "Vocoded", "WrittenVocoding", "find_mel_vocoder", "vocode_to_file"]
 
@@ -40,25 +39,15 @@ MelLike = str | Path | Mel | Float[np.ndarray, "mels frames"]
 
 
 @dataclass(frozen=True)
-class Vocoded:
+class Vocoded(MadeSound):
     """A sound made from mels: float32 samples in [-1, 1] and their rate in Hz.
 
     seed: with it the same vocoder makes the same samples of the same mel again. notes: what a person should know of it.
     """
 
-    samples: Float[np.ndarray, " samples"]
-    sample_rate: int
     seed: int
     model: str
     notes: tuple[str, ...] = ()
-
-    @property
-    def duration_seconds(self) -> float:
-        return len(self.samples) / self.sample_rate
-
-    @property
-    def waveform(self) -> Waveform:
-        return Waveform(self.samples, self.sample_rate)
 
     def save(self, path: str | Path) -> Path:
         """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
@@ -66,10 +55,7 @@ class Vocoded:
         Raises AudioError or BadInput for another suffix or a folder that is missing, and MoksoriError when the disk is
         full; nothing is left half written.
         """
-        path = Path(path)
-        blocks = (self.samples[start : start + 2**16] for start in range(0, len(self.samples), 2**16))
-        write_blocks(path, blocks, self.sample_rate, len(self.samples), synthetic_metadata(self.model, self.seed))
-        return path
+        return self.write(path, synthetic_metadata(self.model, self.seed))
 
 
 @dataclass(frozen=True)
@@ -109,8 +95,7 @@ class MelVocoder:
     def __init__(self, loaded: Loaded) -> None:
         self._vocoder = Sounding(loaded)
         self.loaded, self.manifest = loaded, loaded.manifest
-        parameter = next(loaded.model.parameters(), None)
-        self._device = parameter.device if parameter is not None else torch.device("cpu")
+        self._device = loaded.device
         self._front_end = MelSpectrogram(self.front_end).to(self._device)
 
     @property
@@ -267,7 +252,7 @@ def vocode_to_file(
         mels = (_array(block) for block in vocoder._mels(opened, chunk))
         write_mel(targets[1], mels, opened.frames, front_end.n_mels, front_end)
     if targets[0] is not None:
-        blocks = _told(vocoder._sound(opened, seed, chunk), rate, opened.samples, progress)
+        blocks = told(vocoder._sound(opened, seed, chunk), rate, opened.samples, progress)
         write_blocks(targets[0], blocks, rate, opened.samples, synthetic_metadata(vocoder.name, seed))
     compute = time.perf_counter() - started
     seconds = opened.samples / rate
@@ -288,11 +273,7 @@ def check_paths(source: object, sound: Path | None, mel: Path | None) -> None:
     for output in (sound, mel):
         if output is None or not isinstance(source, str | Path):
             continue
-        try:
-            same = output.exists() and output.samefile(Path(source).expanduser())
-        except OSError:
-            same = False  # there is no such source, which reading it tells better
-        if same:
+        if is_same_file(output, source):
             raise BadInput(f"{output}: is the source itself, which would be lost: name another output")
 
 
@@ -308,14 +289,3 @@ def _not_empty(mel: torch.Tensor, chunk: int) -> Iterator[torch.Tensor]:
 
 def _array(mel: torch.Tensor) -> Float[np.ndarray, "mels block"]:
     return mel[0].float().cpu().numpy()
-
-
-def _told(
-    blocks: Iterator[Float[np.ndarray, " block"]], sample_rate: int, samples: int, progress: Progress
-) -> Iterator[Float[np.ndarray, " block"]]:
-    done, total = 0, math.ceil(samples / sample_rate)
-    progress(0, total)
-    for block in blocks:
-        yield block
-        done += len(block)
-        progress(math.ceil(done / sample_rate), total)

@@ -12,7 +12,7 @@ def tone(hertz: float) -> torch.Tensor:
 
 def test_frequencies_move_by_the_share_at_most_and_both_ways() -> None:
     made, mel = Disguise(MEL_16KHZ, 0.15), tone(1500.0).expand(200, -1, -1)
-    heard = made.centres[(made(mel, torch.Generator().manual_seed(0)) - made.centres.new_zeros(1)).mean(2).argmax(1)]
+    heard = made.centres[made(mel, torch.Generator().manual_seed(0)).mean(2).argmax(1)]
     assert heard.min() > 1500 * 0.80
     assert heard.max() < 1500 * 1.25
     assert (heard < 1420).any()
