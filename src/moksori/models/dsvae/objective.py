@@ -19,6 +19,7 @@ from moksori.models.contract import Objective, Update
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms
 from moksori.models.dsvae.config import MEL_UNITS, DsvaeObjectiveConfig
+from moksori.models.dsvae.consistency import conversion_terms
 from moksori.models.dsvae.disguise import Disguise
 from moksori.models.dsvae.model import Dsvae, Latents
 from moksori.models.dsvae.symptoms import constants_kept, content_constant, symptoms
@@ -128,6 +129,8 @@ class DsvaeObjective(Objective):
         weights = {"reconstruction": 1.0, "speaker_kl": config.alpha, "content_kl": config.beta * ramp}
         if self.model.pitch_predictor is not None:
             weights |= {"pitch": config.pitch_weight, "voicing": VOICING_SHARE * config.pitch_weight}
+        if config.conversion:
+            weights |= {"conversion_speaker": config.conversion, "conversion_content": config.conversion}
         return weights
 
     def _terms(self, crops: Crops, generator: Generator | None) -> dict[str, Tensor]:
@@ -141,6 +144,7 @@ class DsvaeObjective(Objective):
         speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
         content_kl = latents.content.kl(prior)
         content_nats = content_kl.sum(dim=2)
+        conversions = conversion_terms(model, latents, content, crops.pitch) if self.config.conversion else {}
         return {
             "reconstruction": self._distance(decoded.before, wanted) + self._distance(decoded.after, wanted),
             "speaker_kl": _held(speaker_nats, self.config.speaker_capacity) / bands,
@@ -148,6 +152,7 @@ class DsvaeObjective(Objective):
             "speaker_nats": speaker_nats.mean().detach(),
             "content_nats": content_nats.mean().detach(),
             **self._pitch_terms(crops),
+            **conversions,
         }
 
     def _latents(self, mel: Float[Tensor, "batch mels frames"], generator: Generator | None) -> Latents:
