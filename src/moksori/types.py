@@ -150,15 +150,60 @@ class SpeechBatch:
 
 
 @dataclass(frozen=True)
+class SpokenFlags:
+    """How well a model that decides on its own when to stop kept to one text.
+
+    truncated: its end never came, so it was cut at the bound. coverage: share of the tokens that it looked at.
+    monotonic: share of the frames in which its attention stayed or went on by one token.
+    """
+
+    truncated: bool = False
+    coverage: float = 1.0
+    monotonic: float = 1.0
+
+
+@dataclass(frozen=True)
 class Spoken:
     """What a text-to-speech model returns for a TextBatch.
 
-    waveform: zero beyond `waveform_lengths`. durations: frames of each token, 0 for padding.
+    waveform: zero beyond `waveform_lengths`. durations: frames of each token, 0 for padding. flags: of each item, from
+    models that may leave something out.
     """
 
     waveform: Float[Tensor, "batch samples"]
     waveform_lengths: Int[Tensor, " batch"]
     durations: Int[Tensor, "batch tokens"]
+    flags: tuple[SpokenFlags, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpokenMels:
+    """What a text-to-speech model whose output is for a vocoder returns for a TextBatch.
+
+    mel: in the natural log that the model learnt, time forward; at the floor beyond `frame_lengths`. durations: frames
+    of each token, which add up to the item's frames; 0 for padding. flags: of each item.
+    """
+
+    mel: Float[Tensor, "batch mels frames"]
+    frame_lengths: Int[Tensor, " batch"]
+    durations: Int[Tensor, "batch tokens"]
+    flags: tuple[SpokenFlags, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadLatents:
+    """What a model reads off recordings of known texts: the latents that it would need to say them so.
+
+    latent: time forward, 0 beyond `frame_lengths`. log_likelihood: nats a frame and mel band, of each item. durations:
+    frames of each token by the attention. flags: of each item, as for what is spoken; a text that is not what is said
+    has a low coverage.
+    """
+
+    latent: Float[Tensor, "batch mels frames"]
+    frame_lengths: Int[Tensor, " batch"]
+    log_likelihood: Float[Tensor, " batch"]
+    durations: Int[Tensor, "batch tokens"]
+    flags: tuple[SpokenFlags, ...]
 
 
 @dataclass(frozen=True)
@@ -212,6 +257,48 @@ class ConvertControls:
 
 
 @dataclass(frozen=True)
+class StyleMean:
+    """The mean latent of reference clips, and where in an utterance it holds: from `start` to `stop`, shares 0 to 1.
+
+    mean: one frame that holds throughout, or a profile that is repeated in time. weight: beside others that hold there.
+    """
+
+    mean: Float[Tensor, "mels frames"]
+    weight: float = 1.0
+    start: float = 0.0
+    stop: float = 1.0
+
+
+@dataclass(frozen=True)
+class MixtureChoice:
+    """What of a mixture prior is drawn from.
+
+    weights: of its components by number; empty = its own. shifts: component, mel band and what is added to that mean.
+    """
+
+    weights: tuple[tuple[int, float], ...] = ()
+    shifts: tuple[tuple[int, int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class LatentPlan:
+    """What latents are drawn from in place of the prior: z = strength · style + variation · noise.
+
+    styles: means of reference clips; those that hold at one place are mixed by their weights. strength: m / (m +
+    lambda) of the posterior's mean at the beginning and at the end of an utterance, a straight line between. samples:
+    seeds of the noise with weights; empty = the generator's own noise. style_way, sample_way: how what holds at one
+    place is mixed; "slerp" keeps its length. mixture: for models whose prior is a mixture.
+    """
+
+    styles: tuple[StyleMean, ...] = ()
+    strength: tuple[float, float] = (1.0, 1.0)
+    samples: tuple[tuple[int, float], ...] = ()
+    style_way: Literal["slerp", "linear"] = "linear"
+    sample_way: Literal["slerp", "linear"] = "slerp"
+    mixture: MixtureChoice = MixtureChoice()
+
+
+@dataclass(frozen=True)
 class SayControls:
     """How to speak.
 
@@ -219,12 +306,17 @@ class SayControls:
     speed: 2 = half as long. shift_semitones: raises or lowers the pitch, for models with an F0 input.
     duration_mix: share of the sampled durations, 0 to 1, the rest from the predictor that always says the same, for
     models that have both; None = the model's own.
+    latent: what to draw latents from, for models that let them be chosen; None = the model's prior. speakers: rows of
+    the speaker table and weights, to be mixed in place of the text's speaker; speaker_way: how.
     """
 
     variation: float | None = None
     speed: float = 1.0
     shift_semitones: float = 0.0
     duration_mix: float | None = None
+    latent: LatentPlan | None = None
+    speakers: tuple[tuple[int, float], ...] = ()
+    speaker_way: Literal["slerp", "linear"] = "linear"
 
 
 @dataclass(frozen=True)

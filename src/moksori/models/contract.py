@@ -15,12 +15,14 @@ from moksori.types import (
     ConvertControls,
     Heard,
     LongRecording,
+    ReadLatents,
     SayControls,
     SoundBatch,
     SpeechBatch,
     SpeechNeeds,
     Spoken,
     SpokenBlocks,
+    SpokenMels,
     TextBatch,
     Voice,
 )
@@ -100,6 +102,57 @@ class CanSay(Protocol):
     """A model that turns tokens into sound."""
 
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken: ...
+
+
+@runtime_checkable
+class CanSayMels(Protocol):
+    """A model that turns tokens into mels, which a vocoder turns into sound.
+
+    Where the text gives `durations`, it keeps to them. `changes_speed`, an attribute that it may have: False where it
+    cannot follow `controls.speed`.
+    """
+
+    @property
+    def mel_config(self) -> MelConfig: ...
+
+    def say_mels(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> SpokenMels: ...
+
+
+@runtime_checkable
+class CanTakeStyle(Protocol):
+    """A model that makes mels of latents which are as long as they, and which a person may choose.
+
+    read_latents: what latents recordings of known texts have, each as long as its mel; without noise. say_latents: the
+    mels that latents of known lengths give with a text, whose durations are kept to where there are some; with the text
+    that the latents were read with they are the mels that these were read off. style_mean: of the latents of clips:
+    "time_and_batch" gives one frame, "batch" a course in time. mixes_speakers: whether it follows `controls.speakers`.
+    mixture_components: of its prior; 0 where that is no mixture.
+    """
+
+    @property
+    def mel_config(self) -> MelConfig: ...
+
+    @property
+    def mixes_speakers(self) -> bool: ...
+
+    @property
+    def mixture_components(self) -> int: ...
+
+    def read_latents(
+        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"], text: TextBatch
+    ) -> ReadLatents: ...
+
+    def say_latents(
+        self,
+        latent: Float[Tensor, "batch mels frames"],
+        frame_lengths: Int[Tensor, " batch"],
+        text: TextBatch,
+        controls: SayControls,
+    ) -> SpokenMels: ...
+
+    def style_mean(
+        self, latents: Sequence[Float[Tensor, "mels frames"]], mode: str
+    ) -> Float[Tensor, "mels frames"]: ...
 
 
 CHUNK_FRAMES = (12, 64, 160)
