@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "aligner": "moksori.models.aligner",
     "dsvae": "moksori.models.dsvae",
+    "flowtron": "moksori.models.flowtron",
     "vits": "moksori.models.vits",
     "vocoder": "moksori.models.vocoder",
 }

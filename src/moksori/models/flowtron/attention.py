@@ -1,0 +1,133 @@
+"""Content attention (Bahdanau et al. 2015) with a beta-binomial prior, and nothing but content: no locations.
+
+energy[t, l] = w · tanh(q_t + k_l). Tensors of frames x tokens x channels would be gigabytes for long clips, so energies
+are made in pieces that are made again in the backward pass.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from moksori.nn.precision import at_least_float32, full_precision
+
+_PIECE = 2**17
+"""Numbers of frames x tokens x channels in a piece: half a megabyte stays in a processor's cache."""
+_EXCLUDED = -1e9
+"""Energy of padding; finite, so that a row without a token is no NaN."""
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A memory as one flow's attention reads it; the same for all steps. Keys and values `[batch, tokens, channels]`."""
+
+    keys: Float[Tensor, "batch tokens channels"]
+    values: Float[Tensor, "batch tokens channels"]
+    mask: Bool[Tensor, "batch tokens"]
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What an attention gives. context: weights · values, where the weights sum to 1 over the tokens.
+
+    log_content: the logarithm of the weights as they would be without prior, by content alone.
+    """
+
+    context: Float[Tensor, "batch steps channels"]
+    weights: Float[Tensor, "batch steps tokens"]
+    log_weights: Float[Tensor, "batch steps tokens"]
+    log_content: Float[Tensor, "batch steps tokens"]
+
+
+class AdditiveAttention(nn.Module):
+    """Query, key, value and score projections, all without bias."""
+
+    def __init__(self, query_channels: int, memory_channels: int, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(query_channels, channels, bias=False)
+        self.key = nn.Linear(memory_channels, channels, bias=False)
+        self.value = nn.Linear(memory_channels, channels, bias=False)
+        self.score = nn.Linear(channels, 1, bias=False)
+        tanh = nn.init.calculate_gain("tanh")
+        for layer, gain in ((self.query, tanh), (self.key, tanh), (self.value, 1.0), (self.score, 1.0)):
+            nn.init.xavier_uniform_(layer.weight, gain=gain)
+
+    def project(self, memory: Float[Tensor, "batch tokens memory"], mask: Bool[Tensor, "batch tokens"]) -> Projected:
+        """Keys and values of a memory: once for a text, not once for a step."""
+        return Projected(at_least_float32(self.key(memory)), at_least_float32(self.value(memory)), mask)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch steps hidden"],
+        projected: Projected,
+        log_prior: Float[Tensor, "batch steps tokens"] | None = None,
+        temperature: float = 1.0,
+    ) -> Attended:
+        """log_prior: times whatever factor, added to the log weights, which then sum to 1 again. temperature: below 1
+        the weights are sharper. All in float32."""
+        query = self.query(hidden)
+        with full_precision(hidden.device.type):
+            energy = additive_energies(at_least_float32(query), projected.keys, self.score.weight[0])
+            energy = energy if temperature == 1.0 else energy / temperature
+            log_content = energy.masked_fill(~projected.mask.unsqueeze(1), _EXCLUDED).log_softmax(dim=2)
+            log_weights = log_content if log_prior is None else (log_content + log_prior).log_softmax(dim=2)
+            weights = log_weights.exp()
+            return Attended(torch.matmul(weights, projected.values), weights, log_weights, log_content)
+
+    def forced(self, weights: Float[Tensor, "batch steps tokens"], projected: Projected) -> Attended:
+        """Given weights instead of own ones."""
+        log_weights = weights.clamp(min=1e-12).log()
+        return Attended(torch.matmul(weights, projected.values), weights, log_weights, log_weights)
+
+
+def additive_energies(
+    query: Float[Tensor, "batch steps channels"],
+    key: Float[Tensor, "batch tokens channels"],
+    weight: Float[Tensor, " channels"],
+) -> Float[Tensor, "batch steps tokens"]:
+    """weight · tanh(query_t + key_l) for all t and l, in pieces."""
+    energies: Tensor = _AdditiveEnergies.apply(query, key, weight)
+    return energies
+
+
+def path_weights(path: Int[Tensor, "batch steps group"], tokens: int) -> Float[Tensor, "batch steps tokens"]:
+    """The weights of a path, the tokens of the frames of each step: a frame's token has an equal share."""
+    return F.one_hot(path, tokens).float().mean(dim=2)
+
+
+def _pieces(query: Tensor, key: Tensor) -> list[tuple[int, slice]]:
+    """Which stretches of which items are made at a time: one item after the other, some steps at a time."""
+    steps = max(1, _PIECE // max(key.shape[1] * key.shape[2], 1))
+    return [
+        (item, slice(start, start + steps)) for item in range(len(query)) for start in range(0, query.shape[1], steps)
+    ]
+
+
+class _AdditiveEnergies(torch.autograd.Function):
+    """The energies, and their gradients from tanh made anew: d tanh = 1 - tanh², so all are sums of g · tanh²."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(query, key, weight)
+        energies = query.new_empty(*query.shape[:2], key.shape[1])
+        for item, stretch in _pieces(query, key):
+            angle = (query[item, stretch, None] + key[item, None]).tanh_()
+            torch.matmul(angle, weight, out=energies[item, stretch])
+        return energies
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, weight = ctx.saved_tensors
+        (energy,) = gradients
+        to_query, to_key, to_weight = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(weight)
+        for item, stretch in _pieces(query, key):
+            given = energy[item, stretch]
+            angle = (query[item, stretch, None] + key[item, None]).tanh_()
+            to_weight += given.reshape(-1) @ angle.flatten(0, 1)
+            slope = angle.square_().neg_().add_(1.0).mul_(given.unsqueeze(2))
+            to_query[item, stretch] = slope.sum(dim=1)
+            to_key[item] += slope.sum(dim=0)
+        return to_query * weight, to_key * weight, to_weight

@@ -1,0 +1,231 @@
+"""Flowtron: mels and latents of the same shape, each exactly the other seen through the text.
+
+text ─► text encoder ─► states [+ speaker vector] = memory ──────┬─────────────┐
+mel ─► [standardised, frames grouped] ─► flow 1, forward in time ─► flow 2, backward in time ─► latent z ~ prior
+Letters: x = mel, z = latent, s = log scale and b = shift of a step, sigma = standard deviation of z when speaking.
+Training goes from left to right, all frames at once; speaking from right to left, frame after frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from moksori.audio.mel import MelSpectrogram
+from moksori.models.flowtron.attention import Projected, path_weights
+from moksori.models.flowtron.config import FlowtronConfig
+from moksori.models.flowtron.flows import AffineFlow
+from moksori.models.flowtron.prior import GaussianPrior
+from moksori.models.flowtron.step import AutoregressiveStep
+from moksori.models.flowtron.text_encoder import TextEncoder
+from moksori.nn.masks import repeated_mask, sequence_mask
+from moksori.nn.precision import at_least_float32, full_precision
+from moksori.nn.standardize import Standardize
+from moksori.types import TextBatch
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A text, encoded, with its speaker: what attention reads. mask: True at real tokens."""
+
+    states: Float[Tensor, "batch tokens channels"]
+    mask: Bool[Tensor, "batch tokens"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Mels seen through their texts; everything in forward time. `padded` frames are those of whole groups of frames.
+
+    latent: 0 beyond an item's whole groups. log_likelihood: of each frame of the raw mel, in nats over all its bands.
+    attention, log_attention, log_content: of each flow (see `attention.Attended`). gate_logits: of the last flow.
+    group_lengths: groups of each item.
+    """
+
+    latent: Float[Tensor, "batch mels padded"]
+    log_likelihood: Float[Tensor, "batch padded"]
+    attention: tuple[Float[Tensor, "batch groups tokens"], ...]
+    log_attention: tuple[Float[Tensor, "batch groups tokens"], ...]
+    log_content: tuple[Float[Tensor, "batch groups tokens"], ...]
+    gate_logits: Float[Tensor, "batch groups"]
+    group_lengths: Int[Tensor, " batch"]
+
+
+class Flowtron(nn.Module):
+    """The model. Mels come in and go out in natural log.
+
+    length_slope, length_offset: frames of an utterance, about slope * tokens + offset, in the training recordings.
+    symbol_frames: mean frames of each symbol there; frames_per_token for those that did not occur, or without paths.
+    """
+
+    length_slope: Tensor
+    length_offset: Tensor
+    symbol_frames: Tensor
+    frames_per_token: Tensor
+
+    def __init__(self, config: FlowtronConfig) -> None:
+        super().__init__()
+        self.config, text = config, config.text_encoder
+        num_symbols = config.num_symbols or len(config.text.symbols)
+        self.front_end = MelSpectrogram(config.mel)
+        self.standardize = Standardize(config.mel.n_mels)
+        self.text_encoder = TextEncoder(
+            num_symbols, text.channels, text.num_layers, text.kernel_size, text.dropout, text.stress_embedding
+        )
+        self.speaker_embedding = None
+        if config.has_speaker_table:
+            self.speaker_embedding = nn.Embedding(config.num_speakers, config.speaker_channels)
+        self.flows = nn.ModuleList(
+            AffineFlow(
+                AutoregressiveStep(
+                    config.group * config.mel.n_mels,
+                    config.memory_channels,
+                    config.hidden_channels,
+                    config.attention_channels,
+                    config.num_decoder_layers,
+                    config.num_dense_layers,
+                    gate=index == config.num_flows - 1,
+                    log_scale_limit=config.log_scale_limit,
+                ),
+                backward_in_time=direction == "backward",
+            )
+            for index, direction in enumerate(config.flow_directions)
+        )
+        self.prior = GaussianPrior()
+        self.register_buffer("length_slope", torch.tensor(7.0))
+        self.register_buffer("length_offset", torch.tensor(20.0))
+        self.register_buffer("symbol_frames", torch.full((num_symbols,), 7.0))
+        self.register_buffer("frames_per_token", torch.tensor(7.0))
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.mel.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        return self.config.mel.hop_length
+
+    def minimum_frames(self, tokens: Int[Tensor, "*batch tokens"]) -> Int[Tensor, "*batch"]:
+        """Fewest frames that a path through these tokens has: a step for each."""
+        return torch.full(tokens.shape[:-1], tokens.shape[-1] * self.config.group, device=tokens.device)
+
+    def mel(self, waveform: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch mels frames"]:
+        """Log-mel of waveforms at the model's rate; frames = floor(samples / hop_length)."""
+        return self.front_end(waveform)
+
+    def memory(self, text: TextBatch, speaker_vector: Float[Tensor, "batch channels"] | None = None) -> Memory:
+        """A text with its speaker. speaker_vector: instead of the table's row of `text.speaker`."""
+        mask = sequence_mask(text.token_lengths, text.tokens.shape[1])
+        states = self.text_encoder(text.tokens, mask, text.stress)
+        vector = speaker_vector if speaker_vector is not None else self.speaker_vector(text.speaker)
+        if vector is not None:
+            beside = vector.to(states.dtype).unsqueeze(1).expand(-1, states.shape[1], -1)
+            states = torch.cat([states, beside], dim=2)
+        return Memory(states * mask.transpose(1, 2), mask[:, 0])
+
+    def speaker_vector(self, speaker: Int[Tensor, " batch"]) -> Float[Tensor, "batch channels"] | None:
+        """Rows of the speaker table; None where there is none."""
+        if self.speaker_embedding is None:
+            return None
+        return self.speaker_embedding(torch.zeros_like(speaker) if self.config.speaker_table == "dummy" else speaker)
+
+    def encode(
+        self,
+        mel: Float[Tensor, "batch mels frames"],
+        frame_lengths: Int[Tensor, " batch"],
+        memory: Memory,
+        attention_prior: Float[Tensor, "batch groups tokens"] | None = None,
+        attention_path: Int[Tensor, "batch frames"] | None = None,
+        keep: Sequence[Bool[Tensor, "batch groups"]] | None = None,
+        gate_trunk: bool = True,
+    ) -> Encoded:
+        """The latent of a mel, exactly, and how likely the mel is.
+
+        attention_prior: log prior of the attention, times its factor. attention_path: the token of each frame, kept to
+        instead of the attention. keep, gate_trunk: for training, see AutoregressiveStep; keep has an entry a flow.
+        """
+        x, lengths = self.grouped(mel, frame_lengths), self.group_lengths(frame_lengths)
+        weights = self._forced(attention_path, x.shape[1], memory)
+        log_scale = torch.zeros_like(x)
+        outputs = []
+        for index, flow in enumerate(self.flows):
+            assert isinstance(flow, AffineFlow)
+            projected = self._projected(flow, memory)
+            kept = None if keep is None else keep[index]
+            out = flow(x, lengths, projected, attention_prior, weights, kept, gate_trunk)
+            outputs.append(out)
+            x, log_scale = out.z, log_scale + out.log_scale
+        mask = repeated_mask(sequence_mask(lengths, x.shape[1]), self.config.group)
+        latent = self.ungrouped(x) * mask
+        likelihood = self.prior.log_density(latent) + self.ungrouped(log_scale) - self.standardize.std.log()[:, None]
+        assert outputs[-1].gate_logits is not None
+        return Encoded(
+            latent,
+            (likelihood * mask).sum(dim=1),
+            tuple(out.attention for out in outputs),
+            tuple(out.log_attention for out in outputs),
+            tuple(out.log_content for out in outputs),
+            outputs[-1].gate_logits,
+            lengths,
+        )
+
+    def decode(
+        self,
+        latent: Float[Tensor, "batch mels padded"],
+        frame_lengths: Int[Tensor, " batch"],
+        memory: Memory,
+        attention_path: Int[Tensor, "batch frames"] | None = None,
+    ) -> Float[Tensor, "batch mels padded"]:
+        """The mel of a latent: the exact inverse of `encode`, with lengths that are given, not the gate's.
+
+        latent: of whole groups of frames, as `encode` gives it; its last frames may lie beyond an item's own.
+        """
+        x, lengths = self._stacked(latent), self.group_lengths(frame_lengths)
+        weights = self._forced(attention_path, x.shape[1], memory)
+        for flow in reversed(self.flows):
+            assert isinstance(flow, AffineFlow)
+            x = flow.inverse(x, lengths, self._projected(flow, memory), weights)
+        mel = self.standardize.inverse(self.ungrouped(x))
+        mask = sequence_mask(frame_lengths, mel.shape[2])
+        return torch.where(mask, mel, torch.log(torch.tensor(self.config.mel.floor)).to(mel))
+
+    # ---- frames and groups ----
+
+    def group_lengths(self, frame_lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Groups that hold so many frames."""
+        return -(-frame_lengths // self.config.group)
+
+    def grouped(
+        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch groups channels"]:
+        """What goes into the first flow: standardised, silence after the end, `group` frames beside each other."""
+        with full_precision(mel.device.type):
+            x = self.standardize(at_least_float32(mel))
+            silence = (torch.log(torch.tensor(self.config.mel.floor)) - self.standardize.mean) / self.standardize.std
+            x = torch.where(sequence_mask(frame_lengths, x.shape[2]), x, silence[:, None].to(x))
+            missing = -x.shape[2] % self.config.group
+            if missing:
+                x = torch.cat([x, silence[None, :, None].to(x).expand(len(x), -1, missing)], dim=2)
+        return self._stacked(x)
+
+    def ungrouped(self, x: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch mels padded"]:
+        """The frames of groups, one after the other."""
+        return x.unflatten(2, (self.config.group, -1)).flatten(1, 2).transpose(1, 2)
+
+    def _stacked(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2).unflatten(1, (-1, self.config.group)).flatten(2)
+
+    def path_groups(self, path: Int[Tensor, "batch frames"], groups: int) -> Int[Tensor, "batch groups group"]:
+        """The tokens of the frames of each group; what is missing is like the last frame."""
+        missing = groups * self.config.group - path.shape[1]
+        return F.pad(path.float(), (0, missing), mode="replicate").long().unflatten(1, (groups, self.config.group))
+
+    def _forced(self, path: Tensor | None, groups: int, memory: Memory) -> Float[Tensor, "batch groups tokens"] | None:
+        if path is None:
+            return None
+        return path_weights(self.path_groups(path, groups), memory.mask.shape[1]).to(memory.states)
+
+    def _projected(self, flow: AffineFlow, memory: Memory) -> Projected:
+        return flow.step.attention.project(memory.states, memory.mask)

@@ -1,0 +1,233 @@
+"""What Flowtron minimises: the exact likelihood, the gate, and what makes the attention align (specification 4 to 6).
+
+The likelihood alone does not teach the attention: each flow can foretell a frame from those before it. So there is a
+beta-binomial prior, annealed away by the middle of the run; a forward-sum loss over all monotonic paths; the aligner's
+path, where there is one; and frames that are hidden from the LSTMs.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from moksori.errors import ConfigError
+from moksori.losses.alignment import beta_binomial_log_prior, forward_sum_loss
+from moksori.models.contract import Objective, Update
+from moksori.models.flowtron.alignment import AlignmentReport, alignment_report
+from moksori.models.flowtron.config import FlowtronObjectiveConfig
+from moksori.models.flowtron.model import Encoded, Flowtron
+from moksori.nn.alignment import durations_to_path, monotonic_durations
+from moksori.nn.masks import sequence_mask
+from moksori.nn.precision import full_precision
+from moksori.types import SpeechBatch, TextBatch
+
+logger = logging.getLogger(__name__)
+
+
+class FlowtronObjective(Objective):
+    """Flowtron's losses."""
+
+    model: Flowtron
+
+    def __init__(self, model: Flowtron, config: FlowtronObjectiveConfig) -> None:
+        super().__init__(model)
+        self.config = config
+        self._steps, self._warned = 0, False
+
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[SpeechBatch]) -> None:
+        """Mean and spread of each mel band, where they are standardised; how long texts take to say."""
+        held = list(batches)
+        if self.model.config.standardize:
+            mels = ((self.model.mel(batch.waveform), self._frame_lengths(batch)) for batch in held)
+            self.model.standardize.fit_all((mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels)
+        self._fit_lengths(held)
+
+    def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
+        self._steps = step + 1
+        config = self.config
+        lengths = self._frame_lengths(batch)
+        groups = self.model.group_lengths(lengths)
+        width = int(-(-(batch.waveform.shape[1] // self.model.hop_length) // self.model.config.group))
+        keep = None
+        if config.frame_dropout:
+            drawn = torch.rand(len(lengths), len(self.model.flows), width, generator=generator, device=lengths.device)
+            keep = (drawn >= config.frame_dropout).unbind(dim=1)
+        trunk = config.gate_trunk_from is not None and step >= config.gate_trunk_from
+        mel, memory = self.model.mel(batch.waveform), self.model.memory(_text(batch))
+        prior = self._log_prior(batch, groups, width, config.prior_factor(step))
+        encoded = self.model.encode(mel, lengths, memory, prior, keep=keep, gate_trunk=trunk)
+        terms = self._terms(batch, encoded)
+        yield Update("model", terms, self._weights(terms, step), self._counts(batch, groups))
+
+    @torch.no_grad()
+    def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """The same terms without any prior, as in speaking, and how well each flow's attention is aligned.
+
+        `total` counts the path term as at the end of the run. Warns once if the prior is being taken away from an
+        attention that is not aligned without it.
+        """
+        memory = self.model.memory(_text(batch))
+        encoded = self.model.encode(self.model.mel(batch.waveform), self._frame_lengths(batch), memory)
+        terms = self._terms(batch, encoded)
+        reports = self._reports(batch, encoded)
+        self._warn(reports)
+        final = self.config.prior_hold_steps + self.config.prior_anneal_steps
+        total = Update("model", terms, self._weights(terms, final)).total()
+        found = {k: v for i, report in enumerate(reports) for k, v in report.measures(f"flow_{i}").items()}
+        return {**terms, **found, "total": total}
+
+    @torch.no_grad()
+    def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
+        """Of the first recording: each flow's attention without prior (tokens upwards), its mel, and its text as spoken
+        anew with a latent that was drawn, as long as the recording."""
+        batch = batch.rows(0, len(batch.names))
+        lengths, mel = self._frame_lengths(batch), self.model.mel(batch.waveform)
+        memory = self.model.memory(_text(batch))
+        encoded = self.model.encode(mel, lengths, memory)
+        frames, groups = int(lengths[0]), int(encoded.group_lengths[0])
+        latent = self.model.prior.sample(encoded.latent, self.model.config.variation, generator)
+        drawn = self.model.decode(latent, lengths, memory)
+        tokens = int(memory.mask[0].sum())
+        attention = {
+            f"attention/flow_{index}": weights[0, :groups, :tokens].T.flip(0)
+            for index, weights in enumerate(encoded.attention)
+        }
+        return {**attention, "mel/recording": mel[0, :, :frames], "mel/drawn": drawn[0, :, :frames]}
+
+    # ---- terms ----
+
+    def _terms(self, batch: SpeechBatch, encoded: Encoded) -> dict[str, Tensor]:
+        assert batch.token_lengths is not None
+        model, group = self.model, self.model.config.group
+        with full_precision(encoded.latent.device.type):
+            total = encoded.group_lengths.sum() * group * model.config.mel.n_mels
+            terms = {"nll": -encoded.log_likelihood.sum() / total, "gate": self._gate(encoded)}
+            sums = [
+                forward_sum_loss(log, encoded.group_lengths, batch.token_lengths, self.config.blank_logit)
+                for log in encoded.log_attention
+            ]
+            terms["forward_sum"] = torch.stack(sums).mean()
+            path = self._path(batch, encoded)
+            if path is not None:
+                terms["path"] = self._path_term(path, self._frame_lengths(batch), encoded)
+        return terms
+
+    def _weights(self, terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
+        config = self.config
+        summed = config.forward_sum_weight if step >= config.forward_sum_start else 0.0
+        weights = {"nll": 1.0, "gate": config.gate_weight, "forward_sum": summed, "path": config.path_weight_at(step)}
+        return {name: weight for name, weight in weights.items() if name in terms}
+
+    def _counts(self, batch: SpeechBatch, groups: Int[Tensor, " batch"]) -> dict[str, Tensor]:
+        """What the terms are means over that are not means over items."""
+        steps = groups.sum()
+        return {"nll": steps, "gate": steps, "path": self._frame_lengths(batch).sum()}
+
+    def _gate(self, encoded: Encoded) -> Float[Tensor, ""]:
+        """Cross entropy of stopping at each step; the last flow's last step is the first in time if it runs backward."""
+        logits, lengths = encoded.gate_logits, encoded.group_lengths
+        step = torch.arange(logits.shape[1], device=logits.device)
+        last_flow = self.model.config.flow_directions[-1]
+        stop = step == (torch.zeros_like(lengths) if last_flow == "backward" else lengths - 1).unsqueeze(1)
+        mask = sequence_mask(lengths, logits.shape[1])[:, 0]
+        positive = logits.new_tensor(self.config.gate_positive_weight)
+        error = F.binary_cross_entropy_with_logits(logits, stop.to(logits), pos_weight=positive, reduction="none")
+        return (error * mask).sum() / mask.sum()
+
+    def _path(self, batch: SpeechBatch, encoded: Encoded) -> Int[Tensor, "batch groups group"] | None:
+        """The tokens of the frames of each group: by the aligner, by a search through the attention, or None."""
+        groups, group = encoded.gate_logits.shape[1], self.model.config.group
+        if self.config.alignment == "none":
+            return None
+        if self.config.alignment == "given":
+            if batch.durations is None:
+                raise ConfigError("objective.alignment=given needs durations in the batch: align the corpus first")
+            frames = batch.waveform.shape[1] // self.model.hop_length
+            return self.model.path_groups(durations_to_path(batch.durations, frames), groups)
+        assert batch.token_lengths is not None
+        scores = torch.stack(encoded.log_attention).mean(dim=0)
+        durations = monotonic_durations(scores, encoded.group_lengths, batch.token_lengths)
+        return durations_to_path(durations, groups).unsqueeze(2).expand(-1, -1, group)
+
+    def _path_term(self, path: Tensor, frame_lengths: Tensor, encoded: Encoded) -> Float[Tensor, ""]:
+        """Mean over frames and flows of -log weight of the path's token, by content alone: what speaking has."""
+        mask = sequence_mask(frame_lengths, path.shape[1] * path.shape[2])[:, 0].view_as(path)
+        errors = [-(log.gather(2, path) * mask).sum() / mask.sum() for log in encoded.log_content]
+        return torch.stack(errors).mean()
+
+    def _log_prior(
+        self, batch: SpeechBatch, groups: Int[Tensor, " batch"], width: int, factor: float
+    ) -> Float[Tensor, "batch groups tokens"] | None:
+        if factor == 0.0:
+            return None
+        assert batch.tokens is not None
+        assert batch.token_lengths is not None
+        scale = self.config.prior_scale
+        prior = beta_binomial_log_prior(groups, batch.token_lengths, width, batch.tokens.shape[1], scale)
+        return factor * prior
+
+    # ---- alignment and lengths ----
+
+    def _reports(self, batch: SpeechBatch, encoded: Encoded) -> list[AlignmentReport]:
+        assert batch.token_lengths is not None
+        path = None
+        if batch.durations is not None:
+            frames = batch.waveform.shape[1] // self.model.hop_length
+            path = self.model.path_groups(durations_to_path(batch.durations, frames), encoded.gate_logits.shape[1])
+        return [
+            alignment_report(weights, encoded.group_lengths, batch.token_lengths, path, self.model.config.group)
+            for weights in encoded.attention
+        ]
+
+    def _warn(self, reports: Iterable[AlignmentReport]) -> None:
+        factor = self.config.prior_factor(self._steps)
+        if self._warned or factor == 1.0 or not self.config.prior:
+            return
+        for index, report in enumerate(reports):
+            if not report.aligned:
+                self._warned = True
+                logger.warning(
+                    "step %d: the prior is being taken away, but flow %d is not aligned without it (monotonic %.2f, "
+                    "coverage %.2f, sharpness %.2f): take more objective.prior_hold_steps, "
+                    "objective.alignment=given, or look for texts that do not fit with `moksori corpus check`",
+                    self._steps, index, report.monotonic, report.coverage, report.sharpness,
+                )  # fmt: skip
+                return
+
+    def _fit_lengths(self, batches: Iterable[SpeechBatch]) -> None:
+        """Least squares of frames on tokens, and the mean frames of each symbol."""
+        model = self.model
+        tokens, frames = [], []
+        total, count = torch.zeros_like(model.symbol_frames), torch.zeros_like(model.symbol_frames)
+        for batch in batches:
+            assert batch.tokens is not None
+            assert batch.token_lengths is not None
+            tokens.append(batch.token_lengths.double())
+            frames.append(self._frame_lengths(batch).double())
+            if batch.durations is not None:
+                mask = sequence_mask(batch.token_lengths, batch.tokens.shape[1])[:, 0]
+                symbols, lasting = batch.tokens[mask], batch.durations[mask].to(total)
+                total.index_add_(0, symbols, lasting)
+                count.index_add_(0, symbols, torch.ones_like(lasting))
+        x, y = torch.cat(tokens), torch.cat(frames)
+        mean = (y.sum() / x.sum()).to(total)
+        spread = (x - x.mean()).square().sum()
+        slope = ((x - x.mean()) * (y - y.mean())).sum() / spread if float(spread) > 0 else mean
+        model.length_slope.copy_(slope.clamp(min=0.0))
+        model.length_offset.copy_(y.mean() - model.length_slope * x.mean())
+        model.frames_per_token.copy_(mean)
+        model.symbol_frames.copy_(torch.where(count > 0, total / count.clamp(min=1), mean))
+
+    def _frame_lengths(self, batch: SpeechBatch) -> Int[Tensor, " batch"]:
+        return batch.waveform_lengths // self.model.hop_length
+
+
+def _text(batch: SpeechBatch) -> TextBatch:
+    assert batch.tokens is not None
+    assert batch.stress is not None
+    assert batch.token_lengths is not None
+    return TextBatch(batch.tokens, batch.stress, batch.token_lengths, batch.speaker)

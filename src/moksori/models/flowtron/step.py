@@ -1,0 +1,156 @@
+"""One autoregressive step of Flowtron: what the frames before and the text say of the scale and shift of the next.
+
+previous frames ─► attention LSTM ─► h ─► attention over the text ─► c
+[h ; c] ─┬─► gate (in the last flow)
+         └─► decoder LSTM ─► dense, tanh ─► head, zero at first ─► log scale s, shift b
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from moksori.models.flowtron.attention import AdditiveAttention, Attended, Projected
+from moksori.nn.conv import zero_initialised
+from moksori.nn.precision import at_least_float32, full_precision
+
+State = tuple[Tensor, Tensor]
+"""Hidden and cell state of an LSTM, `[layers, batch, channels]` each."""
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """Of all steps, in the flow's own order of time. gate_logits: None in a flow without gate."""
+
+    log_scale: Float[Tensor, "batch steps channels"]
+    shift: Float[Tensor, "batch steps channels"]
+    attended: Attended
+    gate_logits: Float[Tensor, "batch steps"] | None
+
+
+@dataclass(frozen=True)
+class StepState:
+    """What is kept from one step to the next."""
+
+    attention: State
+    decoder: State
+
+
+class AutoregressiveStep(nn.Module):
+    """The network of one flow.
+
+    channels: of a step's input, bands times the frames of a group. gate: whether it says when to stop.
+    log_scale_limit: see FlowtronConfig.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        memory_channels: int,
+        hidden_channels: int = 1024,
+        attention_channels: int = 640,
+        num_decoder_layers: int = 2,
+        num_dense_layers: int = 2,
+        gate: bool = False,
+        log_scale_limit: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.log_scale_limit = log_scale_limit
+        self.attention_lstm = nn.LSTM(channels, hidden_channels, batch_first=True)
+        self.attention = AdditiveAttention(hidden_channels, memory_channels, attention_channels)
+        width = hidden_channels + attention_channels
+        self.gate = nn.Linear(width, 1) if gate else None
+        self.decoder_lstm = nn.LSTM(width, hidden_channels, num_layers=num_decoder_layers, batch_first=True)
+        self.dense = nn.ModuleList(nn.Linear(hidden_channels, hidden_channels) for _ in range(num_dense_layers))
+        self.head = zero_initialised(nn.Linear(hidden_channels, 2 * channels))
+        for lstm in (self.attention_lstm, self.decoder_lstm):
+            _remember_at_first(lstm)
+        for layer in self.dense:
+            assert isinstance(layer, nn.Linear)
+            nn.init.xavier_uniform_(layer.weight)
+        if self.gate is not None:
+            nn.init.xavier_uniform_(self.gate.weight)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch steps channels"],
+        projected: Projected,
+        log_prior: Float[Tensor, "batch steps tokens"] | None = None,
+        weights: Float[Tensor, "batch steps tokens"] | None = None,
+        keep: Bool[Tensor, "batch steps"] | None = None,
+        gate_trunk: bool = True,
+        temperature: float = 1.0,
+    ) -> StepOutput:
+        """Scales and shifts of all steps at once, each from the x before it alone.
+
+        weights: of the attention, instead of its own. keep: which x the LSTMs see, the others are 0 to them; None: all.
+        gate_trunk: whether the gate's gradient goes further than the gate.
+        """
+        previous = F.pad(x[:, :-1], (0, 0, 1, 0))
+        if keep is not None:
+            previous = previous * keep.unsqueeze(2)
+        hidden, _ = self.attention_lstm(previous)
+        attended = self._attend(hidden, projected, log_prior, weights, temperature)
+        read = torch.cat([hidden, attended.context.to(hidden.dtype)], dim=2)
+        gate_logits = None
+        if self.gate is not None:
+            gate_logits = self.gate(read if gate_trunk else read.detach()).squeeze(2)
+        decoded, _ = self.decoder_lstm(read)
+        log_scale, shift = self._head(decoded)
+        return StepOutput(log_scale, shift, attended, None if gate_logits is None else at_least_float32(gate_logits))
+
+    def begin(self, batch: int, like: Tensor) -> StepState:
+        """The state before the first step."""
+        attention, decoder = (
+            (like.new_zeros(lstm.num_layers, batch, lstm.hidden_size),) * 2
+            for lstm in (self.attention_lstm, self.decoder_lstm)
+        )
+        return StepState(attention, decoder)
+
+    def advance(
+        self,
+        previous: Float[Tensor, "batch channels"],
+        state: StepState,
+        projected: Projected,
+        weights: Float[Tensor, "batch tokens"] | None = None,
+        temperature: float = 1.0,
+    ) -> tuple[StepOutput, StepState]:
+        """One step, given the x before it (0 at the first); the output has a time axis of 1."""
+        hidden, attention = self.attention_lstm(previous.unsqueeze(1), state.attention)
+        attended = self._attend(hidden, projected, None, None if weights is None else weights[:, None], temperature)
+        read = torch.cat([hidden, attended.context], dim=2)
+        gate_logits = None if self.gate is None else self.gate(read).squeeze(2)
+        decoded, decoder = self.decoder_lstm(read, state.decoder)
+        log_scale, shift = self._head(decoded)
+        return StepOutput(log_scale, shift, attended, gate_logits), StepState(attention, decoder)
+
+    def _attend(
+        self,
+        hidden: Tensor,
+        projected: Projected,
+        log_prior: Tensor | None,
+        weights: Tensor | None,
+        temperature: float,
+    ) -> Attended:
+        if weights is not None:
+            return self.attention.forced(weights, projected)
+        return self.attention(hidden, projected, log_prior, temperature)
+
+    def _head(self, decoded: Tensor) -> tuple[Tensor, Tensor]:
+        for layer in self.dense:
+            decoded = torch.tanh(layer(decoded))
+        with full_precision(decoded.device.type):
+            log_scale, shift = self.head(at_least_float32(decoded)).chunk(2, dim=2)
+            limit = self.log_scale_limit
+            return (log_scale if limit is None else limit * torch.tanh(log_scale / limit)), shift
+
+
+def _remember_at_first(lstm: nn.LSTM) -> None:
+    """Sets the forget gates' biases to 1, so that states last from the beginning (Jozefowicz et al. 2015)."""
+    for name, bias in lstm.named_parameters():
+        if name.startswith("bias"):
+            size = lstm.hidden_size
+            with torch.no_grad():
+                bias[size : 2 * size] = 1.0 if name.startswith("bias_ih") else 0.0
