@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import Generator, nn
 
+from moksori.audio.mel import MEL_16KHZ, MelConfig
 from moksori.config import Config
 from moksori.models import registry
 from moksori.models.checkpoint import Manifest, save_model
 from moksori.models.contract import Family, Objective
 from moksori.text.tokenizer import TextConfig
-from moksori.types import SayControls, SpeechNeeds, Spoken, TextBatch
+from moksori.types import SayControls, SpeechNeeds, Spoken, SpokenFlags, SpokenMels, TextBatch
 
 
 class ToyConfig(Config):
@@ -22,6 +23,16 @@ class ToyConfig(Config):
     hop_length: int = 32
     frames_a_token: int = 6
     vocabulary: int = len(TextConfig().symbols)
+
+
+class ToyMelConfig(Config):
+    """A toy voice whose mels a vocoder turns into sound, and what it says of itself."""
+
+    mel: MelConfig = MEL_16KHZ
+    frames_a_token: int = 3
+    changes_speed: bool = True
+    truncated: bool = False
+    coverage: float = 1.0
 
 
 class ToyVoice(nn.Module):
@@ -45,6 +56,34 @@ class ToyVoice(nn.Module):
         return Spoken(waveform, torch.tensor([waveform.shape[1]]), durations)
 
 
+class ToyMelVoice(nn.Module):
+    """Says each token as a few frames of a loud band that its id decides; frames run on where it is told to be cut."""
+
+    def __init__(self, config: ToyMelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.loudness = nn.Parameter(torch.zeros(1))
+
+    @property
+    def mel_config(self) -> MelConfig:
+        return self.config.mel
+
+    @property
+    def changes_speed(self) -> bool:
+        return self.config.changes_speed
+
+    def say_mels(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> SpokenMels:
+        frames = max(round(self.config.frames_a_token / controls.speed), 1)
+        durations = torch.full_like(text.tokens, frames) if text.durations is None else text.durations
+        band = text.tokens % self.config.mel.n_mels
+        course = torch.stack([b.repeat_interleave(d) for b, d in zip(band, durations, strict=True)])
+        mel = -6.0 + 5.0 * torch.nn.functional.one_hot(course, self.config.mel.n_mels).transpose(1, 2)
+        variation = 0.5 if controls.variation is None else controls.variation
+        mel = mel + self.loudness + variation * torch.randn(mel.shape, generator=generator)
+        flags = SpokenFlags(truncated=self.config.truncated, coverage=self.config.coverage)
+        return SpokenMels(mel, durations.sum(dim=1), durations, (flags,) * len(mel))
+
+
 class SilentModel(nn.Module):
     """A model that cannot speak."""
 
@@ -61,14 +100,17 @@ class ToyObjective(Objective):
 TOY = Family(
     "toy", ToyConfig, Config, ToyVoice, ToyObjective, lambda m, o: SpeechNeeds(8000, m.hop_length), "for tests"
 )
+TOY_MEL = Family(
+    "toymel", ToyMelConfig, Config, ToyMelVoice, ToyObjective, lambda m, o: SpeechNeeds(16000, 256), "for tests"
+)
 MUTE = Family(
     "mute", ToyConfig, Config, SilentModel, ToyObjective, lambda m, o: SpeechNeeds(8000, m.hop_length), "mute"
 )
 
 
 def register() -> None:
-    """Makes the families `toy` and `mute` known to the registry of this process."""
-    for family in (TOY, MUTE):
+    """Makes the families `toy`, `toymel` and `mute` known to the registry of this process."""
+    for family in (TOY, TOY_MEL, MUTE):
         module = types.ModuleType(f"moksori_{family.name}")
         module.FAMILY = family
         sys.modules[module.__name__] = module
@@ -84,6 +126,14 @@ def manifest(name: str = "toy", **changes) -> Manifest:
         "sample_rate": 8000,
     }
     return Manifest(**{**settings, **changes})
+
+
+def save_toy_mel(folder: Path, config: ToyMelConfig | None = None, **changes) -> Path:
+    """A toy voice on disk that needs a vocoder."""
+    config = config or ToyMelConfig()
+    made = manifest(folder.name, family="toymel", model=config.model_dump(), sample_rate=16000, **changes)
+    save_model(folder, ToyMelVoice(config), made)
+    return folder
 
 
 def save_toy(folder: Path, **changes) -> Path:

@@ -86,6 +86,8 @@ def info(
         "scores": ", ".join(f"{score} {value:g}" for score, value in manifest.scores.items()) or "not measured",
         "fine-tuning": "discriminators included" if found.discriminators else "no discriminators",
     }
+    if manifest.requires:
+        lines["needs"] = ", ".join(manifest.requires)
     if manifest.absent:
         lines["absent"] = f"{', '.join(manifest.absent)} (not in its source: it can only speak)"
     for title, value in lines.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from moksori.cli.options import Vocoder
 from moksori.cli.script import cast_of, check_script_usage
 from moksori.cli.stream import STDIO, is_stdin, pipe_format, spoken_as_read, write_to_stdout
 from moksori.errors import BadInput, TextError
@@ -85,6 +86,7 @@ def say(
         list[str] | None,
         typer.Option("--cast", help="Who speaks whom in it: 'Anna=kathleen,Bob=DIR:SPEAKER'; may be repeated."),
     ] = None,
+    vocoder: Vocoder = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Write to stdout while speaking, and speak stdin as it arrives.")
     ] = False,
@@ -131,7 +133,7 @@ def say(
         performers, read = cast_of(script, cast or [], voice, options)
         _write(performers, read, output, options, seed, timings)
         return
-    model = speaking.load(voice)
+    model = speaking.load(voice, vocoder=vocoder)
     if pipe is not None:
         write_to_stdout(model, open_text, options, seed, ssml, pipe, timings)
         return

@@ -216,11 +216,13 @@ def _voice() -> Finding:
             f"no default voice in {bundled_folder()}",
             "install moksori again, or name a model with --voice",
         )
+    from moksori.pipeline.mel_voice import MelVoice
     from moksori.pipeline.say import load
 
     voice = load()
+    through = f", with the vocoder {voice.model.vocoder.name}," if isinstance(voice.model, MelVoice) else ""
     return Finding(
         "voice",
         "ok",
-        f"{default[0]} ({voice.manifest.family}, {voice.sample_rate} Hz) is ready; {len(found)} models in all",
+        f"{default[0]} ({voice.manifest.family}, {voice.sample_rate} Hz){through} is ready; {len(found)} models in all",
     )

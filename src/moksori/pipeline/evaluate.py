@@ -20,15 +20,15 @@ from moksori.evaluation.memory import Memory
 from moksori.evaluation.report import Group, Report, environment
 from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
-from moksori.models import registry
 from moksori.models.checkpoint import Loaded, count_parameters, fingerprint, load_model, read_manifest
-from moksori.models.contract import CanConvert, CanConvertMels, CanEnroll, CanReconstruct, CanSay
+from moksori.models.contract import CanConvert, CanConvertMels, CanEnroll, CanReconstruct
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
 from moksori.pipeline.evaluate_convert import evaluate_convert
 from moksori.pipeline.evaluate_copies import evaluate_denoise, evaluate_sing, evaluate_vocode
 from moksori.pipeline.evaluate_settings import PICTURED, Settings, Task
 from moksori.pipeline.evaluation_run import Run, Sentences, Steps
+from moksori.pipeline.mel_voice import can_speak, speaks
 from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
@@ -125,7 +125,7 @@ def tasks_of(loaded: Loaded) -> list[str]:
     """What a model can be measured in, in the order in which it is chosen."""
     model = loaded.model
     able: set[str] = set()
-    if isinstance(model, CanSay):
+    if can_speak(model):
         able.add("speak")
     if isinstance(model, CanEnroll) and isinstance(model, CanConvertMels):
         able |= {"convert", "like", "denoise", "sing"}
@@ -140,7 +140,7 @@ def _speaks(model: str | Path | None) -> bool:
     """Whether the model's family speaks; told without its weights."""
     if model is None:
         return True
-    return hasattr(registry.family(read_manifest(find_model(model)).family).model, "say")
+    return speaks(read_manifest(find_model(model)).family)
 
 
 def _evaluate_other(model: str | Path | None, settings: Settings, task: str | None) -> Report:
@@ -187,7 +187,7 @@ def _evaluate_speech(model: str | Path | None, settings: Settings, speakers: Seq
     utterances, takes = _one_take(corpus.split(split))
     if not utterances:
         raise CorpusError(f"{corpus.folder}: the split {split!r} is empty; name another with --split")
-    speaker = load(model)
+    speaker = load(model, vocoder=settings.vocoder)
     judged = _by_speaker(
         corpus, utterances, takes, settings.limit, _known(speaker, corpus, utterances, speakers, notes)
     )

@@ -108,7 +108,7 @@ class Run:
 
     @property
     def _copies(self) -> bool:
-        return isinstance(self.speaker.loaded.model, CanReconstruct)
+        return isinstance(self.speaker.model, CanReconstruct)
 
     def tell_what_is_missing(self) -> None:
         """Notes why there is no copy-synthesis, where there is none."""
@@ -326,9 +326,9 @@ def _speaking(speaker: Speaker, seed: int, variation: float | None) -> System:
 
 
 def _copying(speaker: Speaker, seed: int) -> System:
-    model, table = speaker.loaded.model, speaker.manifest.speakers
+    model, table = speaker.model, speaker.manifest.speakers
     assert isinstance(model, CanReconstruct)
-    device = next(model.parameters()).device
+    device = speaker.loaded.device
 
     def say(place: int, utterance: Utterance, recording: Waveform) -> Said:
         samples = resample(recording, speaker.sample_rate).samples

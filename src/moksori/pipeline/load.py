@@ -5,9 +5,10 @@ from typing import Any, Literal, overload
 
 from moksori.errors import UnsupportedTask
 from moksori.models.checkpoint import load_model
-from moksori.models.contract import CanConvert, CanConvertMels, CanSay, CanVocode
+from moksori.models.contract import CanConvert, CanConvertMels, CanVocode
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.convert import Converter
+from moksori.pipeline.mel_voice import can_speak
 from moksori.pipeline.models import find_model
 from moksori.pipeline.say import check_precision, lower_precision
 from moksori.pipeline.speaker import Speaker
@@ -47,7 +48,7 @@ def load(
     loaded = load_model(find_model(name), device=device)
     arranged_for_inference(loaded.model)
     lower_precision(loaded, precision)
-    if not isinstance(loaded.model, CanSay):
+    if not can_speak(loaded.model):
         if lexicon is not None:
             raise UnsupportedTask(f"{loaded.manifest.name}: does not speak texts: leave the lexicon out")
         if isinstance(loaded.model, CanConvertMels | CanConvert):

@@ -9,7 +9,7 @@ from moksori.models.registry import family
 def example(manifest: Manifest, name: str) -> str:
     """A command that uses a model, by what its family can do. name: the model's, or its folder."""
     model = family(manifest.family).model
-    if hasattr(model, "say"):
+    if hasattr(model, "say") or hasattr(model, "say_mels"):
         return f'moksori say "Hello." --voice {name} -o hello.wav'
     if hasattr(model, "convert_to_mels"):
         return f"moksori convert talk.wav --like target.wav --model {name} -o out.wav"

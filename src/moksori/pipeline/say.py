@@ -84,11 +84,13 @@ def load(
     device: str = "cpu",
     lexicon: LexiconSource | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
+    vocoder: str | Path | None = None,
 ) -> Speaker:
     """The voice called `name` (a model's name, a family, or a model folder), ready to speak; None is the default voice.
 
     lexicon: pronunciations for all that the voice says: a mapping of word to IPA or respelling, or lexicon files.
-    precision: bf16 is faster where the processor has it, and differs by less than -40 dB.
+    precision: bf16 is faster where the processor has it, and differs by less than -40 dB. vocoder: for a voice that
+    makes mels, a name or folder; None: the one that it names, or one for such mels.
     Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
     cannot speak, or not in this precision, BadInput for a precision that does not exist.
     """
@@ -96,7 +98,7 @@ def load(
     loaded = load_model(find_model(name), device=device)
     arranged_for_inference(loaded.model)
     lower_precision(loaded, precision)
-    return Speaker(loaded, lexicon)
+    return Speaker(loaded, lexicon, vocoder)
 
 
 def check_precision(precision: str) -> None:

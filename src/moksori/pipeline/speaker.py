@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,9 +18,9 @@ from jaxtyping import Float, Int
 
 from moksori.audio.resample import Resampler
 from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnsupportedTask
-from moksori.models import registry
 from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CHUNK_FRAMES, CanSay
+from moksori.pipeline.mel_voice import MelVoice, speaking_families, speaking_model
 from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.say_options import FASTEST, MAXIMUM_SHIFT_SEMITONES, SLOWEST, SayOptions
 from moksori.pipeline.sentences import Gap, Piece, Sentence, arriving, readings, sentences
@@ -35,7 +36,7 @@ from moksori.pipeline.speech_timings import (
 from moksori.text.inline import as_written
 from moksori.text.lexicon import Lexicon, LexiconSource
 from moksori.text.tokenizer import Encoded, Tokenizer
-from moksori.types import SayControls, TextBatch
+from moksori.types import SayControls, SpokenFlags, TextBatch
 
 if TYPE_CHECKING:
     from moksori.pipeline.convert import Conversion
@@ -96,24 +97,26 @@ class Finish:
 class Speaker:
     """A model that speaks: `say` for texts in memory, `stream` for sound at once, `pieces` for texts of any length.
 
-    lexicon: pronunciations for all that it says. A model's attribute `takes_pitch`, where it has one, tells whether it
+    lexicon: pronunciations for all that it says. vocoder: for a model that makes mels, a name or folder; None: the one
+    that the model names, or one for such mels. A model's attribute `takes_pitch`, where it has one, tells whether it
     follows a pitch, or what it says is to be played faster or slower instead; `mixes_durations` whether it takes a
-    `duration_mix`.
+    `duration_mix`; `changes_speed` whether it can speak faster or slower.
     Raises UnsupportedTask if the model cannot speak, CheckpointError if the folder names two different text settings.
     """
 
-    def __init__(self, loaded: Loaded, lexicon: LexiconSource | None = None) -> None:
-        if not isinstance(loaded.model, CanSay) or loaded.manifest.text is None:
-            able = [name for name in registry.family_names() if hasattr(registry.family(name).model, "say")]
+    def __init__(self, loaded: Loaded, lexicon: LexiconSource | None = None, vocoder: str | Path | None = None) -> None:
+        model = speaking_model(loaded, vocoder)
+        if model is None or loaded.manifest.text is None:
             raise UnsupportedTask(
-                f"{loaded.manifest.name}: a {loaded.manifest.family!r} model cannot speak: use one of {', '.join(able)}"
+                f"{loaded.manifest.name}: a {loaded.manifest.family!r} model cannot speak: use one of "
+                f"{', '.join(speaking_families())}"
             )
         own = getattr(getattr(loaded.model, "config", None), "text", None)
         if own is not None and own != loaded.manifest.text:  # other ids than those it was trained with would be babble
             raise CheckpointError(f"{loaded.folder}: config.json's text and model.text differ: copy the model again")
         self.loaded = loaded
         self.manifest = loaded.manifest
-        self._model: CanSay = loaded.model
+        self._model: CanSay = model
         self._text = loaded.manifest.text
         self.lexicon = Lexicon.of(lexicon)
         self._tokenizers: dict[Lexicon, Tokenizer] = {}
@@ -135,9 +138,11 @@ class Speaker:
     @property
     def identity(self) -> dict[str, object]:
         """What decides how it sounds, the options aside: a job goes on only with the same."""
+        vocoder = {"vocoder": self._model.vocoder.fingerprint} if isinstance(self._model, MelVoice) else {}
         return {
             "model": self.name,
             "fingerprint": fingerprint(self.loaded.folder),
+            **vocoder,
             "speaker_lexicon": self.lexicon.as_json(),
         }
 
@@ -328,6 +333,13 @@ class Speaker:
                 f"{self.name}: has not both a stochastic and a deterministic duration predictor, so there is nothing "
                 "to mix: leave the duration mix out"
             )
+        steady = options.speed == 1.0 and options.shift_semitones == 0.0
+        if not steady and not getattr(self._model, "changes_speed", True):
+            raise UnsupportedTask(
+                f"{self.name}: speaks at its own speed and pitch only: leave the speed and the pitch out"
+            )
+        if isinstance(self._model, MelVoice):
+            _ = self._model.vocoder  # one that is missing is told of before anything is spoken
 
     def _encoded(self, sentence: Sentence, options: SayOptions, tokenizers: dict[str | None, Tokenizer]) -> Encoded:
         """The sentence's tokens; `tokenizers` keeps those of the voices met so far."""
@@ -379,13 +391,21 @@ class Speaker:
         samples = spoken.waveform[0, :length].float().cpu().numpy()
         finish = Finish(self.name, line, self.sample_rate)
         samples = np.concatenate([finish(samples), finish.rest()])
-        timing = self.timing(line, len(before), length, spoken.durations)
+        timing = self.timing(line, len(before), length, spoken.durations, spoken.flags)
         return Piece(line.number, line.sentence, np.concatenate([before, samples]), timing)
 
     def timing(
-        self, line: Line, before: int, length: int, durations: Int[torch.Tensor, "batch tokens"]
+        self,
+        line: Line,
+        before: int,
+        length: int,
+        durations: Int[torch.Tensor, "batch tokens"],
+        flags: Sequence[SpokenFlags] = (),
     ) -> SentenceTiming:
-        """What is heard when; `before`: samples of silence ahead, `length`: samples that the model makes."""
+        """What is heard when; `before`: samples of silence ahead, `length`: samples that the model makes.
+
+        flags: of what it made; what a person should know of it is logged.
+        """
         encoded = line.encoded
         frames = durations[0, : len(encoded.tokens)].tolist()
         timing = SentenceTiming(
@@ -396,7 +416,10 @@ class Speaker:
             tuple(zip(token_symbols(encoded, self._text), frames, strict=True)),
             word_spans(encoded, self._text),
             line.sentence.role,
+            flags[0] if flags else None,
         )
+        for doubt in timing.doubts:
+            logger.warning("%s, %r: %s", self.name, line.sentence.text[:40], doubt)
         if line.options.durations is not None:
             self._check_frames(timing, line.options.durations)
         return timing

@@ -18,7 +18,10 @@ from jaxtyping import Int
 
 from moksori.errors import BadInput, TextError
 from moksori.text.tokenizer import Encoded, TextConfig
+from moksori.types import SpokenFlags
 
+LEAST_COVERAGE = 0.9
+"""Of the tokens that a model looks at; with less something may be missing, and that is told."""
 MAXIMUM_FRAMES = 10_000
 """Of one token whose duration is given: two minutes at 22.05 kHz and hop 256."""
 _STRESS_MARKS = ("", "ˈ", "ˌ")
@@ -73,7 +76,8 @@ class SentenceTiming:
 
     number: of the sentence in its text, from 0. start_seconds: when its first frame is heard. frame_seconds: the length
     of a frame. tokens: the symbol of each token, with its stress mark, and its frames; silence before and after, pauses
-    and blanks are tokens too. speaker: who speaks in a dialogue, else "".
+    and blanks are tokens too. speaker: who speaks in a dialogue, else "". flags: how well the model kept to the text,
+    from models that may leave something out.
     """
 
     number: int
@@ -83,6 +87,20 @@ class SentenceTiming:
     tokens: tuple[tuple[str, int], ...]
     spans: tuple[Span, ...]
     speaker: str = ""
+    flags: SpokenFlags | None = None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a person should know of how well the text was kept to; empty where nothing is amiss."""
+        if self.flags is None:
+            return ()
+        found = []
+        if self.flags.truncated:
+            found.append("the end never came and the sound was cut: try another seed, a lower variation or less text")
+        if self.flags.coverage < LEAST_COVERAGE:
+            left = 100.0 * (1.0 - self.flags.coverage)
+            found.append(f"{left:.0f} % of the phonemes may be missing: try another seed or a lower variation")
+        return tuple(found)
 
     @property
     def frames(self) -> int:
@@ -118,10 +136,12 @@ class SentenceTiming:
     def as_json(self) -> dict[str, Any]:
         """For people and programs: times in seconds, durations in frames."""
         speaker = {"speaker": self.speaker} if self.speaker else {}
+        flags = {} if self.flags is None else {"flags": asdict(self.flags)}
         return {
             "number": self.number,
             "text": self.text,
             **speaker,
+            **flags,
             "start_seconds": round(self.start_seconds, 4),
             "end_seconds": round(self.end_seconds, 4),
             "frame_seconds": round(self.frame_seconds, 9),
@@ -139,7 +159,8 @@ class SentenceTiming:
             for span in packed["spans"]
         )
         tokens = tuple((symbol, frames) for symbol, frames in packed["tokens"])
-        return cls(**{**packed, "tokens": tokens, "spans": spans})
+        flags = None if packed.get("flags") is None else SpokenFlags(**packed["flags"])
+        return cls(**{**packed, "tokens": tokens, "spans": spans, "flags": flags})
 
 
 def token_symbols(encoded: Encoded, config: TextConfig) -> tuple[str, ...]:

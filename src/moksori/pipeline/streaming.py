@@ -15,6 +15,7 @@ from moksori.pipeline.sentences import Gap, Piece, Sentence
 from moksori.pipeline.speaker import Finish, Line, Performer, Speaker, nothing_to_say
 from moksori.pipeline.speech_timings import SentenceTiming, Word
 from moksori.pipeline.timing_files import TimingHeader, write_timings
+from moksori.types import SpokenFlags
 
 Block = Float[np.ndarray, " block"]
 _NOTHING = np.zeros(0, np.float32)
@@ -124,6 +125,7 @@ class SpeechStream:
         before: samples of silence ahead of it.
         """
         model, batch = speaker.model, line.batch
+        flags: tuple[SpokenFlags, ...] = ()
         assert batch is not None
         with torch.inference_mode():
             if isinstance(model, CanStream):
@@ -131,9 +133,9 @@ class SpeechStream:
                 length, durations, made = int(spoken.waveform_lengths[0]), spoken.durations, spoken.blocks
             else:
                 whole = model.say(batch, line.controls, line.generator)
-                length, durations = int(whole.waveform_lengths[0]), whole.durations
+                length, durations, flags = int(whole.waveform_lengths[0]), whole.durations, whole.flags
                 made = iter([whole.waveform[:, :length]])
-        return speaker.timing(line, before, length, durations), self._finished(line, made)
+        return speaker.timing(line, before, length, durations, flags), self._finished(line, made)
 
     def _finished(self, line: Line, made: Iterator[torch.Tensor]) -> Iterator[Block]:
         finish = Finish(self.speaker.name, line, self.sample_rate)

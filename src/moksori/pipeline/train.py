@@ -432,10 +432,12 @@ def _discriminators(objective: Objective) -> dict[str, torch.Tensor] | None:
 def _speak(model: nn.Module, manifest: Manifest, sentences: Sequence[str], step: int, log: RunLog) -> None:
     """The fixed sentences in the averaged weights' voice, as sound and spectrogram, for families that speak."""
     from moksori.audio.mel import MelConfig, MelSpectrogram
-    from moksori.models.contract import CanSay
+    from moksori.models.contract import CanSayMels
+    from moksori.pipeline.mel_voice import can_speak
     from moksori.pipeline.speaker import Speaker
+    from moksori.pipeline.vocoding import any_vocoder_for
 
-    if not isinstance(model, CanSay):
+    if not can_speak(model) or (isinstance(model, CanSayMels) and any_vocoder_for(model.mel_config) is None):
         return
     speaker = Speaker(Loaded(model, manifest, Path()))
     rate = manifest.sample_rate

@@ -1,0 +1,98 @@
+"""A model that speaks in mels, and the vocoder that makes them heard, as one model that speaks."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from moksori.audio.mel import MelSpectrogram
+from moksori.errors import UnsupportedTask
+from moksori.models import registry
+from moksori.models.checkpoint import Loaded
+from moksori.models.contract import CanSay, CanSayMels
+from moksori.pipeline.vocoding import Sounding, find_vocoder
+from moksori.types import SayControls, Spoken, TextBatch
+
+
+class MelVoice:
+    """`CanSay` and `CanReconstruct` of a model that makes mels.
+
+    vocoder: a name or folder; None: the one that the model names, or one for such mels. It is found when it is first
+    needed. Pitch is not followed: what is said higher is said slower and played faster.
+    """
+
+    takes_pitch = False
+    mixes_durations = False
+
+    def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
+        assert isinstance(loaded.model, CanSayMels)
+        self.loaded, self.mel_model = loaded, loaded.model
+        self._named = vocoder
+
+    @cached_property
+    def vocoder(self) -> Sounding:
+        """Raises CheckpointError where there is none for these mels, naming the remedy."""
+        return find_vocoder(self.loaded.manifest, self.mel_model.mel_config, self._named, self.loaded.device)
+
+    @property
+    def changes_speed(self) -> bool:
+        """Whether what it says can be said faster or slower."""
+        return bool(getattr(self.mel_model, "changes_speed", True))
+
+    def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
+        """The sound of what the model makes; an item's samples are its frames times the hop."""
+        made = self.mel_model.say_mels(text, controls, generator)
+        hop = self.mel_model.mel_config.hop_length
+        sounds = []
+        for mel, frames in zip(made.mel, made.frame_lengths.tolist(), strict=True):
+            sounds.append(self._sound(mel[None, :, :frames], generator))
+        waveform = pad_sequence(sounds, batch_first=True)
+        return Spoken(waveform, made.frame_lengths * hop, made.durations, made.flags)
+
+    def reconstruct(
+        self,
+        waveform: Float[torch.Tensor, "batch samples"],
+        speaker: Int[torch.Tensor, " batch"],
+        generator: Generator | None = None,
+    ) -> Float[torch.Tensor, "batch samples"]:
+        """Copy-synthesis: the recordings' own mels through the vocoder, the best that the model can sound like."""
+        front_end = MelSpectrogram(self.mel_model.mel_config).to(waveform.device)
+        return torch.stack([self._sound(mel[None], generator) for mel in front_end(waveform)])
+
+    def _sound(
+        self, mel: Float[torch.Tensor, "1 mels frames"], generator: Generator | None
+    ) -> Float[torch.Tensor, " samples"]:
+        return torch.cat(list(self.vocoder.sound([mel], mel.shape[2], generator)), dim=1)[0]
+
+
+def speaking_model(loaded: Loaded, vocoder: str | Path | None = None) -> CanSay | None:
+    """The model as one that speaks, with its vocoder where it takes one; None where it cannot speak.
+
+    Raises UnsupportedTask where a vocoder is named for a model that takes none.
+    """
+    if isinstance(loaded.model, CanSayMels):
+        return MelVoice(loaded, vocoder)
+    if not isinstance(loaded.model, CanSay):
+        return None
+    if vocoder is not None:
+        raise UnsupportedTask(f"{loaded.manifest.name}: makes sound itself and takes no vocoder: leave it out")
+    return loaded.model
+
+
+def can_speak(model: nn.Module | object) -> bool:
+    """Whether a model speaks texts, in sound or in mels."""
+    return isinstance(model, CanSay | CanSayMels)
+
+
+def speaking_families() -> list[str]:
+    """Families whose models speak."""
+    return [name for name in registry.family_names() if speaks(name)]
+
+
+def speaks(family: str) -> bool:
+    """Whether the models of a family speak, without any weights."""
+    model = registry.family(family).model
+    return hasattr(model, "say") or hasattr(model, "say_mels")
