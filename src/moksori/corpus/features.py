@@ -28,6 +28,7 @@ from safetensors.numpy import save
 from moksori.audio.f0 import Method, extract_f0
 from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.errors import AudioError, CorpusError
+from moksori.text.arpabet import dictionary_state
 from moksori.text.symbols import SYMBOLS
 from moksori.text.tokenizer import TextConfig, Tokenizer
 from moksori.types import Example, SpeechNeeds, Utterance, Waveform
@@ -186,7 +187,7 @@ def _waveforms(cache: _Cache, utterances: Sequence[Utterance], needs: SpeechNeed
 
 
 def _tokens(cache: _Cache, utterances: Sequence[Utterance], text: TextConfig, report: _Report) -> tuple[Ragged, Ragged]:
-    tokenizer = Tokenizer(text)
+    tokenizer = Tokenizer(text, training=cache.split == "train")
 
     def make() -> Mapping[str, Ragged]:
         encoded = []
@@ -201,6 +202,8 @@ def _tokens(cache: _Cache, utterances: Sequence[Utterance], text: TextConfig, re
         }
 
     settings = {"text": text.model_dump(mode="json"), "table": _hash(SYMBOLS)}
+    if text.dictionary is not None:
+        settings["dictionary"] = dictionary_state(text.dictionary)
     content = [(u.name, u.text, u.language) for u in utterances]
     found, cached = cache.get("tokens", settings, content, make)
     if cached:

@@ -120,6 +120,17 @@ def alone(part: str) -> Sounds:
     return _letters().sounds(letters)
 
 
+def known_sounds(word: str) -> Sounds | None:
+    """What the lexicon says of a written word, as it stands or in small letters; None where it is not in there."""
+    found = _entry(word)
+    return _entry(word.lower()) if found is None else found
+
+
+def words_with_readings() -> frozenset[str]:
+    """Words that are said in several ways, by what they mean (`record`, `read`, `use`)."""
+    return frozenset(_context().readings)
+
+
 def _sounds(part: str, shouted: bool) -> Sounds:
     """As `alone`; two or three capitals are spelled unless all the clause is in capitals or the word is a weak one."""
     said = alone(part)

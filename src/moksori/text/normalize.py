@@ -94,7 +94,7 @@ def _normalized(text: str, language: str, first: bool = True) -> str:
         from moksori.text.korean import read_middle_dots
 
         text = read_middle_dots(text)
-    text = _clean(text)
+    text = cleaned(text)
     if not korean:
         # espeak says nothing at all for a word of two alphabets
         text = _SCRIPT_BORDER.sub(" ", text)
@@ -124,7 +124,7 @@ def _rules(language: str) -> Callable[[str], str] | None:
     return None
 
 
-def _clean(text: str) -> str:
+def cleaned(text: str) -> str:
     """Unicode in one form: NFC, plain quotes, single spaces; nothing invisible, no emoji, ligatures, wide forms."""
     text = text.translate({ord(c): _character(c) for c in set(text) if not "a" <= c <= "z"})
     # long runs of combining marks cost quadratic time to compose

@@ -58,6 +58,30 @@ SYMBOLS: tuple[str, ...] = (
 )
 
 
+ARPABET_VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
+_ARPABET_CONSONANTS = (
+    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y",
+    "Z", "ZH",
+)  # fmt: skip
+ARPABET: tuple[str, ...] = tuple(
+    sorted([*_ARPABET_CONSONANTS, *(vowel + stress for vowel in ARPABET_VOWELS for stress in ("", "0", "1", "2"))])
+)
+"""The units of CMUdict: consonants, and vowels bare or with the stress 0 (none), 1 (primary) or 2 (secondary)."""
+UNIT = "@"
+"""Before an ARPAbet unit in a table that has letters too: `@K` is the sound, `K` the letter."""
+
+FLOWTRON_SYMBOLS: tuple[str, ...] = (
+    *"!'\",.:;? ",
+    *"#%&*+-/[]()",
+    *"_@©°½—₩€$",
+    *"áçéêëñöøćž",
+    *"0123456789",
+    *_LETTERS,
+    *(UNIT + unit for unit in ARPABET),
+)
+"""The 185 of the published Flowtron models, letters and sounds in one table; padding is 0 too, which is `!`."""
+
+
 def symbol_ids(symbols: tuple[str, ...]) -> dict[str, int]:
     """Symbol -> id; of a symbol that is there twice the last id, as the reference code has it."""
     return {symbol: index for index, symbol in enumerate(symbols)}

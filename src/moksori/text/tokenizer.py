@@ -4,25 +4,29 @@ Mode "phones" (house default): a token is a phone of espeak's, so affricates, di
 stress is an array beside the tokens; exactly one token stands between two words, the gap or the strongest mark of the
 punctuation there; none where espeak runs two words together. Mode "characters" (official VITS and Piper): a token is a
 character of the IPA text, stress and length marks included. Mode "letters" (MMS and other voices without phonemes): a
-token is a character of the written text.
+token is a character of the written text. Mode "arpabet" (published Flowtrons): a token is a character of the written
+text or an ARPAbet unit of a word that a dictionary knows (text.mixed).
 """
 
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int
+from pydantic import Field, model_validator
 
 from moksori.config import Config
 from moksori.errors import ConfigError, TextError
+from moksori.text.arpabet import given_units, pronunciations, units_of
 from moksori.text.inline import all_given, links_inlined, without_sounds
 from moksori.text.letters import spelled
 from moksori.text.lexicon import Lexicon, LexiconSource
+from moksori.text.mixed import Mixing, mixed
 from moksori.text.normalize import normalize
 from moksori.text.phonemes import Pause, Phonemizer, SpokenWord, sounds_of, split_phones
-from moksori.text.symbols import END, GAP, PAD, START, SYMBOLS, symbol_ids
+from moksori.text.symbols import END, FLOWTRON_SYMBOLS, GAP, PAD, START, SYMBOLS, UNIT, symbol_ids
 
 STRENGTH = '?!.…;:—,¡¿"“”«»'
 """Of several punctuation marks between two words the first in this order stands for all."""
@@ -33,8 +37,9 @@ class TextConfig(Config):
 
     language: str = "en-us"
     """An espeak voice; `encode` can be told another one."""
-    mode: Literal["phones", "characters", "letters"] = "phones"
-    """A token a phone with stress beside it, a token a character of the IPA text, or one a character as written."""
+    mode: Literal["phones", "characters", "letters", "arpabet"] = "phones"
+    """A token a phone with stress beside it, a token a character of the IPA text, one a character as written, or words
+    in ARPAbet among such characters (its symbols and ends are those of the published Flowtrons, unless set)."""
     blanks: bool = False
     """A blank between all tokens, and where `blank_places` says: 2N + 1 or 2N - 1 tokens."""
     blank: str = PAD
@@ -47,6 +52,20 @@ class TextConfig(Config):
     """A token such as `<de>` after the start, for models of several languages."""
     symbols: tuple[str, ...] = SYMBOLS
     """Position is id; appended only."""
+    phoneme_share: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Mode "arpabet": share of the words in training texts that become sounds, of those that can. Where a text is
+    spoken all do, or with 0 none."""
+    dictionary: str | None = None
+    """Mode "arpabet": a file of CMUdict's format; null: the lexicon of this package."""
+    keep_ambiguous: bool = False
+    """Mode "arpabet": whether words with several pronunciations become sounds too, the first of them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flowtron_table(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("mode") == "arpabet":
+            return {"symbols": FLOWTRON_SYMBOLS, "ends": False, **values}
+        return values
 
 
 @dataclass(frozen=True)
@@ -77,12 +96,16 @@ class Tokenizer:
     """Token ids of texts under a TextConfig.
 
     lexicon: pronunciations that come before normalisation and espeak; those bound to a voice hold here whatever voice
-    it is. `[[həlˈoʊ]]` and `[hello](/həlˈoʊ/)` in a text hold sounds (text.inline).
+    it is. `[[həlˈoʊ]]` and `[hello](/həlˈoʊ/)` in a text hold sounds (text.inline). training: whether texts are learnt
+    from, see `TextConfig.phoneme_share`.
     Raises ConfigError for a symbol table that lacks what the other settings need.
     """
 
-    def __init__(self, config: TextConfig | None = None, lexicon: LexiconSource | None = None) -> None:
+    def __init__(
+        self, config: TextConfig | None = None, lexicon: LexiconSource | None = None, training: bool = False
+    ) -> None:
         self.config = config or TextConfig()
+        self._training = training
         self.ids = symbol_ids(self.config.symbols)
         self.lexicon = Lexicon.of(lexicon)
         self._phonemizers: dict[str, Phonemizer] = {}
@@ -106,11 +129,12 @@ class Tokenizer:
         """Tokens of a text, normalised first; never fails on odd symbols, which are reported in `unknown`.
 
         language: of this text, the configuration's by default. Text with nothing to speak gives the ends alone.
-        Raises UnknownName for a language that espeak lacks and MissingExtra without the espeak extra.
+        Raises UnknownName for a language that espeak lacks, MissingExtra without the espeak extra, and TextError for a
+        dictionary that cannot be read.
         """
         language = language or self.config.language
         text = self._marked(text, language)
-        items = spelled(text, language, self.ids) if self.config.mode == "letters" else self._spoken(text, language)
+        items = self._items(text, language)
         draft = _Draft(self.ids)
         if self.config.ends:
             draft.add(START)
@@ -124,7 +148,7 @@ class Tokenizer:
         if self.config.ends:
             draft.add(END)
         return draft.finished(
-            "".join(i.text if isinstance(i, Pause) else i.ipa for i in items).strip(),
+            "".join(i.text if isinstance(i, Pause) else _shown(i) for i in items).strip(),
             self.ids[self.config.blank] if self.config.blanks else None,
             self.config.blank_places == "around",
         )
@@ -135,8 +159,12 @@ class Tokenizer:
             if given.respelled:
                 continue
             draft = _Draft(self.ids)
-            for phone in sounds_of(given.sounds):
-                if self.config.mode == "phones":
+            in_units = self.config.mode == "arpabet" and given_units(given.sounds) is not None
+            for phone in () if in_units else sounds_of(given.sounds):
+                if self.config.mode == "arpabet":
+                    if units_of((phone,), (0,)) is None:
+                        draft.unknown[phone] = None
+                elif self.config.mode == "phones":
                     draft.add_phone(phone, 0)
                 else:
                     for character in phone:
@@ -151,6 +179,20 @@ class Tokenizer:
         """Text whose words with sounds of their own carry them."""
         text = self.lexicon.marked(links_inlined(text), language)
         return without_sounds(text) if self.config.mode == "letters" else text
+
+    def _items(self, text: str, language: str) -> tuple[SpokenWord | Pause, ...]:
+        if self.config.mode == "letters":
+            return spelled(text, language, self.ids)
+        if self.config.mode != "arpabet":
+            return self._spoken(text, language)
+        share = self.config.phoneme_share
+        how = Mixing(
+            pronunciations(self.config.dictionary),
+            self.ids,
+            share if self._training else float(share > 0.0),
+            self.config.keep_ambiguous,
+        )
+        return mixed(text, language, how)
 
     def _spoken(self, text: str, language: str) -> tuple[SpokenWord | Pause, ...]:
         if language not in self._phonemizers:
@@ -167,7 +209,10 @@ class Tokenizer:
 
     def _add_word(self, draft: "_Draft", word: SpokenWord) -> None:
         start = len(draft.tokens)
-        if self.config.mode != "phones":
+        if self.config.mode == "arpabet":
+            for symbol in word.phones:
+                draft.add(symbol)
+        elif self.config.mode != "phones":
             for character in word.ipa:
                 draft.add(character)
         else:
@@ -220,6 +265,12 @@ class _Draft:
                 tokens, stress = tokens[1:-1], stress[1:-1]
                 words = tuple(Word(w.text, max(w.start_token - 1, 0), max(w.end_token - 1, 0)) for w in words)
         return Encoded(tokens, stress, words, tuple(self.unknown), phonemes)
+
+
+def _shown(word: SpokenWord) -> str:
+    """A word as it is said, ARPAbet in braces."""
+    units = [phone.removeprefix(UNIT) for phone in word.phones if len(phone) > 1 and phone.startswith(UNIT)]
+    return f"{{{' '.join(units)}}}" if units else word.ipa
 
 
 def _interspersed(values: Int[np.ndarray, " tokens"], filler: int) -> Int[np.ndarray, " spaced"]:
