@@ -201,7 +201,7 @@ def _tokens(cache: _Cache, utterances: Sequence[Utterance], text: TextConfig, re
             "stress": Ragged.of([e.stress for e in encoded], np.int8),
         }
 
-    settings = {"text": text.model_dump(mode="json"), "table": _hash(SYMBOLS)}
+    settings: dict[str, Any] = {"text": text.model_dump(mode="json"), "table": _hash(SYMBOLS)}
     if text.dictionary is not None:
         settings["dictionary"] = dictionary_state(text.dictionary)
     content = [(u.name, u.text, u.language) for u in utterances]
