@@ -50,7 +50,7 @@ def alignment_report(
     path: Int[Tensor, "batch steps group"] | None = None,
     group: int = 1,
 ) -> AlignmentReport:
-    """Measures of an attention in forward time. path: the tokens of the frames of each step. group: frames of a step."""
+    """Measures of an attention in forward time. path: the tokens of each step's frames. group: frames of a step."""
     steps, tokens = attention.shape[1:]
     mask = sequence_mask(step_lengths, steps)[:, 0]
     sharpness, token = attention.max(dim=2)

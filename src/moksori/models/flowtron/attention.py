@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from moksori.nn.precision import at_least_float32, full_precision
 
-_PIECE = 2**17
-"""Numbers of frames x tokens x channels in a piece: half a megabyte stays in a processor's cache."""
+_PIECE = 2**18
+"""Numbers of frames x tokens x channels in a piece: a megabyte stays in a processor's cache."""
 _EXCLUDED = -1e9
 """Energy of padding; finite, so that a row without a token is no NaN."""
 
 
 @dataclass(frozen=True)
 class Projected:
-    """A memory as one flow's attention reads it; the same for all steps. Keys and values `[batch, tokens, channels]`."""
+    """A memory as one flow's attention reads it, the same for all steps."""
 
     keys: Float[Tensor, "batch tokens channels"]
     values: Float[Tensor, "batch tokens channels"]
@@ -127,7 +127,7 @@ class _AdditiveEnergies(torch.autograd.Function):
             given = energy[item, stretch]
             angle = (query[item, stretch, None] + key[item, None]).tanh_()
             to_weight += given.reshape(-1) @ angle.flatten(0, 1)
-            slope = angle.square_().neg_().add_(1.0).mul_(given.unsqueeze(2))
-            to_query[item, stretch] = slope.sum(dim=1)
-            to_key[item] += slope.sum(dim=0)
+            flat = angle.square_().mul_(given.unsqueeze(2))
+            to_query[item, stretch] = given.sum(dim=1, keepdim=True) - flat.sum(dim=1)
+            to_key[item] += given.sum(dim=0).unsqueeze(1) - flat.sum(dim=0)
         return to_query * weight, to_key * weight, to_weight

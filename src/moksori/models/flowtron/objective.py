@@ -128,7 +128,7 @@ class FlowtronObjective(Objective):
         return {"nll": steps, "gate": steps, "path": self._frame_lengths(batch).sum()}
 
     def _gate(self, encoded: Encoded) -> Float[Tensor, ""]:
-        """Cross entropy of stopping at each step; the last flow's last step is the first in time if it runs backward."""
+        """Cross entropy of stopping at each step; a last flow that runs backward stops at the first in time."""
         logits, lengths = encoded.gate_logits, encoded.group_lengths
         step = torch.arange(logits.shape[1], device=logits.device)
         last_flow = self.model.config.flow_directions[-1]
