@@ -287,7 +287,8 @@ class LatentPlan:
     styles: means of reference clips; those that hold at one place are mixed by their weights. strength: m / (m +
     lambda) of the posterior's mean at the beginning and at the end of an utterance, a straight line between. samples:
     seeds of the noise with weights; empty = the generator's own noise. style_way, sample_way: how what holds at one
-    place is mixed; "slerp" keeps its length. mixture: for models whose prior is a mixture.
+    place is mixed; "slerp" keeps its length. mixture: for models whose prior is a mixture. given: the latent itself,
+    frame for frame, instead of all that; given_frames: of the utterance, the rest is there to fill a group of frames.
     """
 
     styles: tuple[StyleMean, ...] = ()
@@ -296,6 +297,8 @@ class LatentPlan:
     style_way: Literal["slerp", "linear"] = "linear"
     sample_way: Literal["slerp", "linear"] = "slerp"
     mixture: MixtureChoice = MixtureChoice()
+    given: Float[Tensor, "mels padded"] | None = None
+    given_frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -307,7 +310,8 @@ class SayControls:
     duration_mix: share of the sampled durations, 0 to 1, the rest from the predictor that always says the same, for
     models that have both; None = the model's own.
     latent: what to draw latents from, for models that let them be chosen; None = the model's prior. speakers: rows of
-    the speaker table and weights, to be mixed in place of the text's speaker; speaker_way: how.
+    the speaker table and weights, to be mixed in place of the text's speaker; speaker_way: how. best_of: draws of which
+    the best is kept, for models that can leave something out; None = the model's own.
     """
 
     variation: float | None = None
@@ -317,6 +321,7 @@ class SayControls:
     latent: LatentPlan | None = None
     speakers: tuple[tuple[int, float], ...] = ()
     speaker_way: Literal["slerp", "linear"] = "linear"
+    best_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -331,6 +336,7 @@ class PitchRange:
 class Voice:
     """A speaker of a family: a table index, or a vector; what a `.voice` file stores. pitch: None where not known.
 
+    kind: "voice", who speaks, or "style", how: then the vector is a mean latent `[mels, frames]`, see StyleMean.
     front_end, model: of a vector, the key of the features it was read off and the fingerprint of the model that read
     it; another model's vectors mean something else. sources: names of the recordings or voices that it was made of.
     """
@@ -343,6 +349,7 @@ class Voice:
     front_end: str = ""
     model: str = ""
     sources: tuple[str, ...] = ()
+    kind: Literal["voice", "style"] = "voice"
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,22 @@ def trim_silence(waveform: Waveform, threshold_db: float = 38.0, keep_seconds: f
     A recording that is silent throughout, or loud throughout, comes back whole: there is nothing to tell apart.
     Raises AudioError for NaN or infinity, or a negative threshold or time.
     """
+    start, stop = sounding(waveform, threshold_db, keep_seconds)
+    if (start, stop) == (0, len(waveform.samples)):
+        return waveform
+    return Waveform(waveform.samples[start:stop].copy(), waveform.sample_rate)
+
+
+def sounding(waveform: Waveform, threshold_db: float = 38.0, keep_seconds: float = 0.07) -> tuple[int, int]:
+    """First and end sample of what `trim_silence` keeps; raises as it does."""
     if threshold_db < 0.0 or keep_seconds < 0.0:
         raise AudioError(f"threshold_db {threshold_db:g} and keep_seconds {keep_seconds:g} must not be negative")
-    loud = np.flatnonzero(_loud_frames(waveform, threshold_db))
+    loud, count = np.flatnonzero(_loud_frames(waveform, threshold_db)), len(waveform.samples)
     if len(loud) == 0:
-        return waveform
+        return 0, count
     frame, hop = _sizes(waveform.sample_rate)
     keep = round(keep_seconds * waveform.sample_rate)
-    start = max(loud[0] * hop - keep, 0)
-    return Waveform(waveform.samples[start : loud[-1] * hop + frame + keep].copy(), waveform.sample_rate)
+    return max(int(loud[0]) * hop - keep, 0), min(int(loud[-1]) * hop + frame + keep, count)
 
 
 def pauses(waveform: Waveform, minimum_seconds: float = 0.2, threshold_db: float = 38.0) -> list[tuple[float, float]]:

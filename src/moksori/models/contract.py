@@ -133,6 +133,9 @@ class CanTakeStyle(Protocol):
     def mel_config(self) -> MelConfig: ...
 
     @property
+    def num_speakers(self) -> int: ...
+
+    @property
     def mixes_speakers(self) -> bool: ...
 
     @property

@@ -12,9 +12,9 @@ from moksori.audio.mel import MelSpectrogram
 from moksori.errors import UnsupportedTask
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
-from moksori.models.contract import CanSay, CanSayMels
+from moksori.models.contract import CanSay, CanSayMels, CanTakeStyle
 from moksori.pipeline.vocoding import Sounding, find_vocoder
-from moksori.types import SayControls, Spoken, TextBatch
+from moksori.types import SayControls, Spoken, SpokenMels, TextBatch
 
 
 class MelVoice:
@@ -44,13 +44,20 @@ class MelVoice:
 
     def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
         """The sound of what the model makes; an item's samples are its frames times the hop."""
-        made = self.mel_model.say_mels(text, controls, generator)
+        made = self._mels(text, controls, generator)
         hop = self.mel_model.mel_config.hop_length
         sounds = []
         for mel, frames in zip(made.mel, made.frame_lengths.tolist(), strict=True):
             sounds.append(self._sound(mel[None, :, :frames], generator))
         waveform = pad_sequence(sounds, batch_first=True)
         return Spoken(waveform, made.frame_lengths * hop, made.durations, made.flags)
+
+    def _mels(self, text: TextBatch, controls: SayControls, generator: Generator | None) -> SpokenMels:
+        plan, device = controls.latent, text.tokens.device
+        if plan is None or plan.given is None or not isinstance(self.mel_model, CanTakeStyle):
+            return self.mel_model.say_mels(text, controls, generator)
+        frames = torch.tensor([plan.given_frames], device=device)
+        return self.mel_model.say_latents(plan.given[None].to(device), frames, text, controls)
 
     def reconstruct(
         self,
@@ -80,6 +87,12 @@ def speaking_model(loaded: Loaded, vocoder: str | Path | None = None) -> CanSay 
     if vocoder is not None:
         raise UnsupportedTask(f"{loaded.manifest.name}: makes sound itself and takes no vocoder: leave it out")
     return loaded.model
+
+
+def latent_model(model: CanSay) -> CanTakeStyle | None:
+    """What is inside a voice, where its latents can be chosen."""
+    inner: object = model.mel_model if isinstance(model, MelVoice) else model
+    return inner if isinstance(inner, CanTakeStyle) else None
 
 
 def can_speak(model: nn.Module | object) -> bool:

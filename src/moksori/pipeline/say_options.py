@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from moksori.errors import BadInput
+from moksori.pipeline.latent_choice import LatentChoice
 from moksori.pipeline.speech_timings import Durations
 from moksori.text.lexicon import Lexicon
 
@@ -22,7 +23,8 @@ class SayOptions:
     speaker: a name of the model's speaker table; None = the first. language: None = the speaker's own.
     volume_db: gain; what it lifts beyond full scale is clipped. lexicon: pronunciations that come before all rules.
     shift_semitones: pitch, -12 to 12. duration_mix: share of sampled durations, 0 to 1; None = the model's.
-    durations: frames of every token; they decide the speed, which must then be left alone.
+    durations: frames of every token; they decide the speed, which must then be left alone. latent: styles, blends and
+    whatever else is chosen of a model's latents, see `styles.choose`.
     """
 
     speed: float = 1.0
@@ -35,6 +37,7 @@ class SayOptions:
     shift_semitones: float = 0.0
     duration_mix: float | None = None
     durations: Durations | None = None
+    latent: LatentChoice | None = None
 
     def __post_init__(self) -> None:
         _within("speed", self.speed, SLOWEST, FASTEST)
@@ -58,9 +61,16 @@ class SayOptions:
 
     def as_json(self) -> dict[str, Any]:
         """All that decides the samples, for the header of a job; None stands for nothing given."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("lexicon", "durations")}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("lexicon", "durations", "latent")}
+        latent = {} if self.latent is None else {"latent": self.latent.digest}
         durations = None if self.durations is None else self.durations.digest
-        return {**kept, "pause_seconds": self.pause, "lexicon": self.lexicon.as_json(), "durations": durations}
+        return {
+            **kept,
+            **latent,
+            "pause_seconds": self.pause,
+            "lexicon": self.lexicon.as_json(),
+            "durations": durations,
+        }
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

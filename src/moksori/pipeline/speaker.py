@@ -8,7 +8,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from moksori.audio.resample import Resampler
 from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnsupportedTask
 from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CHUNK_FRAMES, CanSay
-from moksori.pipeline.mel_voice import MelVoice, speaking_families, speaking_model
+from moksori.pipeline.mel_voice import MelVoice, latent_model, speaking_families, speaking_model
 from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.say_options import FASTEST, MAXIMUM_SHIFT_SEMITONES, SLOWEST, SayOptions
 from moksori.pipeline.sentences import Gap, Piece, Sentence, arriving, readings, sentences
@@ -36,11 +36,12 @@ from moksori.pipeline.speech_timings import (
 from moksori.text.inline import as_written
 from moksori.text.lexicon import Lexicon, LexiconSource
 from moksori.text.tokenizer import Encoded, Tokenizer
-from moksori.types import SayControls, SpokenFlags, TextBatch
+from moksori.types import SayControls, SpokenFlags, TextBatch, Voice
 
 if TYPE_CHECKING:
     from moksori.pipeline.convert import Conversion
     from moksori.pipeline.enrolment import Like
+    from moksori.pipeline.manner import Manner, StyleSource
     from moksori.pipeline.recordings import Audio
     from moksori.pipeline.streaming import SpeechStream
 
@@ -166,6 +167,10 @@ class Speaker:
         pitch: float = 0.0,
         duration_mix: float | None = None,
         durations: DurationSource = None,
+        style: "StyleSource | Sequence[StyleSource] | None" = None,
+        strength: "float | tuple[float, float] | None" = None,
+        blend: "str | Mapping[str, float] | None" = None,
+        manner: "Manner | None" = None,
     ) -> Speech:
         """The text as speech; the same seed gives the same samples, None draws one.
 
@@ -174,6 +179,8 @@ class Speaker:
         respelling, or lexicon files. ssml: whether the text is SSML; None = where it starts with `<speak`.
         pitch: semitones. duration_mix: share of sampled durations, for models with two duration predictors. durations:
         frames of every token: `sentences` of a Speech, or the JSON of its timings, perhaps edited.
+        style: reference clips or styles, of which `strength` is taken; blend: shares by name, or as "a=0.3,b=0.7", of
+        speakers, styles or seeds; manner: these and more, see Manner. For models whose latents can be chosen.
         Raises TextError for a text with nothing to speak or of more than 200,000 characters, BadInput for a value out
         of range, UnknownName for a speaker or language that does not exist.
         """
@@ -184,6 +191,7 @@ class Speaker:
             speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
             Durations.of(durations),
         )  # fmt: skip
+        options = self._in_manner(options, manner, style, strength, blend)
         texts = list(readings(text, language or self.language_of(speaker), ssml))
         return collected(self, texts, options, chosen_seed(seed), text)
 
@@ -223,6 +231,10 @@ class Speaker:
         pitch: float = 0.0,
         duration_mix: float | None = None,
         durations: DurationSource = None,
+        style: "StyleSource | Sequence[StyleSource] | None" = None,
+        strength: "float | tuple[float, float] | None" = None,
+        blend: "str | Mapping[str, float] | None" = None,
+        manner: "Manner | None" = None,
         chunk_frames: int | Sequence[int] = CHUNK_FRAMES,
     ) -> "SpeechStream":
         """What `say` says, in blocks of samples that can be heard while the rest is made; iterate over it.
@@ -240,6 +252,7 @@ class Speaker:
             speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
             Durations.of(durations),
         )  # fmt: skip
+        options = self._in_manner(options, manner, style, strength, blend)
         self._check_options(options)
         spoken = language or self.language_of(speaker)
         if isinstance(text, str):
@@ -250,6 +263,24 @@ class Speaker:
         else:
             raise TextError(f"text: expected a string or an iterator of strings, found {type(text).__name__}")
         return SpeechStream(self, texts, options, chosen_seed(seed), sizes)
+
+    def style(
+        self,
+        clips: "StyleSource | Sequence[StyleSource]",
+        name: str | None = None,
+        mode: str = "time_and_batch",
+        speaker: str | None = None,
+    ) -> Voice:
+        """The style of reference clips, which `style=` takes and `moksori.pipeline.voices.write_voice` keeps in a file.
+
+        clips: StyleClips, or recordings with a text file beside them. mode: see Manner. speaker: who is to speak.
+        Raises UnsupportedTask for a model without latents, AudioError, TextError or BadInput for a clip of no use.
+        """
+        from moksori.pipeline.manner import Manner
+        from moksori.pipeline.styles import style_of
+
+        manner = Manner.of(style=clips)
+        return style_of(self, () if manner is None else manner.styles, mode, name, speaker)[0]
 
     def convert(
         self,
@@ -296,7 +327,7 @@ class Speaker:
     def check_sentence(self, number: int, sentence: Sentence, options: SayOptions) -> bool:
         """Checks one sentence, see `check`; whether durations were given for it."""
         if sentence.style.voice is not None:
-            self._speaker_index(sentence.style.voice)
+            self.row_of(sentence.style.voice)
         if options.durations is None:
             return False
         encoded = self._encoded(sentence, options, {})
@@ -311,7 +342,7 @@ class Speaker:
 
     def _tokenizer(self, lexicon: Lexicon, voice: str | None) -> Tokenizer:
         """A tokenizer with the entries that hold for a voice."""
-        self._speaker_index(voice)
+        self.row_of(voice)
         lexicon = (self.lexicon + lexicon).for_voice(self.name, voice or self.speakers[0])
         if lexicon not in self._tokenizers:
             self._tokenizers[lexicon] = Tokenizer(self._text, lexicon)
@@ -321,13 +352,14 @@ class Speaker:
         """The language a speaker of the model speaks where none is asked for; None is the first speaker."""
         return self.manifest.speaker_languages.get(voice or self.speakers[0], self._text.language)
 
-    def _speaker_index(self, voice: str | None) -> int:
+    def row_of(self, voice: str | None) -> int:
+        """The row of the speaker table of a speaker; None is the first. Raises UnknownName with the nearest names."""
         if voice is not None and voice not in self.speakers:
             raise unknown_speaker(voice, self.speakers)
         return self.manifest.speakers.index(voice) if voice in self.manifest.speakers else 0
 
     def _check_options(self, options: SayOptions) -> None:
-        self._speaker_index(options.speaker)
+        self.row_of(options.speaker)
         if options.duration_mix is not None and not getattr(self._model, "mixes_durations", False):
             raise UnsupportedTask(
                 f"{self.name}: has not both a stochastic and a deterministic duration predictor, so there is nothing "
@@ -338,8 +370,39 @@ class Speaker:
             raise UnsupportedTask(
                 f"{self.name}: speaks at its own speed and pitch only: leave the speed and the pitch out"
             )
+        if options.latent is not None and latent_model(self._model) is None:
+            raise UnsupportedTask(
+                f"{self.name}: has no latents to choose: leave styles, blends, components and prosody out"
+            )
         if isinstance(self._model, MelVoice):
             _ = self._model.vocoder  # one that is missing is told of before anything is spoken
+
+    def in_manner(self, options: SayOptions, manner: "Manner | None") -> SayOptions:
+        """The options with what a Manner asks for; raises as `styles.choose` does."""
+        from moksori.pipeline.styles import choose
+
+        chosen = choose(self, manner, options.speaker, options.language)
+        return options if chosen is None else replace(options, latent=chosen.choice)
+
+    def _in_manner(
+        self,
+        options: SayOptions,
+        manner: "Manner | None",
+        style: "StyleSource | Sequence[StyleSource] | None",
+        strength: "float | tuple[float, float] | None",
+        blend: "str | Mapping[str, float] | None",
+    ) -> SayOptions:
+        if manner is None and style is None and blend is None:
+            if strength is not None:
+                raise BadInput(f"strength {strength!r}: is that of a style: give clips with it")
+            return options
+        from moksori.pipeline.manner import Manner
+
+        return self.in_manner(options, Manner.of(manner, style, strength, blend))
+
+    def encoded(self, sentence: Sentence, voice: str | None = None, language: str | None = None) -> Encoded:
+        """A text as the voice reads it."""
+        return self._encoded(sentence, SayOptions(speaker=voice, language=language), {})
 
     def _encoded(self, sentence: Sentence, options: SayOptions, tokenizers: dict[str | None, Tokenizer]) -> Encoded:
         """The sentence's tokens; `tokenizers` keeps those of the voices met so far."""
@@ -370,7 +433,7 @@ class Speaker:
             tokens=torch.from_numpy(encoded.tokens)[None].to(self._device),
             stress=torch.from_numpy(encoded.stress)[None].to(self._device),
             token_lengths=torch.tensor([len(encoded.tokens)], device=self._device),
-            speaker=torch.tensor([self._speaker_index(style.voice or options.speaker)], device=self._device),
+            speaker=torch.tensor([self.row_of(style.voice or options.speaker)], device=self._device),
             durations=None if durations is None else durations.to(self._device),
         )
         shift = options.shift_semitones + style.shift_semitones
@@ -380,6 +443,9 @@ class Speaker:
         played_rate = self.sample_rate if follows else round(self.sample_rate * 2.0 ** (shift / 12.0))
         speed = min(max(options.speed * style.rate, SLOWEST), FASTEST) * self.sample_rate / played_rate
         controls = SayControls(options.variation, speed, shift if follows else 0.0, options.duration_mix)
+        model = latent_model(self._model)
+        if options.latent is not None and model is not None:
+            controls = options.latent.controls(controls, model, batch, number, sentence_seed)
         generator = sentence_generator(seed, number, self._device)
         return Line(number, sentence, encoded, options, batch, controls, generator, played_rate)
 
@@ -509,9 +575,14 @@ def collected(speaker: Performer, texts: list[Sentence], options: SayOptions, se
 
 
 def sentence_generator(seed: int, index: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The random numbers of sentence `index`: seeded by a hash, since neighbouring seeds would give related streams."""
+    """The random numbers of sentence `index`, which none of its neighbours has."""
+    return torch.Generator(device).manual_seed(sentence_seed(seed, index))
+
+
+def sentence_seed(seed: int, index: int) -> int:
+    """The seed of sentence `index`: a hash, since neighbouring seeds would give related streams."""
     digest = hashlib.sha256(f"{seed}/{index}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def chosen_seed(seed: int | None) -> int:

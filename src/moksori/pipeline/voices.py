@@ -1,7 +1,8 @@
 """Voices as files: a vector in safetensors, with what made it in the file's metadata. Never a pickle.
 
 A vector means something to the model alone that read it off recordings, so a voice names that model by its fingerprint,
-and the features that it was read off by theirs; with another model it is refused.
+and the features that it was read off by theirs; with another model it is refused. The same files keep styles, whose
+vector is a mean latent `[mels, frames]` (pipeline.styles); their format is 2, which tells older readers to refuse them.
 """
 
 import json
@@ -11,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -23,7 +25,7 @@ from moksori.pipeline.speaker import sentence_generator
 from moksori.types import Voice
 
 SUFFIX = ".voice"
-FORMAT = 1
+FORMATS = {"voice": 1, "style": 2}
 _TENSOR = "vector"
 _NAME_CHARACTERS = 60
 
@@ -59,6 +61,8 @@ def voice_of(loaded: Loaded, vector: torch.Tensor, name: str, sources: Sequence[
 def check_voice(voice: Voice, loaded: Loaded) -> None:
     """Raises BadInput, saying what differs, unless a voice is one of this model."""
     manifest, what = loaded.manifest, f"the voice {voice.name!r}"
+    if voice.kind != "voice":
+        raise BadInput(f"{what}: is a style, which says how and not who speaks: give it with --style")
     if voice.family != manifest.family:
         raise BadInput(
             f"{what}: is of the family {voice.family!r}, {manifest.name} is a {manifest.family!r} model: make it from "
@@ -92,7 +96,8 @@ def write_voice(voice: Voice, path: str | Path) -> Path:
     if voice.vector is None:
         raise BadInput(f"the voice {voice.name!r}: is a speaker of a model, there is nothing to keep in a file")
     metadata = {
-        "format": str(FORMAT),
+        "format": str(FORMATS[voice.kind]),
+        "kind": voice.kind,
         "family": voice.family,
         "front_end": voice.front_end,
         "model": voice.model,
@@ -145,17 +150,20 @@ def read_voice(path: str | Path) -> Voice:
         raise CheckpointError(f"{path}: is no voice file, or damaged ({error}): {again}") from error
     try:
         version = int(metadata["format"])
-        if version > FORMAT:
+        if version > max(FORMATS.values()):
             raise CheckpointError(
-                f"{path}: voice format {version}, this moksori reads up to {FORMAT}: install a newer moksori"
+                f"{path}: voice format {version}, this moksori reads up to {max(FORMATS.values())}: install a newer "
+                "moksori"
             )
+        kind: Literal["voice", "style"] = "style" if metadata.get("kind") == "style" else "voice"
         sources = tuple(str(source) for source in json.loads(metadata["sources"]))
         family, front_end, model, name = (metadata[key] for key in ("family", "front_end", "model", "name"))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: is no voice file: it does not say what made it: {again}") from error
-    if vector is None or vector.dim() != 1 or not bool(vector.isfinite().all()):
+    axes = 2 if kind == "style" else 1
+    if vector is None or vector.dim() != axes or not vector.numel() or not bool(vector.isfinite().all()):
         raise CheckpointError(f"{path}: holds no vector of finite numbers: {again}")
-    return Voice(family, name=name, vector=vector.float(), front_end=front_end, model=model, sources=sources)
+    return Voice(family, name=name, vector=vector.float(), front_end=front_end, model=model, sources=sources, kind=kind)
 
 
 def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
@@ -170,7 +178,9 @@ def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
         raise BadInput(f"weights {', '.join(f'{s:g}' for s in shares)}: expected numbers from 0 on, not all of them 0")
     first = voices[0]
     for voice in voices[1:]:
-        if (voice.family, voice.front_end, voice.model) != (first.family, first.front_end, first.model):
+        if (voice.kind, voice.family, voice.front_end, voice.model) != (
+            first.kind, first.family, first.front_end, first.model
+        ):  # fmt: skip
             raise BadInput(
                 f"the voices {first.name!r} and {voice.name!r} are of different models ({first.family} {first.model}, "
                 f"{voice.family} {voice.model}): make both with the same one"
@@ -178,8 +188,8 @@ def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
     vectors = [voice.vector for voice in voices if voice.vector is not None]
     if len(vectors) < len(voices):
         raise BadInput("a voice without a vector cannot be mixed: make it with 'moksori voice make'")
-    if len({len(vector) for vector in vectors}) > 1:
-        raise BadInput("the voices' vectors differ in length: one of the files is damaged, make it again")
+    if len({vector.shape for vector in vectors}) > 1:
+        raise BadInput("the voices' vectors differ in shape: make them in the same way")
     total = sum(shares)
     vector = torch.stack([v.float() * (s / total) for v, s in zip(vectors, shares, strict=True)]).sum(dim=0)
     sources = tuple(f"{v.name}*{s / total:.3g}" for v, s in zip(voices, shares, strict=True))

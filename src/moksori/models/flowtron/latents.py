@@ -30,6 +30,11 @@ class ChosenLatents:
         return self._model.config.mel
 
     @property
+    def num_speakers(self) -> int:
+        """Rows of the speaker table, used or not."""
+        return self._model.config.num_speakers
+
+    @property
     def mixes_speakers(self) -> bool:
         """Whether there is a table of several speakers; without one the latent says who speaks."""
         model = self._model
