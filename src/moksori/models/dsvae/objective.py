@@ -132,7 +132,7 @@ class DsvaeObjective(Objective):
         weights = {"reconstruction": 1.0, "speaker_kl": config.alpha, "content_kl": config.beta * ramp}
         if self.model.pitch_predictor is not None:
             weights |= {"pitch": config.pitch_weight, "voicing": VOICING_SHARE * config.pitch_weight}
-        if config.conversion:
+        if config.conversion and step is not None:
             weights |= {"conversion_speaker": config.conversion, "conversion_content": config.conversion}
         return weights
 
@@ -147,7 +147,7 @@ class DsvaeObjective(Objective):
         speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
         content_kl = latents.content.kl(prior)
         content_nats = content_kl.sum(dim=2)
-        conversions = conversion_terms(model, latents, content, crops.pitch) if self.config.conversion else {}
+        conversions = self._conversion_terms(latents, content, crops)
         return {
             "reconstruction": self._distance(decoded.before, wanted) + self._distance(decoded.after, wanted),
             "speaker_kl": _held(speaker_nats, self.config.speaker_capacity) / bands,
@@ -157,6 +157,12 @@ class DsvaeObjective(Objective):
             **self._pitch_terms(crops),
             **conversions,
         }
+
+    def _conversion_terms(self, latents: Latents, content: Tensor, crops: Crops) -> dict[str, Tensor]:
+        """While training: batches to validate are in order of length, and neighbours often the same person."""
+        if not (self.config.conversion and torch.is_grad_enabled()):
+            return {}
+        return conversion_terms(self.model, latents, content, crops.pitch)
 
     def _latents(self, mel: Float[Tensor, "batch mels frames"], generator: Generator | None) -> Latents:
         """Both posteriors; that of the content hears a disguised recording while training, where that is asked for."""
