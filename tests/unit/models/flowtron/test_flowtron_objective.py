@@ -1,0 +1,175 @@
+"""The loss is the exact likelihood, padding and neighbours change none of its terms, and the helps come and go."""
+
+import logging
+
+import five_bands as small
+import pytest
+import torch
+
+from moksori.errors import ConfigError
+from moksori.models.flowtron import Flowtron
+from moksori.training.transfer import transfer_weights
+from moksori.types import SpeechBatch
+
+GIVEN = {"alignment": "given", "blank_logit": -1.0, "forward_sum_weight": 0.1}
+
+
+def terms(model: Flowtron, batch: SpeechBatch, step: int = 0, **settings: object) -> dict[str, float]:
+    update = next(
+        small.objective(model, **{**GIVEN, **settings}).updates(batch, step, torch.Generator().manual_seed(0))
+    )
+    return {name: float(term.detach()) for name, term in update.terms.items()}
+
+
+def test_likelihood_is_that_of_a_normal_under_a_change_of_variables() -> None:
+    """One flow, one item: x_t given the past is N(-b e^-s, e^-s), band by band; the mean over all of them."""
+    model = small.model(num_flows=1)
+    batch = small.batch((7,), (3,))
+    with torch.no_grad():
+        mel = model.mel(batch.waveform)
+        memory = model.memory(small.text((3,)))
+        step = model.flows[0].step
+        projected = step.attention.project(memory.states, memory.mask)
+        x = model.standardize(mel).transpose(1, 2)
+        out = step(x, projected)
+        mean = model.standardize.inverse((-out.shift * torch.exp(-out.log_scale)).transpose(1, 2))
+        deviation = torch.exp(-out.log_scale).transpose(1, 2) * model.standardize.std[:, None]
+        expected = -torch.distributions.Normal(mean, deviation).log_prob(mel).mean()
+    batch = small.batch((7,), (3,))
+    assert terms(model, batch, prior=False)["nll"] == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_padding_changes_no_term(group: int) -> None:
+    model = small.model(group=group)
+    for prior in (True, False):
+        plain, padded = (terms(model, small.batch(padding=p), prior=prior) for p in (0, 6))
+        assert plain.keys() == {"nll", "gate", "forward_sum", "path"}
+        assert plain == pytest.approx(padded, rel=1e-5)
+
+
+def test_a_batch_is_the_mean_of_its_items() -> None:
+    """Means over steps count each item's steps, means over items each item once."""
+    model = small.model()
+    whole = small.batch()
+    together = terms(model, whole)
+    alone = [terms(model, small.batch().rows(item, 3)) for item in range(3)]
+    frames = whole.waveform_lengths / whole.waveform_lengths.sum()
+    for name in ("nll", "gate", "path"):
+        assert together[name] == pytest.approx(
+            sum(f * a[name] for f, a in zip(frames.tolist(), alone, strict=True)), rel=1e-5
+        )
+    assert together["forward_sum"] == pytest.approx(sum(a["forward_sum"] for a in alone) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize(("num_flows", "first"), [(1, False), (2, True)])
+def test_gate_stops_at_the_end_of_the_last_flow(num_flows: int, first: bool) -> None:
+    """With two flows that is the recording's first frame, since the last runs backward."""
+    made = small.objective(small.model(num_flows=num_flows), gate_positive_weight=1.0)
+    batch = small.batch((9, 6), (3, 2))
+    encoded = made.model.encode(
+        made.model.mel(batch.waveform), batch.waveform_lengths // small.HOP, made.model.memory(small.text((3, 2)))
+    )
+    logits = torch.full((2, 9), -20.0)
+    for item, length in enumerate((9, 6)):
+        logits[item, 0 if first else length - 1] = 20.0
+    good, bad = (made._gate(type(encoded)(**{**vars(encoded), "gate_logits": x})) for x in (logits, -logits))
+    assert float(good) < 1e-6
+    assert float(bad) == pytest.approx(20.0, rel=1e-3)
+
+
+def test_gate_may_keep_its_gradient_to_itself() -> None:
+    reached = []
+    for start in (0, None):
+        made = small.objective(small.model(), gate_trunk_from=start)
+        next(made.updates(small.batch(), 0)).terms["gate"].backward()
+        gradients = {n for n, p in made.model.named_parameters() if p.grad is not None and bool(p.grad.any())}
+        reached.append(gradients)
+    assert reached[1] == {"flows.1.step.gate.weight", "flows.1.step.gate.bias"}
+    assert "text_encoder.embedding.weight" in reached[0]
+
+
+def test_a_second_flow_leaves_the_likelihood_as_it_was() -> None:
+    one, two = small.model(num_flows=1), small.model(num_flows=2, perturbed=False, seed=5)
+    report = transfer_weights(two, one.state_dict())
+    assert any(name.startswith("flows.1.step.gate") for name in report.left)
+    batch = small.batch()
+    assert terms(two, batch)["nll"] == pytest.approx(terms(one, batch)["nll"], rel=1e-6)
+
+
+def test_hidden_frames_change_the_loss_and_not_the_map() -> None:
+    """The affine map keeps the true frames: what is hidden is only what the LSTMs hear of the past."""
+    model = small.model()
+    clear, hidden = (terms(model, small.batch(), frame_dropout=share)["nll"] for share in (0.0, 0.5))
+    assert clear != pytest.approx(hidden, rel=1e-3)
+    mel, lengths = small.mels((6,))
+    memory = model.memory(small.text((3,)))
+    keep = [torch.zeros(1, 6, dtype=torch.bool)] * 2
+    encoded = model.encode(mel, lengths, memory, keep=keep)
+    moved = mel.clone().requires_grad_()
+    latent = model.encode(moved, lengths, memory, keep=keep).latent
+    torch.testing.assert_close(latent, encoded.latent)
+    gradient = torch.autograd.grad(latent[0, :, 3].sum(), moved)[0][0].abs().sum(dim=0)
+    assert bool((gradient > 0).tolist() == [False, False, False, True, False, False])
+
+
+def test_prior_goes_and_path_term_fades() -> None:
+    made = small.objective(small.model(), **GIVEN, prior_hold_steps=10, prior_anneal_steps=20)
+    assert [made.config.prior_factor(s) for s in (0, 10, 20, 30, 99)] == [1.0, 1.0, 0.5, 0.0, 0.0]
+    assert made.config.path_weight_at(10) == 1.0
+    assert made.config.path_weight_at(20) == pytest.approx(0.55)
+    assert made.config.path_weight_at(99) == pytest.approx(0.1)
+    batch = small.batch()
+    sums = [float(next(made.updates(batch, step)).terms["forward_sum"].detach()) for step in (0, 20, 40)]
+    assert sums[0] < sums[1] < sums[2]
+    assert float(made.validate(batch)["forward_sum"]) == pytest.approx(sums[2], rel=1e-6)
+
+
+def test_warns_once_where_the_prior_goes_too_early(caplog) -> None:
+    made = small.objective(small.model(), **GIVEN, prior_hold_steps=5, prior_anneal_steps=5)
+    batch = small.batch()
+    with caplog.at_level(logging.WARNING):
+        next(made.updates(batch, 3))
+        made.validate(batch)
+        assert not caplog.records
+        for step in (7, 8):
+            next(made.updates(batch, step))
+            made.validate(batch)
+    assert len(caplog.records) == 1
+    assert "objective.prior_hold_steps" in caplog.text
+
+
+def test_paths_are_given_searched_or_absent() -> None:
+    model, batch = small.model(), small.batch()
+    assert "path" not in terms(model, batch, alignment="none")
+    searched, given = (terms(model, batch, alignment=kind, prior=False)["path"] for kind in ("search", "given"))
+    assert searched < given
+    bare = SpeechBatch(**{**vars(batch), "durations": None})
+    with pytest.raises(ConfigError, match="align the corpus first"):
+        terms(model, bare)
+
+
+def test_lengths_are_learnt_from_the_recordings() -> None:
+    made = small.objective(small.model(), **GIVEN)
+    batch = small.batch((20, 30, 40), (2, 4, 6))
+    made.initialise([batch])
+    assert float(made.model.length_slope) == pytest.approx(5.0, rel=1e-5)
+    assert float(made.model.length_offset) == pytest.approx(10.0, rel=1e-5)
+    assert float(made.model.frames_per_token) == pytest.approx(90 / 12, rel=1e-5)
+    said, lasting = batch.tokens, batch.durations
+    assert said is not None
+    assert lasting is not None
+    symbol = int(said[0, 0])
+    real = torch.arange(6)[None] < torch.tensor([[2], [4], [6]])
+    mean = lasting[(said == symbol) & real].float().mean()
+    assert float(made.model.symbol_frames[symbol]) == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_validation_tells_of_each_flow_and_pictures_show_it() -> None:
+    made = small.objective(small.model(), **GIVEN)
+    found = made.validate(small.batch())
+    for flow in (0, 1):
+        assert {f"flow_{flow}/{name}" for name in ("monotonic", "coverage", "sharpness", "agreement")} <= found.keys()
+    pictures = made.pictures(small.batch(), torch.Generator().manual_seed(0))
+    assert pictures["attention/flow_1"].shape == (4, 24)
+    assert pictures["mel/drawn"].shape == pictures["mel/recording"].shape == (5, 24)
