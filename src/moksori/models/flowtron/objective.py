@@ -57,7 +57,7 @@ class FlowtronObjective(Objective):
             drawn = torch.rand(len(lengths), len(self.model.flows), width, generator=generator, device=lengths.device)
             keep = (drawn >= config.frame_dropout).unbind(dim=1)
         trunk = config.gate_trunk_from is not None and step >= config.gate_trunk_from
-        mel, memory = self.model.mel(batch.waveform), self.model.memory(_text(batch))
+        mel, memory = self.model.mel(batch.waveform), self.model.memory(text_of(batch))
         prior = self._log_prior(batch, groups, width, config.prior_factor(step))
         encoded = self.model.encode(mel, lengths, memory, prior, keep=keep, gate_trunk=trunk)
         terms = self._terms(batch, encoded)
@@ -70,7 +70,7 @@ class FlowtronObjective(Objective):
         `total` counts the path term as at the end of the run. Warns once if the prior is being taken away from an
         attention that is not aligned without it.
         """
-        memory = self.model.memory(_text(batch))
+        memory = self.model.memory(text_of(batch))
         encoded = self.model.encode(self.model.mel(batch.waveform), self._frame_lengths(batch), memory)
         terms = self._terms(batch, encoded)
         reports = self._reports(batch, encoded)
@@ -86,7 +86,7 @@ class FlowtronObjective(Objective):
         anew with a latent that was drawn, as long as the recording."""
         batch = batch.rows(0, len(batch.names))
         lengths, mel = self._frame_lengths(batch), self.model.mel(batch.waveform)
-        memory = self.model.memory(_text(batch))
+        memory = self.model.memory(text_of(batch))
         encoded = self.model.encode(mel, lengths, memory)
         frames, groups = int(lengths[0]), int(encoded.group_lengths[0])
         latent = self.model.prior.sample(encoded.latent, self.model.config.variation, generator)
@@ -226,7 +226,7 @@ class FlowtronObjective(Objective):
         return batch.waveform_lengths // self.model.hop_length
 
 
-def _text(batch: SpeechBatch) -> TextBatch:
+def text_of(batch: SpeechBatch) -> TextBatch:
     assert batch.tokens is not None
     assert batch.stress is not None
     assert batch.token_lengths is not None
