@@ -43,7 +43,6 @@ def toy_batch(sounds: Tensor, items: int, seed: int) -> SpeechBatch:
 
 def near(model: Flowtron, batch: SpeechBatch) -> list[float]:
     """Of each flow without prior: the share of frames whose first choice is within one token of the true one."""
-    objective = FlowtronObjective(model, FlowtronObjectiveConfig(alignment="given", prior=False)).eval()
     with torch.no_grad():
         memory = model.memory(text_of(batch))
         frames = batch.waveform_lengths // BANDS
