@@ -60,11 +60,18 @@ class FlowtronConfig(Config):
     """Mels go into the first flow standardised band by band. Likelihoods are of the raw mel all the same."""
     log_scale_limit: float | None = Field(default=None, gt=0.0)
     """Bounds the log scale of a step smoothly, as limit * tanh(raw / limit); None, as in the paper: not."""
+    attention_window: tuple[int, int] | None = None
+    """Tokens behind and before its place that the attention may look at when speaking, and it never goes back; None, as
+    in the paper: all of them, always. See `sampling.Guide`."""
+    best_of: int = Field(default=1, ge=1)
+    """Draws when speaking, of which the one is kept whose attention went best."""
     variation: float = Field(default=0.5, ge=0.0)
     """Default `--variation`: standard deviation of the latent when speaking."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FlowtronConfig":
+        if self.attention_window is not None and not (self.attention_window[0] >= 0 < self.attention_window[1]):
+            raise ValueError(f"attention_window {self.attention_window}: expected at least (0, 1)")
         if self.directions is not None and len(self.directions) != self.num_flows:
             raise ValueError(
                 f"directions names {len(self.directions)} flows, num_flows is {self.num_flows}: they must agree"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelSpectrogram
 from moksori.models.flowtron.attention import Projected, path_weights
@@ -20,12 +20,13 @@ from moksori.models.flowtron.config import FlowtronConfig
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.latents import ChosenLatents
 from moksori.models.flowtron.prior import GaussianPrior
+from moksori.models.flowtron.speaking import decode, say_mels
 from moksori.models.flowtron.step import AutoregressiveStep
 from moksori.models.flowtron.text_encoder import TextEncoder
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.nn.precision import at_least_float32, full_precision
 from moksori.nn.standardize import Standardize
-from moksori.types import TextBatch
+from moksori.types import SayControls, SpokenMels, TextBatch
 
 
 @dataclass(frozen=True)
@@ -183,14 +184,13 @@ class Flowtron(ChosenLatents, nn.Module):
 
         latent: of whole groups of frames, as `encode` gives it; its last frames may lie beyond an item's own.
         """
-        x, lengths = self._stacked(latent), self.group_lengths(frame_lengths)
-        weights = self._forced(attention_path, x.shape[1], memory)
-        for flow in reversed(self.flows):
-            assert isinstance(flow, AffineFlow)
-            x = flow.inverse(x, lengths, self._projected(flow, memory), weights)
-        mel = self.standardize.inverse(self.ungrouped(x))
-        mask = sequence_mask(frame_lengths, mel.shape[2])
-        return torch.where(mask, mel, torch.log(torch.tensor(self.config.mel.floor)).to(mel))
+        return decode(self, latent, frame_lengths, memory, attention_path).mel
+
+    # ---- what the pipeline asks for: models.contract.CanSayMels; CanTakeStyle is in `latents` ----
+
+    def say_mels(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> SpokenMels:
+        """The mels of texts: see `speaking.say_mels`."""
+        return say_mels(self, text, controls, generator)
 
     # ---- frames and groups ----
 
@@ -209,13 +209,14 @@ class Flowtron(ChosenLatents, nn.Module):
             missing = -x.shape[2] % self.config.group
             if missing:
                 x = torch.cat([x, silence[None, :, None].to(x).expand(len(x), -1, missing)], dim=2)
-        return self._stacked(x)
+        return self.stacked(x)
 
     def ungrouped(self, x: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch mels padded"]:
         """The frames of groups, one after the other."""
         return x.unflatten(2, (self.config.group, -1)).flatten(1, 2).transpose(1, 2)
 
-    def _stacked(self, x: Tensor) -> Tensor:
+    def stacked(self, x: Float[Tensor, "batch mels padded"]) -> Float[Tensor, "batch groups channels"]:
+        """`group` frames beside each other; their number must be a multiple of it."""
         return x.transpose(1, 2).unflatten(1, (-1, self.config.group)).flatten(2)
 
     def path_groups(self, path: Int[Tensor, "batch frames"], groups: int) -> Int[Tensor, "batch groups group"]:
