@@ -16,10 +16,10 @@ def import_(
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make; its name becomes the model's.")],
     layout: Annotated[
         str | None,
-        typer.Option("--format", help="hf, coqui, piper or official.", show_default="found out"),
+        typer.Option("--format", help="hf, coqui, piper, official or flowtron.", show_default="found out"),
     ] = None,
 ) -> None:
-    """Bring a VITS voice of transformers, Coqui TTS, Piper or the authors' code.
+    """Bring a VITS voice of transformers, Coqui TTS, Piper or the authors' code, or a Flowtron of its authors' code.
 
     Example: moksori import mms-tts-eng -o eng; moksori say "Hello." --voice eng -o hello.wav
     """
@@ -39,7 +39,10 @@ def export(
     name: Annotated[str, typer.Argument(help="A model's name or folder; see 'moksori models'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")],
     layout: Annotated[
-        str, typer.Option("--format", help="hf: transformers' VitsModel; onnx: a graph; piper: a voice of Piper.")
+        str,
+        typer.Option(
+            "--format", help="hf: transformers' VitsModel; onnx: graphs; piper: a voice of Piper; flowtron: a .pt."
+        ),
     ],
 ) -> None:
     """Write a voice in another project's format.

@@ -17,7 +17,7 @@ _MODULES = {
     "vocoder": "moksori.models.vocoder",
 }
 
-_LAYOUTS = ("moksori.models.vits.interop", "moksori.models.dsvae.interop")
+_LAYOUTS = ("moksori.models.vits.interop", "moksori.models.dsvae.interop", "moksori.models.flowtron.interop")
 """Modules whose `LAYOUTS` are other projects' ways to store models of a family."""
 
 

@@ -125,7 +125,7 @@ def dictionary_state(path: str | None) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=4)
-def read_dictionary(path: Path, modified: int = 0, size: int = 0) -> Dictionary:
+def read_dictionary(path: Path, modified: int, size: int) -> Dictionary:
     """A file of CMUdict's format: a line `WORD  UNITS`, more pronunciations of it as `WORD(2)`, `;;;` before comments.
 
     modified, size: of the file, so that another content is read anew. Raises TextError as `pronunciations` does.

@@ -175,9 +175,9 @@ def test_missing_and_endless_dictionaries_are_refused(tmp_path) -> None:
     with pytest.raises(TextError, match=r"cannot be read.*text\.dictionary"):
         encoded("Hello", dictionary=str(tmp_path / "none"))
     with pytest.raises(TextError, match="at most"):
-        read_dictionary(tmp_path / "none", size=10**9)
+        read_dictionary(tmp_path / "none", 0, 10**9)
     with pytest.raises(TextError, match="cannot be read"):
-        read_dictionary(tmp_path)
+        read_dictionary(tmp_path, 0, 0)
 
 
 def test_a_changed_dictionary_is_read_anew(tmp_path) -> None:
