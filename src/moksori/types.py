@@ -219,6 +219,20 @@ class SpokenBlocks:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """How likely recordings are with their texts, and how well the two go together.
+
+    log_likelihood: of each frame, in nats a number of its mel; 0 beyond `frame_lengths`. coverage: share of the tokens
+    that the attention looked at. monotonic: share of the frames in which it stayed or went on by one token.
+    """
+
+    log_likelihood: Float[Tensor, "batch frames"]
+    frame_lengths: Int[Tensor, " batch"]
+    coverage: Float[Tensor, " batch"]
+    monotonic: Float[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
 class SoundBatch:
     """Padded sounds of one channel at a model's rate; lengths in samples. What lies beyond them does not count."""
 

@@ -14,6 +14,7 @@ from moksori.config import Config
 from moksori.types import (
     ConvertControls,
     Heard,
+    Judged,
     LongRecording,
     ReadLatents,
     SayControls,
@@ -156,6 +157,22 @@ class CanTakeStyle(Protocol):
     def style_mean(
         self, latents: Sequence[Float[Tensor, "mels frames"]], mode: str
     ) -> Float[Tensor, "mels frames"]: ...
+
+
+@runtime_checkable
+class CanJudge(Protocol):
+    """A model that tells how likely recordings are with their texts: what is wrong with a corpus stands out.
+
+    batch: with tokens, at `sample_rate` and in whole frames of `hop_length`.
+    """
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def hop_length(self) -> int: ...
+
+    def judge(self, batch: SpeechBatch) -> Judged: ...
 
 
 CHUNK_FRAMES = (12, 64, 160)

@@ -18,6 +18,7 @@ from moksori.audio.mel import MelSpectrogram
 from moksori.models.flowtron.attention import Projected, path_weights
 from moksori.models.flowtron.config import FlowtronConfig
 from moksori.models.flowtron.flows import AffineFlow
+from moksori.models.flowtron.judging import JudgesRecordings
 from moksori.models.flowtron.latents import ChosenLatents
 from moksori.models.flowtron.prior import GaussianPrior
 from moksori.models.flowtron.speaking import decode, say_mels
@@ -55,7 +56,7 @@ class Encoded:
     group_lengths: Int[Tensor, " batch"]
 
 
-class Flowtron(ChosenLatents, nn.Module):
+class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
     """The model. Mels come in and go out in natural log.
 
     length_slope, length_offset: frames of an utterance, about slope * tokens + offset, in the training recordings.
