@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from moksori.cli import manner as manners
+from moksori.cli.convert import tell_consent
 from moksori.cli.options import Vocoder
 from moksori.cli.script import cast_of, check_script_usage
 from moksori.cli.stream import STDIO, is_stdin, pipe_format, spoken_as_read, write_to_stdout
@@ -86,6 +88,20 @@ def say(
         list[str] | None,
         typer.Option("--cast", help="Who speaks whom in it: 'Anna=kathleen,Bob=DIR:SPEAKER'; may be repeated."),
     ] = None,
+    style: manners.Style = None,
+    style_text: manners.StyleText = None,
+    style_part: manners.StylePart = None,
+    style_place: manners.StylePlace = None,
+    style_speaker: manners.StyleSpeaker = None,
+    style_mode: manners.StyleMode = "time-and-batch",
+    style_ramp: manners.StyleRamp = None,
+    strength: manners.Strength = None,
+    blend: manners.Blend = None,
+    blend_way: manners.BlendWay = None,
+    component: manners.Component = None,
+    component_shift: manners.ComponentShift = None,
+    prosody: manners.Prosody = None,
+    prosody_speaker: manners.ProsodySpeaker = None,
     vocoder: Vocoder = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Write to stdout while speaking, and speak stdin as it arrives.")
@@ -97,7 +113,7 @@ def say(
     """Speak a text.
 
     Examples: moksori say "Hello." -o hello.wav; moksori say --file chapter.txt -o chapter.flac;
-    some-program | moksori say --stream | aplay
+    some-program | moksori say --stream | aplay; moksori say "Hello." --style calm.wav --style-text "So it goes."
     """
     pipe = pipe_format(output, stream, form)
     if script is not None or cast:
@@ -105,6 +121,12 @@ def say(
     at_once = pipe is not None or output is None
     if timings is not None and pipe is None and output is None:
         raise BadInput(f"--timings {timings}: needs an output file: -o hello.wav")
+    manner = manners.manner_of(
+        style or [], style_text or [], style_part or [], style_place or [], style_speaker, style_mode, style_ramp,
+        strength, blend, blend_way, component, component_shift or [], prosody, prosody_speaker,
+    )  # fmt: skip
+    if script is not None and manner is not None:
+        raise BadInput(f"--script {script}: styles, blends, components and prosody are for a text of one voice")
     open_text = None
     if at_once and is_stdin(text, file):
         _check_stdin()
@@ -134,6 +156,9 @@ def say(
         _write(performers, read, output, options, seed, timings)
         return
     model = speaking.load(voice, vocoder=vocoder)
+    if manner is not None and (style or prosody):
+        tell_consent()
+    options = model.in_manner(options, manner)
     if pipe is not None:
         write_to_stdout(model, open_text, options, seed, ssml, pipe, timings)
         return

@@ -30,20 +30,43 @@ def make(
     output: _Output = None,
     name: _Name = None,
     model: _Model = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            "--style-text",
+            help="For a style: what is said in each recording, in their order.",
+            show_default="a .txt or .lab beside it, or Whisper's",
+        ),
+    ] = None,
+    speaker: Annotated[
+        str | None, typer.Option("--speaker", help="For a style: who speaks in them, of the model's speakers.")
+    ] = None,
+    mode: Annotated[
+        str, typer.Option("--mode", "--style-mode", help="For a style: time-and-batch or batch.")
+    ] = "time-and-batch",
 ) -> None:
-    """Keep the voice of recordings in a file.
+    """Keep the voice of recordings in a file; of a model with styles (flowtron), their style.
 
-    Example: moksori voice make target.wav more.wav -o target.voice
+    Examples: moksori voice make target.wav more.wav -o target.voice; moksori voice make sad.wav --text "So it goes."
+    --model flowtron-compact -o sad.voice
     """
     path = _path(output)
 
     from moksori.models.checkpoint import load_model
     from moksori.pipeline.convert import find_imitator
     from moksori.pipeline.enrolment import enroll
+    from moksori.pipeline.styles import has_styles
     from moksori.pipeline.voices import check_voice_path, write_voice
 
     check_voice_path(path)
-    loaded = load_model(find_imitator(model))
+    folder = find_imitator(model)
+    if has_styles(folder):
+        _make_style(folder, recordings, path, name, text or [], speaker, mode)
+        return
+    if text or speaker:
+        raise BadInput("--text and --speaker: are for styles: name a model that has some, --model NAME")
+    loaded = load_model(folder)
     found = enroll(loaded, recordings, name)
     tell_consent()
     for note in found.notes:
@@ -51,6 +74,30 @@ def make(
     write_voice(found.voice, path)
     count = f"{len(recordings)} recording{'s' if len(recordings) > 1 else ''}"
     typer.echo(f"{path}: the voice {found.voice.name!r} of {count}, for {loaded.manifest.name}")
+
+
+def _make_style(
+    folder: Path,
+    recordings: list[Path],
+    path: Path,
+    name: str | None,
+    texts: list[str],
+    speaker: str | None,
+    mode: str,
+) -> None:
+    from moksori.cli.manner import style_clips
+    from moksori.pipeline.say import load
+    from moksori.pipeline.styles import style_of
+    from moksori.pipeline.voices import write_voice
+
+    clips, voice = style_clips(recordings, texts), load(folder)
+    made, notes = style_of(voice, clips, mode.replace("-", "_"), name, speaker)
+    tell_consent()
+    for note in notes:
+        typer.echo(f"moksori: {note}", err=True)
+    write_voice(made, path)
+    count = f"{len(recordings)} clip{'s' if len(recordings) > 1 else ''}"
+    typer.echo(f"{path}: the style {made.name!r} of {count}, for {voice.name}")
 
 
 def mix(
@@ -129,14 +176,15 @@ def list_files(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("file", "name", "family", "model", "made of"):
+    for title in ("file", "name", "kind", "family", "model", "made of"):
         table.add_column(title)
     for listed in found:
         if listed.voice is None:
-            table.add_row(listed.path.name, "broken", "", "", listed.problem)
+            table.add_row(listed.path.name, "broken", "", "", "", listed.problem)
         else:
             voice = listed.voice
-            table.add_row(listed.path.name, voice.name, voice.family, voice.model, ", ".join(voice.sources))
+            made_of = ", ".join(voice.sources)
+            table.add_row(listed.path.name, voice.name, voice.kind, voice.family, voice.model, made_of)
     Console(soft_wrap=True).print(table)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from moksori.errors import BadInput, UnsupportedTask, unknown_name
-from moksori.models.checkpoint import fingerprint
+from moksori.models import registry
+from moksori.models.checkpoint import fingerprint, read_manifest
 from moksori.models.contract import CanTakeStyle
 from moksori.pipeline.clips import ClipReading, StyleClip, clip_mel, read_clip, style_model
 from moksori.pipeline.latent_choice import LatentChoice, Take, Way
@@ -58,7 +59,7 @@ def choose(
         _take(speaker, model, manner, notes),
     )
     for note in notes:
-        logger.warning("%s", note)
+        logger.warning("%s", note)  # the command line shows these on stderr
     return Chosen(choice, tuple(notes))
 
 
@@ -96,6 +97,11 @@ def style_of(
         kind="style",
     )
     return voice, tuple(notes)
+
+
+def has_styles(folder: Path) -> bool:
+    """Whether a model's latents can be chosen; told without its weights."""
+    return hasattr(registry.family(read_manifest(folder).family).model, "read_latents")
 
 
 def read_clips(
