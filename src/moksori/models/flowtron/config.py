@@ -58,6 +58,9 @@ class FlowtronConfig(Config):
     prior: GaussianPriorConfig = GaussianPriorConfig()
     standardize: bool = False
     """Mels go into the first flow standardised band by band. Likelihoods are of the raw mel all the same."""
+    decorrelate: bool = False
+    """The groups of frames go through the flows along the principal axes of what they add to the group before, where
+    numbers that are drawn one by one make a spectrum that hangs together. The latent is turned back to bands."""
     log_scale_limit: float | None = Field(default=None, gt=0.0)
     """Bounds the log scale of a step smoothly, as limit * tanh(raw / limit); None, as in the paper: not."""
     attention_window: tuple[int, int] | None = None

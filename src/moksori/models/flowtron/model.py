@@ -24,6 +24,7 @@ from moksori.models.flowtron.prior import GaussianPrior
 from moksori.models.flowtron.speaking import decode, say_mels
 from moksori.models.flowtron.step import AutoregressiveStep
 from moksori.models.flowtron.text_encoder import TextEncoder
+from moksori.nn.decorrelate import Decorrelate
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.nn.precision import at_least_float32, full_precision
 from moksori.nn.standardize import Standardize
@@ -74,6 +75,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         num_symbols = config.num_symbols or len(config.text.symbols)
         self.front_end = MelSpectrogram(config.mel)
         self.standardize = Standardize(config.mel.n_mels)
+        self.decorrelate = Decorrelate(config.group * config.mel.n_mels) if config.decorrelate else None
         self.text_encoder = TextEncoder(
             num_symbols, text.channels, text.num_layers, text.kernel_size, text.dropout, text.stress_embedding
         )
@@ -162,11 +164,11 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
             x, log_scale = out.z, log_scale + out.log_scale
         mask = repeated_mask(sequence_mask(lengths, x.shape[1]), self.config.group)
         latent = self.ungrouped(x) * mask
-        likelihood = self.prior.log_density(latent) + self.ungrouped(log_scale) - self.standardize.std.log()[:, None]
+        likelihood = self.prior.log_density(latent).sum(dim=1) + self._log_det(log_scale)
         assert outputs[-1].gate_logits is not None
         return Encoded(
             latent,
-            (likelihood * mask).sum(dim=1),
+            likelihood * mask[:, 0],
             tuple(out.attention for out in outputs),
             tuple(out.log_attention for out in outputs),
             tuple(out.log_content for out in outputs),
@@ -210,15 +212,35 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
             missing = -x.shape[2] % self.config.group
             if missing:
                 x = torch.cat([x, silence[None, :, None].to(x).expand(len(x), -1, missing)], dim=2)
-        return self.stacked(x)
+        x = self._beside(x)
+        return x if self.decorrelate is None else self.decorrelate(x)
 
-    def ungrouped(self, x: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch mels padded"]:
-        """The frames of groups, one after the other."""
+    def mel_of(self, x: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch mels padded"]:
+        """The raw mel of what goes into the first flow: the inverse of `grouped`."""
+        x = x if self.decorrelate is None else self.decorrelate.inverse(x)
+        return self.standardize.inverse(self._after_each_other(x))
+
+    def ungrouped(self, z: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch mels padded"]:
+        """The latent of what comes out of the last flow: its frames one after the other."""
+        return self._after_each_other(z if self.decorrelate is None else self.decorrelate.turned_back(z))
+
+    def stacked(self, latent: Float[Tensor, "batch mels padded"]) -> Float[Tensor, "batch groups channels"]:
+        """`group` frames of a latent beside each other, as the last flow has them: the inverse of `ungrouped`."""
+        z = self._beside(latent)
+        return z if self.decorrelate is None else self.decorrelate.turned(z)
+
+    def _after_each_other(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.config.group, -1)).flatten(1, 2).transpose(1, 2)
 
-    def stacked(self, x: Float[Tensor, "batch mels padded"]) -> Float[Tensor, "batch groups channels"]:
-        """`group` frames beside each other; their number must be a multiple of it."""
+    def _beside(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2).unflatten(1, (-1, self.config.group)).flatten(2)
+
+    def _log_det(self, log_scale: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch padded"]:
+        """Of each frame, from raw mel to latent; frames of a group that was turned have equal shares of it."""
+        if self.decorrelate is None:
+            return self._after_each_other(log_scale).sum(dim=1) - self.standardize.std.log().sum()
+        shared = (log_scale.sum(dim=2) + self.decorrelate.log_det) / self.config.group
+        return shared.repeat_interleave(self.config.group, dim=1) - self.standardize.std.log().sum()
 
     def path_groups(self, path: Int[Tensor, "batch frames"], groups: int) -> Int[Tensor, "batch groups group"]:
         """The tokens of the frames of each group; what is missing is like the last frame."""

@@ -39,11 +39,14 @@ class FlowtronObjective(Objective):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
-        """Mean and spread of each mel band, where they are standardised; how long texts take to say."""
+        """Mean and spread of each mel band and the axes of their innovations, where the model has them; how long texts
+        take to say."""
         held = list(batches)
         if self.model.config.standardize:
             mels = ((self.model.mel(batch.waveform), self._frame_lengths(batch)) for batch in held)
             self.model.standardize.fit_all((mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels)
+        if self.model.decorrelate is not None:
+            self.model.decorrelate.fit([groups for batch in held for groups in self._whole_groups(batch)])
         self._fit_lengths(held)
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
@@ -221,6 +224,12 @@ class FlowtronObjective(Objective):
         model.length_offset.copy_(y.mean() - model.length_slope * x.mean())
         model.frames_per_token.copy_(mean)
         model.symbol_frames.copy_(torch.where(count > 0, total / count.clamp(min=1), mean))
+
+    def _whole_groups(self, batch: SpeechBatch) -> list[Float[Tensor, "groups channels"]]:
+        """What goes into the first flow, item by item, without groups that are partly padding."""
+        lengths = self._frame_lengths(batch)
+        grouped = self.model.grouped(self.model.mel(batch.waveform), lengths)
+        return [x[: int(length) // self.model.config.group] for x, length in zip(grouped, lengths, strict=True)]
 
     def _frame_lengths(self, batch: SpeechBatch) -> Int[Tensor, " batch"]:
         return batch.waveform_lengths // self.model.hop_length

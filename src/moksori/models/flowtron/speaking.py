@@ -316,7 +316,7 @@ def _raw(
     model: "Flowtron", x: Float[Tensor, "batch steps channels"], frame_lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch mels padded"]:
     """Natural log-mels of what the first flow's inverse gives, at the floor beyond the end."""
-    mel = model.standardize.inverse(model.ungrouped(x))
+    mel = model.mel_of(x)
     mask = sequence_mask(frame_lengths, mel.shape[2])
     return torch.where(mask, mel, math.log(model.config.mel.floor))
 

@@ -36,6 +36,9 @@ def model(perturbed: bool = True, seed: int = 0, **changes: object) -> Flowtron:
                     parameter.normal_(0.0, 0.3)
             made.standardize.mean.normal_(-5.0, 1.0)
             made.standardize.std.uniform_(0.5, 2.0)
+            if made.decorrelate is not None:
+                made.decorrelate.axes.copy_(torch.linalg.qr(torch.randn(made.decorrelate.axes.shape)).Q)
+                made.decorrelate.spread.uniform_(0.3, 2.0)
     return made
 
 
