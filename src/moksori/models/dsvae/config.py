@@ -146,12 +146,6 @@ class DsvaeObjectiveConfig(Config):
     disguise: float = Field(default=0.0, ge=0.0, le=0.5)
     """How much the content posterior's recordings are disguised, as the share by which frequencies are stretched at
     most (models.dsvae.disguise); 0, as in the paper: both posteriors hear the same."""
-    conversion: float = Field(default=0.0, ge=0.0)
-    """Weight of what a conversion must have when the encoders hear it: the voice it was given, and the content it was
-    made of (models.dsvae.consistency); 0, as in the paper: no conversion is made in training."""
-    more_voices: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Share by which recordings are played slower or faster at most, pitch and throat with them, so that there are more
-    voices to learn from than people; 0, as in the paper: recordings as they are."""
     pitch_weight: float = Field(default=1.0, ge=0.0)
     """Of the error of ln F0 and the cross entropy of voicing, where the model predicts them."""
     unit_folder: str | None = None

@@ -19,10 +19,8 @@ from moksori.models.contract import Objective, Update
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms
 from moksori.models.dsvae.config import MEL_UNITS, DsvaeObjectiveConfig
-from moksori.models.dsvae.consistency import conversion_terms
 from moksori.models.dsvae.disguise import Disguise
 from moksori.models.dsvae.model import Dsvae, Latents
-from moksori.models.dsvae.playing import played, random_rates
 from moksori.models.dsvae.symptoms import constants_kept, content_constant, symptoms
 from moksori.nn.crops import random_starts
 from moksori.nn.distributions import DiagonalGaussian
@@ -78,10 +76,8 @@ class DsvaeObjective(Objective):
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
-        rate = random_rates(len(batch.names), self.config.more_voices, batch.waveform.device, generator)
-        taken = (self.config.crop_frames * rate).ceil().long()
-        room = (batch.waveform_lengths // self.model.hop_length - taken).clamp(min=0)
-        crops = self._crops(batch, random_starts(room, generator), rate)
+        room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
+        crops = self._crops(batch, random_starts(room, generator))
         terms = self._terms(crops, generator)
         yield Update("model", terms, self._weights(step))
 
@@ -132,8 +128,6 @@ class DsvaeObjective(Objective):
         weights = {"reconstruction": 1.0, "speaker_kl": config.alpha, "content_kl": config.beta * ramp}
         if self.model.pitch_predictor is not None:
             weights |= {"pitch": config.pitch_weight, "voicing": VOICING_SHARE * config.pitch_weight}
-        if config.conversion and step is not None:
-            weights |= {"conversion_speaker": config.conversion, "conversion_content": config.conversion}
         return weights
 
     def _terms(self, crops: Crops, generator: Generator | None) -> dict[str, Tensor]:
@@ -147,7 +141,6 @@ class DsvaeObjective(Objective):
         speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
         content_kl = latents.content.kl(prior)
         content_nats = content_kl.sum(dim=2)
-        conversions = self._conversion_terms(latents, content, crops)
         return {
             "reconstruction": self._distance(decoded.before, wanted) + self._distance(decoded.after, wanted),
             "speaker_kl": _held(speaker_nats, self.config.speaker_capacity) / bands,
@@ -155,14 +148,7 @@ class DsvaeObjective(Objective):
             "speaker_nats": speaker_nats.mean().detach(),
             "content_nats": content_nats.mean().detach(),
             **self._pitch_terms(crops),
-            **conversions,
         }
-
-    def _conversion_terms(self, latents: Latents, content: Tensor, crops: Crops) -> dict[str, Tensor]:
-        """While training: batches to validate are in order of length, and neighbours often the same person."""
-        if not (self.config.conversion and torch.is_grad_enabled()):
-            return {}
-        return conversion_terms(self.model, latents, content, crops.pitch)
 
     def _latents(self, mel: Float[Tensor, "batch mels frames"], generator: Generator | None) -> Latents:
         """Both posteriors; that of the content hears a disguised recording while training, where that is asked for."""
@@ -189,41 +175,30 @@ class DsvaeObjective(Objective):
         difference = found.float() - wanted.float()
         return difference.square().mean() if self.config.distance == "squared" else difference.abs().mean()
 
-    def _crops(
-        self,
-        batch: SpeechBatch,
-        start: Int[Tensor, " batch"],
-        rate: Float[Tensor, " batch"] | None = None,
-        noisy: bool = True,
-    ) -> Crops:
-        """The mels of `crop_frames` frames from `start` on, played `rate` times as fast. A shorter recording is
-        repeated: silence would put its length into z_s."""
+    def _crops(self, batch: SpeechBatch, start: Int[Tensor, " batch"], noisy: bool = True) -> Crops:
+        """The mels of `crop_frames` frames from `start` on. A shorter recording is repeated: silence would put its
+        length into z_s."""
         mel = self.model.config.mel
         hop, margin = mel.hop_length, -(-mel.n_fft // (2 * mel.hop_length))
-        rates = torch.ones_like(start, dtype=torch.float32) if rate is None else rate
-        first = start.unsqueeze(1) - margin * rates.unsqueeze(1)
-        place = first * hop + rates.unsqueeze(1) * torch.arange(
-            (self.config.crop_frames + 2 * margin) * hop, device=start.device
-        )
-        clean = self._mel(played(batch.waveform, batch.waveform_lengths, place), margin)
+        count = self.config.crop_frames + 2 * margin
+        place = (start - margin).unsqueeze(1) * hop + torch.arange(count * hop, device=start.device)
+        index = place % batch.waveform_lengths.unsqueeze(1)
+        clean = self._mel(batch.waveform.gather(1, index), margin)
         seen = clean
         if noisy and batch.noisy is not None:
-            seen = self._mel(played(batch.noisy, batch.waveform_lengths, place), margin)
-        steps = torch.arange(self.config.crop_frames, device=start.device)
-        frame = start.unsqueeze(1) + (rates.unsqueeze(1) * steps).round().long()
+            seen = self._mel(batch.noisy.gather(1, index), margin)
+        frame = start.unsqueeze(1) + torch.arange(self.config.crop_frames, device=start.device)
         frame = frame % (batch.waveform_lengths.unsqueeze(1) // hop)
         units = None if batch.units is None else batch.units.gather(1, frame)
-        return Crops(seen, clean, units, self._pitch(batch, frame, rates))
+        return Crops(seen, clean, units, self._pitch(batch, frame))
 
-    def _pitch(
-        self, batch: SpeechBatch, frame: Int[Tensor, "batch frames"], rates: Float[Tensor, " batch"]
-    ) -> Pitch | None:
+    def _pitch(self, batch: SpeechBatch, frame: Int[Tensor, "batch frames"]) -> Pitch | None:
         if self.model.pitch_predictor is None:
             return None
         if batch.f0 is None:
             raise ConfigError("model.pitch: the batch has no F0; prepare the corpus with the model's needs")
         pitch = pitch_from_f0(batch.f0)
-        return Pitch(pitch.log_f0.gather(1, frame) + rates.log().unsqueeze(1), pitch.voicing.gather(1, frame))
+        return Pitch(pitch.log_f0.gather(1, frame), pitch.voicing.gather(1, frame))
 
     def _units(self, crops: Crops) -> Int[Tensor, "batch frames"] | None:
         """What the prior is told of each frame."""
