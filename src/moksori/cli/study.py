@@ -1,20 +1,25 @@
-"""`moksori study`: experiments that train several small models and measure them side by side."""
+"""`moksori study`: experiments, which train small models side by side or try one in many settings."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from moksori.cli.options import Vocoder
+
 
 def register(app: typer.Typer) -> None:
-    study = typer.Typer(no_args_is_help=True, help="Experiments: several small models, measured side by side.")
+    study = typer.Typer(
+        no_args_is_help=True, help="Experiments: small models side by side, or one voice in many settings."
+    )
     study.callback()(_group)
     study.command("balance")(balance)
+    study.command("control")(control)
     app.add_typer(study, name="study")
 
 
 def _group() -> None:
-    """Experiments: several small models, measured side by side."""
+    """Experiments: small models side by side, or one voice in many settings."""
 
 
 def balance(
@@ -73,3 +78,47 @@ def balance(
         for name, text in outcome.symptoms.items():
             typer.echo(f"{outcome.case.name}: {name}: {text}")
     typer.echo(f"wrote {run / 'balance.json'}, {table} and {picture}")
+
+
+def control(
+    model: Annotated[str, typer.Argument(help="A voice whose latents can be chosen: a name or a folder.")],
+    corpus: Annotated[
+        Path | None, typer.Option(help="A corpus made by 'moksori corpus import'.", show_default=False)
+    ] = None,
+    run: Annotated[Path, typer.Option(help="Folder of the study; what it holds is not measured again.")] = Path(
+        "runs/control"
+    ),
+    references: Annotated[
+        Path | None, typer.Option(help="A corpus of other speakers to take styles from.", show_default="the same")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the corpora.")] = "test",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Sentences of each curve, and five pairs of styles for each.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Of each setting of the curve of variation.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed measures the same.")] = 0,
+    style_mode: Annotated[str, typer.Option("--style-mode", help="time-and-batch or batch.")] = "time-and-batch",
+    variation: Annotated[
+        float | None, typer.Option(help="Of all but its own curve.", show_default="the voice's own")
+    ] = None,
+    vocoder: Vocoder = None,
+) -> None:
+    """What variation, styles, blends and takes do to a voice: its pitch, its range and its rate, in curves.
+
+    Example: moksori study control flowtron-compact --corpus corpora/kathleen --run runs/control --limit 2
+    """
+    if corpus is None:
+        raise typer.BadParameter("name a corpus: --corpus DST")
+    from moksori.cli.progress import progress_bar
+    from moksori.pipeline.control_report import markdown, save_report
+    from moksori.pipeline.control_study import study_control
+
+    with progress_bar("measuring") as progress:
+        study = study_control(
+            model, corpus, run, split=split, references=references, limit=limit, samples=samples, seed=seed,
+            mode=style_mode.replace("-", "_"), variation=variation, vocoder=vocoder, progress=progress,
+        )  # fmt: skip
+    table, picture = save_report(study)
+    for line in markdown(study):
+        typer.echo(line)
+    typer.echo(f"wrote {run / 'control.json'}, {table} and {picture}")
