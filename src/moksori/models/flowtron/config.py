@@ -1,6 +1,6 @@
 """Settings of Flowtron: the authors' own values are the defaults; each departure is a switch beside them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,20 @@ class GaussianPriorConfig(Config):
     kind: Literal["gaussian"] = "gaussian"
 
 
+class MixturePriorConfig(Config):
+    """Each number of the latent has its own sum over Gaussians, whose shares a network reads off the mel itself."""
+
+    kind: Literal["mixture"] = "mixture"
+    num_components: int = Field(ge=2)
+    means: Literal["fixed", "learned"] = "fixed"
+    """`fixed`: one band for each component, drawn at random, with a mean of `mean_scale`, all others 0, and variances
+    of 1. `learned`: means and variances are read off the mel as the shares are."""
+    mean_scale: float = 1.0
+    channels: int = Field(default=512, ge=2, multiple_of=2)
+    """Of the network that reads the mel."""
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
+
+
 class FlowtronConfig(Config):
     """The whole model; the defaults are the authors' LJ Speech model."""
 
@@ -55,7 +69,8 @@ class FlowtronConfig(Config):
     """Of queries, keys and values."""
     num_decoder_layers: int = Field(default=2, ge=1)
     num_dense_layers: int = Field(default=2, ge=0)
-    prior: GaussianPriorConfig = GaussianPriorConfig()
+    prior: Annotated[GaussianPriorConfig | MixturePriorConfig, Field(discriminator="kind")] = GaussianPriorConfig()
+    """What the latent is distributed as."""
     standardize: bool = False
     """Mels go into the first flow standardised band by band. Likelihoods are of the raw mel all the same."""
     decorrelate: bool = False
@@ -75,6 +90,12 @@ class FlowtronConfig(Config):
     def _fits_together(self) -> "FlowtronConfig":
         if self.attention_window is not None and not (self.attention_window[0] >= 0 < self.attention_window[1]):
             raise ValueError(f"attention_window {self.attention_window}: expected at least (0, 1)")
+        prior = self.prior
+        if isinstance(prior, MixturePriorConfig) and prior.means == "fixed" and prior.num_components > self.mel.n_mels:
+            raise ValueError(
+                f"prior.num_components {prior.num_components} with fixed means, which have a band each: the mel has "
+                f"{self.mel.n_mels} bands; take fewer, or prior.means=learned"
+            )
         if self.directions is not None and len(self.directions) != self.num_flows:
             raise ValueError(
                 f"directions names {len(self.directions)} flows, num_flows is {self.num_flows}: they must agree"

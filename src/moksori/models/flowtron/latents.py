@@ -11,7 +11,7 @@ from moksori.audio.mel import MelConfig
 from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.flowtron.style import mixed, places, planned_noise, style_course, style_mean
 from moksori.nn.alignment import monotonic_durations
-from moksori.types import ReadLatents, SayControls, SpokenFlags, SpokenMels, TextBatch
+from moksori.types import MixtureChoice, ReadLatents, SayControls, SpokenFlags, SpokenMels, TextBatch
 
 if TYPE_CHECKING:
     from moksori.models.flowtron.model import Encoded, Flowtron
@@ -43,7 +43,7 @@ class ChosenLatents:
     @property
     def mixture_components(self) -> int:
         """Of the prior; 0: it is one Gaussian."""
-        return int(getattr(self._model.prior, "num_components", 0))
+        return self._model.prior.num_components
 
     def style_mean(self, latents: Sequence[Float[Tensor, "mels frames"]], mode: str) -> Float[Tensor, "mels frames"]:
         """See the function of this name."""
@@ -130,7 +130,11 @@ class ChosenLatents:
         variation = model.config.variation if controls.variation is None else controls.variation
         plan = controls.latent
         noise = planned_noise(plan, like, generator) if variation else torch.zeros_like(like)
-        latent = variation * noise
+        choice = MixtureChoice() if plan is None else plan.mixture
+        if plan is not None and plan.styles and not (choice.weights or choice.shifts):
+            latent = variation * noise  # a style is where the noise is centred, in place of the prior's own means
+        else:
+            latent = model.prior.placed(noise, variation, choice, generator)
         if plan is not None and plan.styles:
             from_the_end = model.config.flow_directions[-1] == "backward"
             latent = latent + style_course(plan, places(like.shape[2], expected_frames.float(), from_the_end))

@@ -15,12 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelSpectrogram
+from moksori.errors import UnsupportedTask
 from moksori.models.flowtron.attention import Projected, path_weights
-from moksori.models.flowtron.config import FlowtronConfig
+from moksori.models.flowtron.config import FlowtronConfig, MixturePriorConfig
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.judging import JudgesRecordings
 from moksori.models.flowtron.latents import ChosenLatents
-from moksori.models.flowtron.prior import GaussianPrior
+from moksori.models.flowtron.prior import GaussianPrior, Mixture, MixturePrior
 from moksori.models.flowtron.speaking import decode, say_mels
 from moksori.models.flowtron.step import AutoregressiveStep
 from moksori.models.flowtron.text_encoder import TextEncoder
@@ -98,7 +99,9 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
             )
             for index, direction in enumerate(config.flow_directions)
         )
-        self.prior = GaussianPrior()
+        self.prior: GaussianPrior | MixturePrior = GaussianPrior()
+        if isinstance(config.prior, MixturePriorConfig):
+            self.prior = MixturePrior(config.prior, config.mel.n_mels)
         self.register_buffer("length_slope", torch.tensor(7.0))
         self.register_buffer("length_offset", torch.tensor(20.0))
         self.register_buffer("symbol_frames", torch.full((num_symbols,), 7.0))
@@ -164,7 +167,8 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
             x, log_scale = out.z, log_scale + out.log_scale
         mask = repeated_mask(sequence_mask(lengths, x.shape[1]), self.config.group)
         latent = self.ungrouped(x) * mask
-        likelihood = self.prior.log_density(latent).sum(dim=1) + self._log_det(log_scale)
+        density = self.prior.log_density(latent, self.standardize(mel), sequence_mask(frame_lengths, mel.shape[2]))
+        likelihood = density.sum(dim=1) + self._log_det(log_scale)
         assert outputs[-1].gate_logits is not None
         return Encoded(
             latent,
@@ -175,6 +179,15 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
             outputs[-1].gate_logits,
             lengths,
         )
+
+    def mixture(self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]) -> Mixture:
+        """The mixture that recordings choose in a model whose prior is one: the shares of a reference, say.
+
+        Raises UnsupportedTask where the prior is one Gaussian.
+        """
+        if not isinstance(self.prior, MixturePrior):
+            raise UnsupportedTask("this model's prior is one Gaussian: it has no components to choose from")
+        return self.prior(self.standardize(mel), sequence_mask(frame_lengths, mel.shape[2]))
 
     def decode(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from moksori.errors import ConfigError
 from moksori.losses.alignment import beta_binomial_log_prior, forward_sum_loss
@@ -19,7 +19,9 @@ from moksori.models.contract import Objective, Update
 from moksori.models.flowtron.alignment import AlignmentReport, alignment_report
 from moksori.models.flowtron.config import FlowtronObjectiveConfig
 from moksori.models.flowtron.model import Encoded, Flowtron
+from moksori.models.flowtron.prior import MixturePrior
 from moksori.nn.alignment import durations_to_path, monotonic_durations
+from moksori.nn.distributions import standard_normal
 from moksori.nn.masks import sequence_mask
 from moksori.nn.precision import full_precision
 from moksori.types import SpeechBatch, TextBatch
@@ -48,6 +50,13 @@ class FlowtronObjective(Objective):
         if self.model.decorrelate is not None:
             self.model.decorrelate.fit([groups for batch in held for groups in self._whole_groups(batch)])
         self._fit_lengths(held)
+
+    @torch.no_grad()
+    def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
+        """Gives a mixture prior what recordings choose on average, for texts that are spoken without one."""
+        assert isinstance(model, Flowtron)
+        if isinstance(model.prior, MixturePrior):
+            model.prior.average([model.mixture(model.mel(b.waveform), self._frame_lengths(b)) for b in batches])
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
@@ -92,7 +101,8 @@ class FlowtronObjective(Objective):
         memory = self.model.memory(text_of(batch))
         encoded = self.model.encode(mel, lengths, memory)
         frames, groups = int(lengths[0]), int(encoded.group_lengths[0])
-        latent = self.model.prior.sample(encoded.latent, self.model.config.variation, generator)
+        noise = standard_normal(encoded.latent, generator)
+        latent = self.model.prior.placed(noise, self.model.config.variation, generator=generator)
         drawn = self.model.decode(latent, lengths, memory)
         tokens = int(memory.mask[0].sum())
         attention = {

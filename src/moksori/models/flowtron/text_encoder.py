@@ -37,6 +37,13 @@ class MaskedInstanceNorm(nn.Module):
             return (normed * self.weight[:, None] + self.bias[:, None]) * mask
 
 
+def rectified_convolution(channels_in: int, channels_out: int, kernel_size: int) -> ChannelsLastProductConv1d:
+    """A convolution that keeps the length, with first weights for a ReLU after it."""
+    layer = ChannelsLastProductConv1d(channels_in, channels_out, kernel_size, padding=same_padding(kernel_size))
+    nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("relu"))
+    return layer
+
+
 class TextEncoder(nn.Module):
     """Embedding, [convolution, instance norm, ReLU, dropout] x num_layers, bidirectional LSTM.
 
@@ -58,12 +65,10 @@ class TextEncoder(nn.Module):
         if stress:
             self.stress_embedding = nn.Embedding(NUM_STRESSES, channels)
             nn.init.normal_(self.stress_embedding.weight, std=0.5)
-        self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
-        for _ in range(num_layers):
-            layer = ChannelsLastProductConv1d(channels, channels, kernel_size, padding=same_padding(kernel_size))
-            nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("relu"))
-            self.convolutions.append(layer)
-            self.norms.append(MaskedInstanceNorm(channels))
+        self.convolutions = nn.ModuleList(
+            rectified_convolution(channels, channels, kernel_size) for _ in range(num_layers)
+        )
+        self.norms = nn.ModuleList(MaskedInstanceNorm(channels) for _ in range(num_layers))
         self.dropout = nn.Dropout(dropout)
         self.lstm = nn.LSTM(channels, channels // 2, batch_first=True, bidirectional=True)
 
