@@ -17,10 +17,13 @@ _Model = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Keep voices in files: make, mix, draw and list them.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Keep voices in files: make, mix, draw and list them; look for one among samples.", no_args_is_help=True
+    )
     group.command("make")(make)
     group.command("mix")(mix)
     group.command("random")(random)
+    group.command("search")(search)
     group.command("list")(list_files)
     app.add_typer(group, name="voice")
 
@@ -160,6 +163,36 @@ def random(
         voice = replace(voice, name=name)
     write_voice(voice, path)
     typer.echo(f"{path}: the voice {voice.name!r}, for {loaded.manifest.name}, seed {chosen}")
+
+
+def search(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings of who is looked for.")],
+    model: Annotated[str, typer.Option("--model", "--voice", help="A model whose latents say who speaks.")],
+    text: Annotated[str, typer.Option("--text", help="What is said in each try.")] = "This is how I sound, is it not?",
+    draws: Annotated[int, typer.Option("--draws", min=2, help="Samples that are tried.")] = 100,
+    variation: Annotated[float, typer.Option("--variation", help="Standard deviation of the latents drawn.")] = 0.7,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The first seed that is tried.")] = 0,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Seeds that are shown.")] = 5,
+) -> None:
+    """Find the seeds with which a model without a table of speakers sounds most like somebody.
+
+    Example: moksori voice search target.wav --model DIR --draws 200
+    """
+    from moksori.cli.progress import progress_bar
+    from moksori.pipeline.say import load
+    from moksori.pipeline.speaker_search import search_speaker
+
+    voice = load(model)
+    tell_consent()
+    with progress_bar("trying") as progress:
+        found = search_speaker(voice, recordings, text, draws, variation, seed, progress=progress)
+    for note in found.notes:
+        typer.echo(f"moksori: {note}", err=True)
+    for item in found.found[:keep]:
+        typer.echo(f"seed {item.seed}: similarity {item.similarity:.3f}")
+    typer.echo(f"{draws} draws: {found.mean:.3f} on average, standard deviation {found.deviation:.3f}")
+    best = found.found[0].seed
+    typer.echo(f'use it: moksori say "..." --voice {voice.name} --blend seed:{best}=1 --variation {variation:g}')
 
 
 def list_files(
