@@ -26,13 +26,14 @@ def evaluate(
         str | None, typer.Argument(help="A model's name or folder; the default voice if not given.", show_default=False)
     ] = None,
     corpus: Annotated[
-        Path | None, typer.Option(help="A corpus made by 'moksori corpus import'.", show_default=False)
+        Path | None,
+        typer.Option(help="A corpus made by 'moksori corpus import'; the task hard needs none.", show_default=False),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "--voice", help="The same as NAME.")] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="speak, like, convert, sing, vocode or denoise.", show_default="the first that the model can do"
+            help="speak, hard, like, convert, sing, vocode or denoise.", show_default="the first that the model can do"
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Which sentences.")] = "test",
@@ -96,7 +97,7 @@ def evaluate(
 
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--page {page}: expected a name that ends in .html")
-    if corpus is None:
+    if corpus is None and task != "hard":
         raise typer.BadParameter("--corpus is missing: give a corpus made by 'moksori corpus import'")
     if name is not None and model is not None and name != model:
         raise typer.BadParameter(f"two models are named, {name!r} and {model!r}: give one")
@@ -125,10 +126,11 @@ def _print(report: "Report") -> None:
     from moksori.evaluation.report import bar_lines
 
     several, speaking = len(report.groups) > 1, report.task == "speak"
+    counted = "sentences" if report.task in ("speak", "hard") else "sounds"
     for group in report.groups:
         if several:
             language = f" ({group.language})" if group.language else ""
-            typer.echo(f"{group.speaker}{language}, {group.n} of {group.of} {'sentences' if speaking else 'sounds'}")
+            typer.echo(f"{group.speaker}{language}, {group.n} of {group.of} {counted}")
         _print_group(group)
         for line in [*group.summary(report.model, report.task, bars=speaking), *([""] if several else [])]:
             typer.echo(line)

@@ -15,6 +15,7 @@ NEARER, WORDS_LOST = 0.85, 0.20
 NOISE_DB, LIKENESS_LOST = 10.0, 0.05
 SPEAKER_CODE_EER, CONTENT_CODE_EER = 0.10, 0.35
 CONVERSION_RTF = 0.1
+ALL_SAID_ONCE = 0.9
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def task_bars(
         return speech_bars(systems, model, times)
     if task == "convert":
         return conversion_bars(systems, model, trials)
+    if task == "hard":
+        return hard_bars(systems, model)
     return copy_bars(systems, model) if task == "vocode" else []
 
 
@@ -100,6 +103,12 @@ def conversion_bars(systems: Sequence[SystemScores], model: str, trials: Sequenc
             rule = f"the pooled content code's, {row.kind}: at least"
             found.append(Bar("speaker_eer", rate, CONTENT_CODE_EER, rule, rate >= CONTENT_CODE_EER))
     return found
+
+
+def hard_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
+    """Nothing skipped, repeated or cut off in 90 % of the hard list."""
+    clean = _value(systems, model, "clean")
+    return [] if math.isnan(clean) else [Bar("clean", clean, ALL_SAID_ONCE, "at least", clean >= ALL_SAID_ONCE)]
 
 
 def copy_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:

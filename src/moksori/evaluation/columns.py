@@ -20,6 +20,12 @@ class Column:
 COLUMNS: Mapping[str, Column] = {
     "wer": Column("WER %", 100, 2, "lower"),
     "cer": Column("CER %", 100, 2, "lower"),
+    "clean": Column("all said once %", 100, 1, "higher"),
+    "skips": Column("with skips %", 100, 1, "lower"),
+    "repeats": Column("with repeats %", 100, 1, "lower"),
+    "cut_off": Column("cut off %", 100, 1, "lower"),
+    "truncated": Column("never stopped %", 100, 1, "lower"),
+    "coverage": Column("phonemes attended %", 100, 1, "higher"),
     "ovrl": Column("OVRL", 1, 2, "higher"),
     "sig": Column("SIG", 1, 2, "higher"),
     "bak": Column("BAK", 1, 2, "higher"),

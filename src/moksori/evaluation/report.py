@@ -32,11 +32,15 @@ _PACKAGES = (
 
 _BESIDE_THE_RECORDINGS = ("wer", "ovrl", "p808", "text_margin")
 _ALONE = (
+    *("clean", "skips", "repeats", "cut_off"),
     *("pesq", "stoi", "mel_distance", "mcd", "log_f0_rmse", "duration_mae", "speaker", "speaker_source", "nearer"),
     *("speaker_identified", "likelihood_ratio", "raw_pitch_accuracy"),
 )
 """What the table of speakers shows of the model, the first with the recordings' value in brackets."""
-_GROUPED_BY = {"denoise": "SNR", "vocode": "kind", "convert": "pairs", "like": "prompts", "sing": "singer"}
+_GROUPED_BY = {
+    **{"denoise": "SNR", "vocode": "kind", "convert": "pairs", "like": "prompts", "sing": "singer"},
+    "hard": "kind",
+}
 
 
 def write_result(path: Path, text: str) -> None:
@@ -227,7 +231,7 @@ class Report:
     def summary(self) -> list[str]:
         """Lines to print under the tables: how it was measured, and what was not."""
         here = self.environment
-        kind = "sentences" if self.task == "speak" else f"{self.headline} sounds".strip()
+        kind = "sentences" if self.task in ("speak", "hard") else f"{self.headline} sounds".strip()
         lines = [
             f"{self.n} of {self.of} {kind} of {self.corpus} ({self.split}), seed {self.seed}; ± is half a bootstrap "
             f"95 % interval; all recordings at {self.level_lufs:g} LUFS and 16 kHz"

@@ -26,6 +26,7 @@ from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
 from moksori.pipeline.evaluate_convert import evaluate_convert
 from moksori.pipeline.evaluate_copies import evaluate_denoise, evaluate_sing, evaluate_vocode
+from moksori.pipeline.evaluate_hard import evaluate_hard
 from moksori.pipeline.evaluate_settings import PICTURED, Settings, Task
 from moksori.pipeline.evaluation_run import Run, Sentences, Steps
 from moksori.pipeline.mel_voice import can_speak, speaks
@@ -38,7 +39,7 @@ from moksori.types import Utterance
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TASKS = ("speak", "like", "convert", "sing", "vocode", "denoise")
+TASKS = ("speak", "hard", "like", "convert", "sing", "vocode", "denoise")
 _OTHERS: Mapping[str, Task] = {
     "like": evaluate_convert,
     "convert": evaluate_convert,
@@ -59,7 +60,7 @@ EVERYBODY = "all"
 
 def evaluate(
     model: str | Path | None,
-    corpus_folder: str | Path,
+    corpus_folder: str | Path | None,
     split: str = "test",
     limit: int | None = None,
     seed: int = 0,
@@ -83,7 +84,8 @@ def evaluate(
     task: one of TASKS; None takes the first that the model can do of speaking, converting and vocoding.
     `speak`: over sentences, speaker by speaker, beside recordings and copy-synthesis of the same. Where a sentence was
     recorded several times, one take is the reference and one other is a system of its own. Word errors are measured of
-    English speakers only, with one recogniser for all. `convert`, `like`: see `evaluate_convert`; `vocode`, `denoise`,
+    English speakers only, with one recogniser for all. `hard`: over a list of sentences of its own, which needs no
+    corpus: see `evaluate_hard`. `convert`, `like`: see `evaluate_convert`; `vocode`, `denoise`,
     `sing`: see `evaluate_copies`.
 
     limit: only the first so many sentences of each speaker, in the other tasks so many recordings; the recogniser's
@@ -110,10 +112,22 @@ def evaluate(
     speaker_encoders.check_encoder(encoder)
     if task is not None and task not in TASKS:
         raise unknown_name("task", task, TASKS)
+    kept = None if memory is None else Path(memory)
+    if task == "hard":
+        if speakers is not None and len(speakers) != 1:
+            raise BadInput(f"speakers {', '.join(speakers)}: the hard list is said by one: name one")
+        with _torch_threads(threads):
+            return evaluate_hard(
+                load(model, vocoder=vocoder), limit, seed, voice=speakers[0] if speakers else None, variation=variation,
+                threads=threads, workers=workers, measures=measures, recogniser=recogniser, memory=kept,
+                progress=progress,
+            )  # fmt: skip
+    if corpus_folder is None:
+        raise BadInput("no corpus: give one made by 'moksori corpus import'; only the task 'hard' needs none")
     corpus = Corpus.open(corpus_folder)
     settings = Settings(
         corpus, split, limit, seed, variation, threads, workers, None if measures is None else tuple(measures),
-        recogniser, encoder, None if memory is None else Path(memory), targets,
+        recogniser, encoder, kept, targets,
         None if noises is None else Path(noises), vocoder, progress,
     )  # fmt: skip
     if task == "speak" or (task is None and _speaks(model)):

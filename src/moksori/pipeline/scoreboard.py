@@ -62,6 +62,7 @@ LOOKS: Mapping[str, Look] = {
         "노래",
         ("raw_pitch_accuracy", "octave_errors", "pitch_correlation", "voicing_recall", "voicing_false_alarm"),
     ),
+    "hard": Look("Hard sentences", "어려운 문장", ("clean", "skips", "repeats", "cut_off", "wer", "ovrl", "rtf")),
     "vocode": Look("Copies of recordings", "녹음 복원", ("pesq", "stoi", "mel_distance", "ovrl", "p808", "rtf")),
     "denoise": Look("Cleaning recordings", "잡음 제거", ("pesq", "stoi", "mel_distance", "ovrl", "p808", "rtf")),
 }

@@ -87,24 +87,3 @@ class AffineFlow(nn.Module):
             reordered(out.attended.log_content, order),
             None if out.gate_logits is None else reordered(out.gate_logits, order),
         )
-
-    def inverse(
-        self,
-        z: Float[Tensor, "batch steps channels"],
-        lengths: Int[Tensor, " batch"],
-        projected: Projected,
-        weights: Float[Tensor, "batch steps tokens"] | None = None,
-    ) -> Float[Tensor, "batch steps channels"]:
-        """x of z, one step after the other: x = (z - b) · exp(-s)."""
-        order = self.order(lengths, z.shape[1])
-        own = reordered(z, order)
-        weights = None if weights is None else reordered(weights, order)
-        state = self.step.begin(len(z), z)
-        previous = torch.zeros_like(own[:, 0])
-        made = []
-        for index in range(own.shape[1]):
-            given = None if weights is None else weights[:, index]
-            out, state = self.step.advance(previous, state, projected, given)
-            previous = (own[:, index] - out.shift[:, 0]) * torch.exp(-out.log_scale[:, 0])
-            made.append(previous)
-        return reordered(torch.stack(made, dim=1), order)
