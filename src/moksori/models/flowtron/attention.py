@@ -1,7 +1,8 @@
-"""Content attention (Bahdanau et al. 2015) with a beta-binomial prior, and nothing but content: no locations.
+"""Content attention (Bahdanau et al. 2015) with a beta-binomial prior; as an option it knows where it has been.
 
 energy[t, l] = w · tanh(q_t + k_l). Tensors of frames x tokens x channels would be gigabytes for long clips, so energies
-are made in pieces that are made again in the backward pass.
+are made in pieces that are made again in the backward pass. Cumulative attention scales what keys are made of by the
+weights of the step before and by those of all steps so far, and so runs one step after the other in training too.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,21 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from moksori.nn.conv import same_padding
 from moksori.nn.precision import at_least_float32, full_precision
 
 _PIECE = 2**18
 """Numbers of frames x tokens x channels in a piece: a megabyte stays in a processor's cache."""
+_OPEN = 4.0
+"""Bias of a gate that is to be open at first: sigmoid(4) = 0.98."""
 _EXCLUDED = -1e9
 """Energy of padding; finite, so that a row without a token is no NaN."""
+
+
+Trace = tuple[Tensor, Tensor]
+"""Where an attention has been, `[batch, tokens]` each: the sum of all weights so far, and those of the step before."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class Projected:
     keys: Float[Tensor, "batch tokens channels"]
     values: Float[Tensor, "batch tokens channels"]
     mask: Bool[Tensor, "batch tokens"]
+    states: Float[Tensor, "batch tokens memory"] | None = None
+    """The memory itself, where keys depend on the weights so far."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +53,37 @@ class Attended:
     log_content: Float[Tensor, "batch steps tokens"]
 
 
-class AdditiveAttention(nn.Module):
-    """Query, key, value and score projections, all without bias."""
+class LocationGate(nn.Module):
+    """How much of each token's state goes into its key: sigmoid(conv(ReLU(conv([weights so far, weights before]))))."""
 
-    def __init__(self, query_channels: int, memory_channels: int, channels: int) -> None:
+    def __init__(self, memory_channels: int, hidden_channels: int = 32, kernel_sizes: tuple[int, int] = (5, 3)) -> None:
         super().__init__()
+        first, second = kernel_sizes
+        self.hidden = nn.Conv1d(2, hidden_channels, first, padding=same_padding(first))
+        self.out = nn.Conv1d(hidden_channels, memory_channels, second, padding=same_padding(second))
+        nn.init.xavier_uniform_(self.hidden.weight, gain=nn.init.calculate_gain("relu"))
+        nn.init.xavier_uniform_(self.out.weight, gain=nn.init.calculate_gain("sigmoid"))
+        # Open at first, so that a model trained without goes on as it was.
+        assert self.out.bias is not None
+        nn.init.constant_(self.out.bias, _OPEN)
+
+    def forward(
+        self,
+        cumulative: Float[Tensor, "batch tokens"],
+        previous: Float[Tensor, "batch tokens"],
+        mask: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch tokens memory"]:
+        """Between 0 and 1."""
+        hidden = F.relu(self.hidden(torch.stack([cumulative, previous], dim=1))) * mask.unsqueeze(1)
+        return torch.sigmoid(self.out(hidden)).transpose(1, 2)
+
+
+class AdditiveAttention(nn.Module):
+    """Query, key, value and score projections, all without bias. cumulative: whether keys know the weights so far."""
+
+    def __init__(self, query_channels: int, memory_channels: int, channels: int, cumulative: bool = False) -> None:
+        super().__init__()
+        self.location = LocationGate(memory_channels) if cumulative else None
         self.query = nn.Linear(query_channels, channels, bias=False)
         self.key = nn.Linear(memory_channels, channels, bias=False)
         self.value = nn.Linear(memory_channels, channels, bias=False)
@@ -57,7 +94,19 @@ class AdditiveAttention(nn.Module):
 
     def project(self, memory: Float[Tensor, "batch tokens memory"], mask: Bool[Tensor, "batch tokens"]) -> Projected:
         """Keys and values of a memory: once for a text, not once for a step."""
-        return Projected(at_least_float32(self.key(memory)), at_least_float32(self.value(memory)), mask)
+        states = None if self.location is None else at_least_float32(memory)
+        return Projected(at_least_float32(self.key(memory)), at_least_float32(self.value(memory)), mask, states)
+
+    def located_keys(
+        self,
+        projected: Projected,
+        cumulative: Float[Tensor, "batch tokens"],
+        previous: Float[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch tokens channels"]:
+        """Keys of a step of cumulative attention, by the sum of all weights so far and those of the step before."""
+        assert self.location is not None
+        assert projected.states is not None
+        return self.key(projected.states * self.location(cumulative, previous, projected.mask))
 
     def forward(
         self,
@@ -65,17 +114,53 @@ class AdditiveAttention(nn.Module):
         projected: Projected,
         log_prior: Float[Tensor, "batch steps tokens"] | None = None,
         temperature: float = 1.0,
+        before: Trace | None = None,
     ) -> Attended:
         """log_prior: times whatever factor, added to the log weights, which then sum to 1 again. temperature: below 1
-        the weights are sharper. All in float32."""
+        the weights are sharper. before: the weights of earlier steps, for cumulative attention. All in float32."""
         query = self.query(hidden)
         with full_precision(hidden.device.type):
-            energy = additive_energies(at_least_float32(query), projected.keys, self.score.weight[0])
-            energy = energy if temperature == 1.0 else energy / temperature
-            log_content = energy.masked_fill(~projected.mask.unsqueeze(1), _EXCLUDED).log_softmax(dim=2)
-            log_weights = log_content if log_prior is None else (log_content + log_prior).log_softmax(dim=2)
-            weights = log_weights.exp()
-            return Attended(torch.matmul(weights, projected.values), weights, log_weights, log_content)
+            query = at_least_float32(query)
+            if self.location is not None:
+                return self._cumulative(query, projected, log_prior, temperature, before)
+            return self._attended(query, projected, projected.keys, log_prior, temperature)
+
+    def _cumulative(
+        self,
+        query: Tensor,
+        projected: Projected,
+        log_prior: Tensor | None,
+        temperature: float,
+        before: Trace | None,
+    ) -> Attended:
+        """One step after the other, each made again in the backward pass."""
+
+        def one(asked: Tensor, prior: Tensor | None, cumulative: Tensor, previous: Tensor) -> tuple[Tensor, ...]:
+            keys = self.located_keys(projected, cumulative, previous)
+            found = self._attended(asked, projected, keys, prior, temperature)
+            return found.context, found.weights, found.log_weights, found.log_content
+
+        nothing = torch.zeros_like(projected.mask, dtype=query.dtype)
+        cumulative, previous = (nothing, nothing) if before is None else before
+        made: list[tuple[Tensor, ...]] = []
+        for index in range(query.shape[1]):
+            prior = None if log_prior is None else log_prior[:, index : index + 1]
+            given = query[:, index : index + 1], prior, cumulative, previous
+            grows = torch.is_grad_enabled()
+            made.append(checkpoint(one, *given, use_reentrant=False) if grows else one(*given))
+            previous = made[-1][1][:, 0]
+            cumulative = cumulative + previous
+        return Attended(*(torch.cat(parts, dim=1) for parts in zip(*made, strict=True)))
+
+    def _attended(
+        self, query: Tensor, projected: Projected, keys: Tensor, log_prior: Tensor | None, temperature: float
+    ) -> Attended:
+        energy = additive_energies(query, keys, self.score.weight[0])
+        energy = energy if temperature == 1.0 else energy / temperature
+        log_content = energy.masked_fill(~projected.mask.unsqueeze(1), _EXCLUDED).log_softmax(dim=2)
+        log_weights = log_content if log_prior is None else (log_content + log_prior).log_softmax(dim=2)
+        weights = log_weights.exp()
+        return Attended(torch.matmul(weights, projected.values), weights, log_weights, log_content)
 
     def forced(self, weights: Float[Tensor, "batch steps tokens"], projected: Projected) -> Attended:
         """Given weights instead of own ones."""

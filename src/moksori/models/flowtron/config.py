@@ -67,6 +67,9 @@ class FlowtronConfig(Config):
     """Of both LSTMs and the dense layers."""
     attention_channels: int = Field(default=640, ge=1)
     """Of queries, keys and values."""
+    cumulative_attention: bool = False
+    """Attention knows where it has been. Training then runs one step after the other and takes many times as long; it
+    is there to be switched on at the end, for a model that was trained without (`--from`)."""
     num_decoder_layers: int = Field(default=2, ge=1)
     num_dense_layers: int = Field(default=2, ge=0)
     prior: Annotated[GaussianPriorConfig | MixturePriorConfig, Field(discriminator="kind")] = GaussianPriorConfig()

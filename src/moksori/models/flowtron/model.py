@@ -94,6 +94,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
                     config.num_dense_layers,
                     gate=index == config.num_flows - 1,
                     log_scale_limit=config.log_scale_limit,
+                    cumulative_attention=config.cumulative_attention,
                 ),
                 backward_in_time=direction == "backward",
             )

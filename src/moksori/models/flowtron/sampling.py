@@ -6,6 +6,7 @@ long an utterance is; all others then run over its frames. Where flows run backw
 end, so they are given it the other way round, and everything below only ever goes forward.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from moksori.models.flowtron.attention import Projected
+from moksori.models.flowtron.attention import AdditiveAttention, Projected
 from moksori.models.flowtron.flows import AffineFlow, reordered, reversal_index
 from moksori.models.flowtron.graphs import Replay
 from moksori.models.flowtron.step import AutoregressiveStep
@@ -98,6 +99,8 @@ def inverted(
         loop.way = _near_way(reordered(near, order), reading, guide.ahead, own.mask)
     elif guide is not None:
         loop.place = Place(guide, own.mask, reading)
+    if flow.step.attention.location is not None:
+        loop.locate = _located(flow.step.attention, projected, reading)
     with single_threaded(z.device):
         run = loop.run(reordered(z, order).float().transpose(0, 1).contiguous(), stop, graph)
     found = lengths if stop is None else run.lengths
@@ -137,12 +140,14 @@ class StepLoop:
 
     projected: the text in the order in which the flow reads it. restricted: some tokens may be forbidden to some steps.
     contexts: given ones for each step, then there is no attention. way: lowest and highest token of each step, and
-    place: where the attention stands, if either restricts it.
+    place: where the attention stands, if either restricts it. locate: keys by the sum of all weights so far and the
+    weights of the step before, where they depend on them.
     """
 
     contexts: Float[Tensor, "steps batch channels"] | None = None
     way: Int[Tensor, "steps two batch one"] | None = None
     place: "Place | None" = None
+    locate: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __init__(
         self, step: AutoregressiveStep, projected: Projected, temperature: float = 1.0, restricted: bool = False
@@ -158,13 +163,13 @@ class StepLoop:
         query = new(batch, width)
         self._ask = Product(_plain(step.attention.query.weight), None, self._attention_cell.hidden, query)
         self._query, self._angles = query.unsqueeze(1), new(batch, tokens, width)
-        self._keys, self._values = projected.keys.float(), projected.values.float()
+        self._keys, self._values = projected.keys.float().clone(), projected.values.float()
         self._score = _plain(step.attention.score.weight)[0] / temperature
         self._excluded: Tensor | None = None if bool(projected.mask.all()) and not restricted else ~projected.mask
         self._padding, self._beyond = ~projected.mask, ~projected.mask
         self._tokens = torch.arange(tokens, device=projected.mask.device)
         self.weights = new(batch, tokens)
-        self._energy = new(batch, tokens)
+        self._energy, self._cumulative = new(batch, tokens), new(batch, tokens)
         self.gate: Tensor | None = None
         if step.gate is not None:
             self.gate = new(batch, 1)
@@ -189,6 +194,8 @@ class StepLoop:
         """Back to before the first step."""
         for cell in (self._attention_cell, *self._decoder_cells):
             cell.reset()
+        self.weights.zero_()
+        self._cumulative.zero_()
         if self.place is not None:
             self.place.reset()
 
@@ -221,6 +228,8 @@ class StepLoop:
 
     def _attend(self) -> None:
         self._ask()
+        if self.locate is not None:
+            self._keys.copy_(self.locate(self._cumulative, self.weights))
         torch.add(self._keys, self._query, out=self._angles)
         self._angles.tanh_()
         torch.matmul(self._angles, self._score, out=self._energy)
@@ -233,6 +242,7 @@ class StepLoop:
                 self._excluded.logical_or_(self._beyond).logical_or_(self._padding)
             self._energy.masked_fill_(self._excluded, _EXCLUDED)
         torch.softmax(self._energy, dim=1, out=self.weights)
+        self._cumulative.add_(self.weights)
         torch.bmm(self.weights.unsqueeze(1), self._values, out=self._context.unsqueeze(1))
         if self.place is not None:
             self.place.went(self.weights)
@@ -338,6 +348,18 @@ class _Ending:
 
     def some_go_on(self) -> bool:
         return bool(self._going.any())
+
+
+def _located(
+    attention: AdditiveAttention, projected: Projected, reading: Tensor | None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Keys of cumulative attention in the order in which a flow reads; its convolutions know only the forward one."""
+
+    def keys(cumulative: Tensor, previous: Tensor) -> Tensor:
+        made = attention.located_keys(projected, reordered(cumulative, reading), reordered(previous, reading))
+        return reordered(made, reading)
+
+    return keys
 
 
 def _near_way(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.models.flowtron.attention import AdditiveAttention, Attended, Projected
+from moksori.models.flowtron.attention import AdditiveAttention, Attended, Projected, Trace
 from moksori.nn.conv import zero_initialised
 from moksori.nn.precision import at_least_float32, full_precision
 
@@ -36,6 +36,7 @@ class StepState:
 
     attention: State
     decoder: State
+    trace: Trace | None = None
 
 
 class AutoregressiveStep(nn.Module):
@@ -55,11 +56,12 @@ class AutoregressiveStep(nn.Module):
         num_dense_layers: int = 2,
         gate: bool = False,
         log_scale_limit: float | None = None,
+        cumulative_attention: bool = False,
     ) -> None:
         super().__init__()
         self.log_scale_limit = log_scale_limit
         self.attention_lstm = nn.LSTM(channels, hidden_channels, batch_first=True)
-        self.attention = AdditiveAttention(hidden_channels, memory_channels, attention_channels)
+        self.attention = AdditiveAttention(hidden_channels, memory_channels, attention_channels, cumulative_attention)
         width = hidden_channels + attention_channels
         self.gate = nn.Linear(width, 1) if gate else None
         self.decoder_lstm = nn.LSTM(width, hidden_channels, num_layers=num_decoder_layers, batch_first=True)
@@ -119,12 +121,17 @@ class AutoregressiveStep(nn.Module):
     ) -> tuple[StepOutput, StepState]:
         """One step, given the x before it (0 at the first); the output has a time axis of 1."""
         hidden, attention = self.attention_lstm(previous.unsqueeze(1), state.attention)
-        attended = self._attend(hidden, projected, None, None if weights is None else weights[:, None], temperature)
+        given = None if weights is None else weights[:, None]
+        attended = self._attend(hidden, projected, None, given, temperature, state.trace)
+        trace = state.trace
+        if self.attention.location is not None:
+            now = attended.weights[:, 0]
+            trace = (now if trace is None else trace[0] + now, now)
         read = torch.cat([hidden, attended.context], dim=2)
         gate_logits = None if self.gate is None else self.gate(read).squeeze(2)
         decoded, decoder = self.decoder_lstm(read, state.decoder)
         log_scale, shift = self._head(decoded)
-        return StepOutput(log_scale, shift, attended, gate_logits), StepState(attention, decoder)
+        return StepOutput(log_scale, shift, attended, gate_logits), StepState(attention, decoder, trace)
 
     def _attend(
         self,
@@ -133,10 +140,11 @@ class AutoregressiveStep(nn.Module):
         log_prior: Tensor | None,
         weights: Tensor | None,
         temperature: float,
+        before: Trace | None = None,
     ) -> Attended:
         if weights is not None:
             return self.attention.forced(weights, projected)
-        return self.attention(hidden, projected, log_prior, temperature)
+        return self.attention(hidden, projected, log_prior, temperature, before)
 
     def _head(self, decoded: Tensor) -> tuple[Tensor, Tensor]:
         for layer in self.dense:

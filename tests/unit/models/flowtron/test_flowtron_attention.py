@@ -125,3 +125,60 @@ def test_measures_of_alignment() -> None:
     assert stuck.agreement is not None
     assert float(stuck.agreement) == pytest.approx(4 / 6)
     assert float(stuck.coverage) == pytest.approx(1 / 3)  # the path itself has no step with token 2
+
+
+def cumulative_layer() -> AdditiveAttention:
+    torch.manual_seed(3)
+    layer = AdditiveAttention(4, 3, 6, cumulative=True)
+    assert layer.location is not None
+    with torch.no_grad():
+        for parameter in layer.location.parameters():
+            parameter.normal_(0.0, 2.0)
+    return layer
+
+
+def test_cumulative_attention_knows_where_it_has_been() -> None:
+    """Equal queries: content alone looks at the same tokens for ever, this one moves; and it is the formula's."""
+    layer = cumulative_layer()
+    memory, mask = torch.randn(2, 5, 3), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    hidden = torch.randn(2, 1, 4).expand(-1, 6, -1)
+    prior = beta_binomial_log_prior(torch.tensor([6, 6]), torch.tensor([5, 3]), 6, 5)
+    with torch.no_grad():
+        projected = layer.project(memory, mask)
+        found = layer(hidden, projected, prior)
+        assert float((found.log_content[:, 1:] - found.log_content[:, :-1]).abs().amax(dim=2)[0].min()) > 1e-4
+        cumulative, previous = found.weights[:, :3].sum(dim=1), found.weights[:, 2]
+        keys = layer.key(memory * layer.location(cumulative, previous, mask))  # type: ignore[misc]
+        energy = plain(layer.query(hidden[:, 3:4]), keys, layer.score.weight[0]) + prior[:, 3:4]
+        expected = energy.masked_fill(~mask[:, None], -torch.inf).softmax(dim=2)
+        later = layer(hidden[:, 3:], projected, prior[:, 3:], before=(cumulative, previous))
+    torch.testing.assert_close(found.weights[:, 3:4], expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found.weights[:, 3:], later.weights, atol=1e-6, rtol=1e-5)
+
+
+def test_cumulative_attention_has_its_gradients_and_does_not_see_padding() -> None:
+    layer = cumulative_layer()
+    memory, hidden = torch.randn(1, 3, 3), torch.randn(1, 4, 4)
+    longer = torch.nn.functional.pad(memory, (0, 0, 0, 2), value=5.0)
+    mask = torch.tensor([[True, True, True, False, False]])
+    with torch.no_grad():
+        alone = layer(hidden, layer.project(memory, mask[:, :3]))
+        padded = layer(hidden, layer.project(longer, mask))
+    torch.testing.assert_close(padded.weights[:, :, :3], alone.weights)
+    made = layer(hidden, layer.project(memory, mask[:, :3]))
+    torch.testing.assert_close(made.weights.detach(), alone.weights)
+    made.context.square().sum().backward()
+    assert all(p.grad is not None and bool(p.grad.any()) for p in layer.parameters())
+
+
+def test_a_new_location_gate_is_almost_open() -> None:
+    torch.manual_seed(0)
+    layer = AdditiveAttention(4, 3, 6, cumulative=True)
+    torch.manual_seed(0)
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    projected, hidden = layer.project(torch.randn(2, 5, 3), mask), torch.randn(2, 4, 4)
+    with torch.no_grad():
+        found = layer(hidden, projected)
+        layer.location = None
+        plain_one = layer(hidden, projected)
+    torch.testing.assert_close(found.weights, plain_one.weights, atol=0.02, rtol=0.0)

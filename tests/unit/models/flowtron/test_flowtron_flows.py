@@ -48,6 +48,21 @@ def test_decoding_inverts_encoding(num_flows: int, group: int, decorrelate: bool
         assert bool((back[item, :, length:] == torch.log(torch.tensor(1e-5))).all())
 
 
+@pytest.mark.parametrize("num_flows", [1, 2])
+def test_decoding_inverts_with_cumulative_attention(num_flows: int) -> None:
+    model = small.model(num_flows=num_flows, cumulative_attention=True)
+    with torch.no_grad():
+        for flow in model.flows:
+            for parameter in flow.step.attention.location.parameters():
+                parameter.normal_()
+    mel, lengths = small.mels((9, 5, 8))
+    with torch.no_grad():
+        found, memory = encoded(model, mel, lengths)
+        back = model.decode(found.latent, lengths, memory)
+    for item, length in enumerate(lengths.tolist()):
+        assert float((back[item, :, :length] - mel[item, :, :length]).abs().max()) < 1e-4
+
+
 def test_decoding_inverts_along_a_given_path() -> None:
     model = small.model(group=2)
     mel, lengths = small.mels((9, 5, 8))
