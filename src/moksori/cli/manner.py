@@ -58,6 +58,9 @@ Component = Annotated[
     str | None,
     typer.Option("--component", help="Of a mixture prior: a number, or shares as 0=0.3,2=0.7."),
 ]
+ComponentLike = Annotated[
+    Path | None, typer.Option("--component-like", help="A recording that chooses the components instead.")
+]
 ComponentShift = Annotated[
     list[str] | None,
     typer.Option("--component-shift", help="Moves a component's mean: COMPONENT:BAND:OFFSET; may be repeated."),
@@ -84,6 +87,7 @@ def manner_of(
     blend: str | None,
     blend_way: str | None,
     component: str | None,
+    component_like: Path | None,
     component_shift: Sequence[str],
     prosody: Path | None,
     prosody_speaker: str | None,
@@ -102,7 +106,7 @@ def manner_of(
         raise BadInput(f"both --strength {strength:g} and --style-ramp {style_ramp} are given: give one of them")
     if blend_way is not None and blend is None:
         raise BadInput(f"--blend-way {blend_way}: is about a blend: give one with --blend")
-    if not (style or blend or component or component_shift or prosody or prosody_speaker):
+    if not (style or blend or component or component_like or component_shift or prosody or prosody_speaker):
         return None
 
     from moksori.pipeline.latent_choice import DEFAULT_STRENGTH
@@ -120,6 +124,7 @@ def manner_of(
         () if blend is None else parse_blend(blend),
         blend_way,  # type: ignore[arg-type]  # Manner checks it
         () if component is None else parse_components(component),
+        component_like,
         tuple(parse_shift(shift) for shift in component_shift),
         prosody,
         prosody_speaker,

@@ -99,6 +99,7 @@ def say(
     blend: manners.Blend = None,
     blend_way: manners.BlendWay = None,
     component: manners.Component = None,
+    component_like: manners.ComponentLike = None,
     component_shift: manners.ComponentShift = None,
     prosody: manners.Prosody = None,
     prosody_speaker: manners.ProsodySpeaker = None,
@@ -123,7 +124,8 @@ def say(
         raise BadInput(f"--timings {timings}: needs an output file: -o hello.wav")
     manner = manners.manner_of(
         style or [], style_text or [], style_part or [], style_place or [], style_speaker, style_mode, style_ramp,
-        strength, blend, blend_way, component, component_shift or [], prosody, prosody_speaker,
+        strength, blend, blend_way, component, component_like,
+        component_shift or [], prosody, prosody_speaker,
     )  # fmt: skip
     if script is not None and manner is not None:
         raise BadInput(f"--script {script}: styles, blends, components and prosody are for a text of one voice")

@@ -127,7 +127,7 @@ class CanTakeStyle(Protocol):
     mels that latents of known lengths give with a text, whose durations are kept to where there are some; with the text
     that the latents were read with they are the mels that these were read off. style_mean: of the latents of clips:
     "time_and_batch" gives one frame, "batch" a course in time. mixes_speakers: whether it follows `controls.speakers`.
-    mixture_components: of its prior; 0 where that is no mixture.
+    mixture_components: of its prior; 0 where that is no mixture; component_shares: those that recordings choose.
     """
 
     @property
@@ -153,6 +153,10 @@ class CanTakeStyle(Protocol):
         text: TextBatch,
         controls: SayControls,
     ) -> SpokenMels: ...
+
+    def component_shares(
+        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch components"]: ...
 
     def style_mean(
         self, latents: Sequence[Float[Tensor, "mels frames"]], mode: str

@@ -126,6 +126,11 @@ def _rows(title: str, section: Mapping[str, Any], key: str, measures: Sequence[s
              f"| {key} | {' | '.join(measures)} |", f"|{'---|' * (len(measures) + 1)}"]  # fmt: skip
     for row in section["rows"]:
         lines.append(f"| {row[key]:g} | {' | '.join(_number(row[m]) for m in measures)} |")
+    for name, shares in section.get("shares", {}).items():
+        lines += [
+            "",
+            f"Recordings of {name} choose {', '.join(_number(share, 100.0, '{:.0f}') for share in shares)} %.",
+        ]
     return lines
 
 

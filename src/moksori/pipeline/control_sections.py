@@ -36,6 +36,8 @@ STRENGTHS = (0.3, 0.6, 0.9, 1.0)
 WAYS: tuple[Way, ...] = ("slerp", "linear")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SENTENCES, PAIRS, SEEDS, GROUP_CLIPS, STEPS = 4, 20, 3, 5, 11
+SHARES_OF = 40
+"""Recordings that are asked what components they choose."""
 LOOKED_AT = 120
 """Recordings of the split among which extreme ones are looked for."""
 SHORTEST, LONGEST = 1.5, 8.0
@@ -238,7 +240,17 @@ class ControlWork:
             manner = Manner(components=((number, 1.0),))
             said = [self.say(u, self.seed + k, manner) for u in texts for k in range(SEEDS)]
             rows.append({"component": number, **mean_prosody(said)})
-        return {"rows": rows, "sentences": len(texts)}
+        return {"rows": rows, "sentences": len(texts), "shares": self._shares()}
+
+    def _shares(self) -> dict[str, list[float]]:
+        """What the recordings of each speaker choose of the components, on average."""
+        by_speaker: dict[str, list[torch.Tensor]] = {}
+        for utterance in self.sentences(SHARES_OF):
+            _, mel, _, _ = clip_mel(read_utterance(utterance), self.model)
+            mel = mel.to(self.speaker.loaded.device)
+            found = self.model.component_shares(mel, torch.tensor([mel.shape[2]], device=mel.device))[0]
+            by_speaker.setdefault(utterance.speaker, []).append(found)
+        return {name: torch.stack(found).mean(dim=0).tolist() for name, found in by_speaker.items()}
 
     def round_trip(self) -> dict[str, Any]:
         """Mel to latent and back: the largest and the mean error, in natural log."""

@@ -31,7 +31,8 @@ class Manner:
     mean of the parts of clips that were named. strength: 0 the voice's own way, to 1 the clips' alone; a pair: at the
     beginning and at the end of each sentence. blend: names and shares of speakers, of style files or of seeds
     (`seed:3`). way: how what is blended is mixed; None: samples by "slerp", which keeps their length, else "linear".
-    components: of a mixture prior, with shares. shifts: (component, mel band, what is added to that mean).
+    components: of a mixture prior, with shares; components_of: a recording that chooses them instead. shifts:
+    (component, mel band, what is added to that mean).
     prosody: a recording of the sentence that is to be said, whose course it keeps, frame by frame; prosody_speaker: who
     speaks in it, of the model's speakers, None: whoever fits best.
     """
@@ -42,6 +43,7 @@ class Manner:
     blend: tuple[tuple[str, float], ...] = ()
     way: Way | None = None
     components: tuple[tuple[int, float], ...] = ()
+    components_of: Audio | None = None
     shifts: tuple[tuple[int, int, float], ...] = ()
     prosody: Audio | None = None
     prosody_speaker: str | None = None
@@ -62,7 +64,9 @@ class Manner:
             check_shares(name, [share for _, share in shares])
         for _, _, offset in self.shifts:
             check_number("component shift", offset, -MOST_SHIFT, MOST_SHIFT)
-        if self.prosody is not None and (self.styles or self.blend or self.components or self.shifts):
+        if self.components and self.components_of is not None:
+            raise BadInput("both components and a recording that chooses them are given: give one of them")
+        if self.prosody is not None and not replace(self, prosody=None, prosody_speaker=None).plain:
             raise BadInput("the prosody of a recording is all of it: leave styles, blends and components out")
         if self.prosody is None and self.prosody_speaker is not None:
             raise BadInput(f"prosody speaker {self.prosody_speaker!r}: is for a recording given with --prosody")
@@ -76,7 +80,8 @@ class Manner:
     @property
     def plain(self) -> bool:
         """Whether nothing is asked for."""
-        return not (self.styles or self.blend or self.components or self.shifts) and self.prosody is None
+        given = self.styles or self.blend or self.components or self.shifts
+        return not given and self.components_of is None and self.prosody is None
 
     @classmethod
     def of(

@@ -55,7 +55,7 @@ def choose(
         samples,
         speakers,
         manner.way or _own_way(samples),
-        _mixture(speaker, model, manner),
+        _mixture(speaker, model, manner, notes),
         _take(speaker, model, manner, notes),
     )
     for note in notes:
@@ -206,8 +206,8 @@ def _own_way(samples: tuple[tuple[int, float], ...]) -> Way:
     return "slerp" if samples else "linear"
 
 
-def _mixture(speaker: "Speaker", model: CanTakeStyle, manner: Manner) -> MixtureChoice:
-    if not manner.components and not manner.shifts:
+def _mixture(speaker: "Speaker", model: CanTakeStyle, manner: Manner, notes: list[str]) -> MixtureChoice:
+    if not manner.components and not manner.shifts and manner.components_of is None:
         return MixtureChoice()
     count, bands = model.mixture_components, model.mel_config.n_mels
     if count == 0:
@@ -218,7 +218,14 @@ def _mixture(speaker: "Speaker", model: CanTakeStyle, manner: Manner) -> Mixture
     for _, band, _ in manner.shifts:
         if not 0 <= band < bands:
             raise BadInput(f"component shift in band {band}: there are the bands 0 to {bands - 1}")
-    return MixtureChoice(manner.components, manner.shifts)
+    components = manner.components
+    if manner.components_of is not None:
+        _, mel, _, doubts = clip_mel(manner.components_of, model)
+        notes.extend(doubts)
+        mel = mel.to(speaker.loaded.device)
+        shares = model.component_shares(mel, torch.tensor([mel.shape[2]], device=mel.device))[0]
+        components = tuple(enumerate(shares.tolist()))
+    return MixtureChoice(components, manner.shifts)
 
 
 def _take(speaker: "Speaker", model: CanTakeStyle, manner: Manner, notes: list[str]) -> Take | None:

@@ -94,6 +94,31 @@ def test_blends_of_speakers_seeds_and_styles(voice, clip, tmp_path):
     assert np.array_equal(styled.samples, voice.say("How are you?", seed=1, style=path, strength=0.9).samples)
 
 
+def test_components_of_a_mixture_are_chosen_shifted_and_read_off_recordings(voice, clip, tmp_path):
+    mixture = ("model.prior={kind: mixture, num_components: 3, channels: 8}",)
+    folder = save_flowtron(tmp_path / "mixture", overrides=mixture)
+    several = load(folder, vocoder=voice.model.vocoder.loaded.folder)
+
+    def said(**manner):
+        return several.say("How are you?", seed=1, manner=Manner(**manner)).samples
+
+    plain = said()
+    sounds = [plain, said(components=((0, 1.0),)), said(components=((2, 1.0),)), said(shifts=((1, 4, 3.0),))]
+    sounds.append(said(components_of=clip.audio))
+    assert len({sound.tobytes() for sound in sounds}) == len(sounds)
+    shares = choose(several, Manner(components_of=clip.audio)).choice.mixture.weights
+    assert [number for number, _ in shares] == [0, 1, 2]
+    assert sum(share for _, share in shares) == pytest.approx(1.0)
+    for manner, message in (
+        ({"components": ((3, 1.0),)}, "has the components 0 to 2"),
+        ({"shifts": ((0, 80, 1.0),)}, "the bands 0 to 79"),
+        ({"shifts": ((0, 8, 99.0),)}, "component shift 99"),
+        ({"components": ((0, 1.0),), "components_of": clip.audio}, "give one of them"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            said(**manner)
+
+
 def test_a_takes_prosody_in_its_own_voice_is_its_own_mel(voice):
     take = talk(1.5, RATE)
     said = voice.say(SAID, manner=Manner(prosody=take, prosody_speaker="ann"), speaker="ann", pause=0.0)

@@ -45,6 +45,13 @@ class ChosenLatents:
         """Of the prior; 0: it is one Gaussian."""
         return self._model.prior.num_components
 
+    @torch.inference_mode()
+    def component_shares(
+        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch components"]:
+        """The shares that recordings choose of a mixture prior; raises UnsupportedTask where it is one Gaussian."""
+        return self._model.mixture(mel, frame_lengths).log_weights.exp()
+
     def style_mean(self, latents: Sequence[Float[Tensor, "mels frames"]], mode: str) -> Float[Tensor, "mels frames"]:
         """See the function of this name."""
         return style_mean(latents, mode)
