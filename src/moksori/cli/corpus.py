@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from moksori.corpus.manifest import CorpusInfo, Dropped
 
 _CORPUS = Annotated[Path, typer.Argument(help="A corpus made by 'moksori corpus import'.", show_default=False)]
+JUDGED_SHOWN = 25
 FORMATS = ("csv", "folder", "ljspeech", "vctk", "libritts")
 
 
@@ -72,8 +73,33 @@ def import_(
 def check(
     corpus: _CORPUS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report only; leave dropped.tsv alone.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "--voice",
+            help="Have a Flowtron judge the clips instead: the unlikely ones, and those unlike their texts.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="With --model: robust z-score under which a clip stands out.", show_default=True)
+    ] = 4.0,
+    split: Annotated[list[str] | None, typer.Option(help="With --model: a split to judge; all without it.")] = None,
+    limit: Annotated[int | None, typer.Option(help="With --model: so many clips of each split.")] = None,
+    json: Annotated[Path | None, typer.Option(help="With --model: where all figures of all clips go.")] = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="With --model: leave out what stands out, in dropped.tsv.")
+    ] = False,
 ) -> None:
-    """Report hours, speakers and defects; write what is left out to dropped.tsv. Exits with 2 on unknown symbols."""
+    """Report hours, speakers and defects; write what is left out to dropped.tsv. Exits with 2 on unknown symbols.
+
+    Example: moksori corpus check corpora/mine --model runs/mine/model --json judged.json
+    """
+    if model is not None:
+        _judge(corpus, model, split or [], threshold, limit, json, drop and not dry_run)
+        return
+    if drop or json is not None or limit is not None or split:
+        raise typer.BadParameter("--drop, --json, --limit and --split go with --model")
     from moksori.corpus.check import require_known_symbols
     from moksori.pipeline.corpora import check as look
 
@@ -82,6 +108,47 @@ def check(
     _print_check(report)
     _print_dropped(report.dropped, corpus)
     require_known_symbols(report)
+
+
+def _judge(
+    corpus: Path, model: str, splits: list[str], threshold: float, limit: int | None, json: Path | None, drop: bool
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from moksori.pipeline.judge import judge_corpus
+
+    with progress_bar("judging") as progress:
+        report = judge_corpus(corpus, model, splits, threshold, limit, drop=drop, json_path=json, progress=progress)
+    table = Table(box=None, pad_edge=False)
+    for title in ("clip", "score", "nats", "worst at s", "text gain", "coverage", "why"):
+        table.add_column(title, justify="left" if title in ("clip", "why") else "right")
+    shown = report.suspects[:JUDGED_SHOWN]
+    for clip in shown:
+        gain = "-" if clip.text_gain is None else f"{clip.text_gain:+.3f}"
+        table.add_row(
+            clip.name, f"{clip.score:.1f}", f"{clip.likelihood:.3f}", f"{clip.worst_seconds:.2f}", gain,
+            f"{clip.coverage:.0%}", "; ".join(clip.reasons),
+        )  # fmt: skip
+    if shown:
+        Console(soft_wrap=True).print(table)
+    more = len(report.suspects) - len(shown)
+    middle = report.medians
+    typer.echo(
+        f"{len(report.suspects)} of {len(report.clips)} clips stand out"
+        + (f", {more} more than shown" if more else "")
+        + (f"; {report.skipped} too long or without text" if report.skipped else "")
+    )
+    typer.echo(
+        f"medians: {middle['likelihood']:.3f} nats, text gain {middle['text_gain']:+.3f}, coverage "
+        f"{middle['coverage']:.0%}"
+    )
+    if not report.aligned:
+        typer.echo(f"{report.model} does not follow the texts of most clips: believe its likelihoods only")
+    if json is not None:
+        typer.echo(f"wrote {json}")
+    if drop:
+        typer.echo(f"left out from now on: {len(report.suspects)} clips, listed in {corpus / 'dropped.tsv'}")
 
 
 def stats(

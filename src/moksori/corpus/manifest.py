@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CORPUS_VERSION = 1
 SPLITS = ("train", "valid", "test")
+LEFT_OUT = ("check", "judge")
+"""Stages whose rows of `dropped.tsv` leave out what is in the manifests: the check's, and a model's judgement."""
 DROPPED_COLUMNS = ("name", "stage", "reason", "text")
 
 
@@ -56,7 +58,7 @@ class CorpusInfo:
 
 @dataclass(frozen=True)
 class Dropped:
-    """An utterance that is left out, in which stage ("import", "check" or "split") and why."""
+    """An utterance that is left out, in which stage ("import", "check", "judge" or "split") and why."""
 
     name: str
     stage: str
@@ -76,12 +78,12 @@ class Corpus:
     def open(cls, folder: Path | str, with_dropped: bool = False) -> "Corpus":
         """The corpus in `folder`, packed or not.
 
-        with_dropped: also lists the utterances that `check` dropped (rows of stage "check" in `dropped.tsv`).
+        with_dropped: also lists the utterances that a check dropped (rows of LEFT_OUT stages in `dropped.tsv`).
         Raises CorpusError if the folder is missing, is no corpus, or a manifest is broken, naming the file.
         """
         folder = Path(folder)
         info = read_info(folder)
-        dropped = set() if with_dropped else {row.name for row in read_dropped(folder) if row.stage == "check"}
+        dropped = set() if with_dropped else {row.name for row in read_dropped(folder) if row.stage in LEFT_OUT}
         found: dict[str, tuple[Utterance, ...]] = {}
         for name in sorted(info.counts, key=_split_order):
             if info.packed:
