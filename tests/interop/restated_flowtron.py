@@ -31,19 +31,21 @@ class LinearNorm(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    def __init__(self, channels: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(channels, channels, kernel, padding=kernel // 2)
+        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
 
 
 class Encoder(nn.Module):
-    def __init__(self, channels: int, layers: int = 3, kernel: int = 5) -> None:
+    def __init__(self, channels: int, layers: int = 3, kernel: int = 5, inputs: int | None = None) -> None:
         super().__init__()
+        widths = [inputs or channels, *[channels] * layers]
         self.convolutions = nn.ModuleList(
-            nn.Sequential(ConvNorm(channels, kernel), nn.InstanceNorm1d(channels, affine=True)) for _ in range(layers)
+            nn.Sequential(ConvNorm(before, channels, kernel), nn.InstanceNorm1d(channels, affine=True))
+            for before in widths[:-1]
         )
         self.lstm = nn.LSTM(channels, channels // 2, 1, bidirectional=True)
 
@@ -58,6 +60,42 @@ class Encoder(nn.Module):
         return packed(self.lstm, torch.stack(items).permute(2, 0, 1), lengths)
 
 
+class GaussianMixture(nn.Module):
+    """Shares of components, and their means and log variances, from a vector of each recording."""
+
+    def __init__(self, channels: int, components: int, bands: int, fixed: bool) -> None:
+        super().__init__()
+        self.bands, self.components = bands, components
+        self.prob_layer = LinearNorm(channels, components)
+        if fixed:
+            self.register_buffer("mean", 3.0 * torch.eye(bands)[None, :, :components])
+            self.register_buffer("log_var", torch.full((1, bands, components), 0.1))
+        else:
+            self.mean_layer = LinearNorm(channels, components * bands)
+            self.log_var_layer = LinearNorm(channels, components * bands)
+
+    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, C] -> prob [B, K], mean and log variance [B, D, K]."""
+        prob = self.prob_layer(heard).softmax(dim=1)
+        if not hasattr(self, "mean_layer"):
+            return prob, self.mean.expand(len(heard), -1, -1), self.log_var.expand(len(heard), -1, -1)
+        shape = (len(heard), self.bands, self.components)
+        return prob, self.mean_layer(heard).reshape(shape), self.log_var_layer(heard).reshape(shape)
+
+
+class AttentionConditioning(nn.Module):
+    """Gates keys by where the attention has been; its convolutions are there under two names."""
+
+    def __init__(self, memory: int) -> None:
+        super().__init__()
+        self.location_conv_hidden = ConvNorm(2, 32, 5)
+        self.location_conv_out = ConvNorm(32, memory, 3)
+        self.conv_layers = nn.Sequential(self.location_conv_hidden, nn.ReLU(), self.location_conv_out, nn.Sigmoid())
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return self.conv_layers(seen)
+
+
 class Attention(nn.Module):
     def __init__(self, query: int, memory: int, channels: int) -> None:
         super().__init__()
@@ -66,9 +104,11 @@ class Attention(nn.Module):
         self.value = LinearNorm(memory, channels, bias=False)
         self.v = LinearNorm(channels, 1, bias=False)
 
-    def forward(self, hidden: Tensor, memory: Tensor, lengths: Tensor, prior: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden: Tensor, memory: Tensor, lengths: Tensor, prior: Tensor | None, gated: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """hidden [T, B, H], memory [L, B, E], prior [B, T, L] -> context [T, B, A], weights [B, T, L]."""
-        query, key, value = self.query(hidden), self.key(memory), self.value(memory)
+        query, key, value = self.query(hidden), self.key(memory if gated is None else gated), self.value(memory)
         energy = self.v(torch.tanh(query[:, None] + key[None])).squeeze(3).permute(2, 0, 1)
         padding = torch.arange(memory.shape[0])[None] >= lengths[:, None]
         energy = energy.masked_fill(padding[:, None], -float("inf"))
@@ -91,8 +131,20 @@ class DenseLayer(nn.Module):
 
 
 class ArStep(nn.Module):
-    def __init__(self, bands: int, memory: int, hidden: int, attention: int, layers: int, dense: int, gate: bool):
+    def __init__(
+        self,
+        bands: int,
+        memory: int,
+        hidden: int,
+        attention: int,
+        layers: int,
+        dense: int,
+        gate: bool,
+        cumulative: bool,
+    ) -> None:
         super().__init__()
+        if cumulative:
+            self.attn_cond_layer = AttentionConditioning(memory)
         self.conv = nn.Conv1d(hidden, 2 * bands, 1)
         self.lstm = nn.LSTM(hidden + attention, hidden, layers)
         self.attention_lstm = nn.LSTM(bands, hidden)
@@ -105,12 +157,24 @@ class ArStep(nn.Module):
         """mel [T, B, D], text [L, B, E] -> z [T, B, D], log_s [T, B, D], gate [T, B] or None, weights [B, T, L]."""
         before = torch.cat([torch.zeros_like(mel[:1]), mel[:-1]])
         hidden = packed(self.attention_lstm, before, out_lens)
-        context, weights = self.attention_layer(hidden, text, in_lens, prior)
+        context, weights = self._attend(hidden, text, in_lens, prior)
         read = torch.cat([hidden, context], dim=2)
         gate = self.gate_layer(read).squeeze(2) if hasattr(self, "gate_layer") else None
         decoded = self.dense_layer(packed(self.lstm, read, out_lens))
         log_s, shift = self.conv(decoded.permute(1, 2, 0)).permute(2, 0, 1).chunk(2, dim=2)
         return torch.exp(log_s) * mel + shift, log_s, gate, weights
+
+    def _attend(self, hidden: Tensor, text: Tensor, in_lens: Tensor, prior: Tensor | None) -> tuple[Tensor, Tensor]:
+        if not hasattr(self, "attn_cond_layer"):
+            return self.attention_layer(hidden, text, in_lens, prior)
+        contexts, weights = [], [torch.zeros(hidden.shape[1], 1, len(text))]
+        for index in range(len(hidden)):
+            seen = torch.cat([sum(weights), weights[-1]], dim=1)
+            gates = self.attn_cond_layer(seen).permute(2, 0, 1)
+            context, now = self.attention_layer(hidden[index : index + 1], text, in_lens, None, text * gates)
+            contexts.append(context)
+            weights.append(now)
+        return torch.cat(contexts), torch.cat(weights[1:], dim=1)
 
 
 def reversed_in_time(x: Tensor, lengths: Tensor) -> Tensor:
@@ -147,6 +211,9 @@ class Flowtron(nn.Module):
         gate: bool = True,
         symbols: int = SYMBOLS,
         seed: int = 0,
+        cumulative: bool = False,
+        components: int = 0,
+        fixed: bool = True,
     ) -> None:
         super().__init__()
         torch.manual_seed(seed)
@@ -157,8 +224,11 @@ class Flowtron(nn.Module):
             kind = ArStep if index % 2 == 0 else ArBackStep
             has_gate = gate and index == flows - 1
             memory = channels + speaker_channels
-            self.flows.append(kind(bands, memory, hidden, attention, layers, dense, has_gate))
+            self.flows.append(kind(bands, memory, hidden, attention, layers, dense, has_gate, cumulative))
         self.encoder = Encoder(channels)
+        if components:
+            self.mel_encoder = Encoder(16, layers=2, kernel=3, inputs=bands)
+            self.gaussian_mixture = GaussianMixture(16, components, bands, fixed)
         with torch.no_grad():  # norms and LSTMs are not left at values that hide an error
             for name, parameter in self.named_parameters():
                 if name.endswith("bias") or ".1." in name or "lstm" in name:
@@ -174,6 +244,20 @@ class Flowtron(nn.Module):
             z, log_s, gate, weights = flow(z, memory, out_lens, in_lens, prior)
             found.append((z, log_s, gate, weights))
         return z, found
+
+
+def log_density(model: Flowtron, z: Tensor, mel: Tensor, lengths: Tensor) -> Tensor:
+    """Nats of each number of z [T, D] of each item, summed over its real frames and bands; z [T, B, D] -> [B]."""
+    if not hasattr(model, "gaussian_mixture"):
+        normal = torch.distributions.Normal(0.0, 1.0)
+        return torch.stack([normal.log_prob(z[:length, b]).sum() for b, length in enumerate(lengths)])
+    found = []
+    for b, length in enumerate(lengths):
+        states = model.mel_encoder(mel[b : b + 1, :, :length], lengths[b : b + 1])
+        prob, mean, log_var = model.gaussian_mixture(states.mean(dim=0))
+        each = torch.distributions.Normal(mean[0], (0.5 * log_var[0]).exp()).log_prob(z[:length, b, :, None])
+        found.append((each + prob[0].log()).logsumexp(dim=2).sum())
+    return torch.stack(found)
 
 
 def as_elsewhere(model: nn.Module) -> str:

@@ -16,17 +16,20 @@ from torch import Tensor, nn
 from moksori.config import validate
 from moksori.errors import CheckpointError, ConfigError
 from moksori.models.checkpoint import Loaded, Manifest
-from moksori.models.flowtron.config import FlowtronConfig
+from moksori.models.flowtron.config import FlowtronConfig, MixturePriorConfig
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.interop.names import (
+    OWN_PREFIX,
     OWN_STATISTICS,
     Sizes,
+    alias,
     check_directions,
     foreign,
     sizes,
     wrapped_flows,
 )
 from moksori.models.flowtron.model import Flowtron
+from moksori.models.flowtron.prior import MixturePrior
 from moksori.models.interop import Imported, Layout
 from moksori.models.pickles import Shell, read_modules, tensors_of
 from moksori.text.arpabet import pronunciations
@@ -170,20 +173,34 @@ def _filled(
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{where}: {theirs!r} holds NaN or infinity: take an earlier checkpoint")
         taken[name] = tensor.reshape(place.shape)
-        used.add(theirs)
+        used |= {theirs, alias(theirs) or theirs}
     left = sorted(set(tensors) - used)
     if left:
         raise CheckpointError(f"{where}: has {len(left)} weights that are not known ({left[0]} first): another model")
     model = Flowtron(config).eval()
     model.load_state_dict({**model.state_dict(), **taken})
+    notes: tuple[str, ...] = ()
+    if isinstance(model.prior, MixturePrior):
+        notes = (_without_averages(model.prior),)
     if found.gate_flow is not None:
-        return model, ()
+        return model, notes
     last = model.flows[-1]
     assert isinstance(last, AffineFlow)
     assert last.step.gate is not None
     nn.init.zeros_(last.step.gate.weight)
     nn.init.constant_(last.step.gate.bias, NO_GATE_BIAS)
-    return model, ("it has no gate, so it never says when to stop: what it says is as long as the length model thinks",)
+    told = "it has no gate, so it never says when to stop: what it says is as long as the length model thinks"
+    return model, (*notes, told)
+
+
+@torch.no_grad()
+def _without_averages(prior: MixturePrior) -> str:
+    """Sets what a mixture is without reference, which their files do not have: all components alike."""
+    if prior.mean_layer is None:
+        prior.average_mean.copy_(prior.mean)
+        prior.average_log_variance.copy_(prior.log_variance)
+        return "how much its recordings had of each component is not known: without a choice all count alike"
+    return "the means of its components are read off a reference: without one, what it says is of one Gaussian"
 
 
 def _speakers(file: Path, count: int) -> tuple[str, ...]:
@@ -228,8 +245,13 @@ def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
         theirs = foreign(name, wrapped)
         if theirs is not None:
             tensor = tensor.detach().float().cpu().clone()
-            given[theirs] = tensor.unsqueeze(-1) if theirs.endswith(".conv.weight") and "flows." in theirs else tensor
-        elif name not in OWN_STATISTICS:
+            if ".step.head.weight" in name:
+                tensor = tensor.unsqueeze(-1)
+            elif name in ("prior.mean", "prior.log_variance"):
+                tensor = tensor.unsqueeze(0)
+            given[theirs] = tensor
+            given.update({second: tensor for second in (alias(theirs),) if second is not None})
+        elif name not in OWN_STATISTICS and not name.startswith(OWN_PREFIX):
             raise CheckpointError(f"{manifest.name}: {name!r} has no place in the authors' layout")
     torch.save({"state_dict": given, "iteration": manifest.steps}, folder / f"{manifest.name}{SUFFIX}")
     described = json.dumps({"model_config": _described(config), "data_config": _data(config)}, indent=1)
@@ -244,6 +266,7 @@ def _require_place(config: FlowtronConfig, name: str) -> None:
     missing = {
         "group": config.group != 1,
         "standardize": config.standardize,
+        "decorrelate": config.decorrelate,
         "log_scale_limit": config.log_scale_limit is not None,
         "directions": config.flow_directions != default.flow_directions,
         "text_encoder.stress_embedding": config.text_encoder.stress_embedding,
@@ -259,6 +282,7 @@ def _require_place(config: FlowtronConfig, name: str) -> None:
 
 
 def _described(config: FlowtronConfig) -> dict[str, Any]:
+    mixture = config.prior if isinstance(config.prior, MixturePriorConfig) else None
     return {
         "n_speakers": config.num_speakers,
         "n_speaker_dim": config.speaker_channels,
@@ -269,13 +293,13 @@ def _described(config: FlowtronConfig) -> dict[str, Any]:
         "n_attn_channels": config.attention_channels,
         "n_hidden": config.hidden_channels,
         "n_lstm_layers": config.num_decoder_layers,
-        "mel_encoder_n_hidden": 512,
-        "n_components": 0,
-        "mean_scale": 0.0,
-        "fixed_gaussian": True,
+        "mel_encoder_n_hidden": 512 if mixture is None else mixture.channels,
+        "n_components": 0 if mixture is None else mixture.num_components,
+        "mean_scale": 0.0 if mixture is None else mixture.mean_scale,
+        "fixed_gaussian": mixture is None or mixture.means == "fixed",
         "dummy_speaker_embedding": config.speaker_table == "dummy",
         "use_gate_layer": True,
-        "use_cumm_attention": False,
+        "use_cumm_attention": config.cumulative_attention,
     }
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from moksori.errors import CheckpointError
 from moksori.models.flowtron.config import FlowtronConfig
 
+OWN_PREFIX = "prior.average_"
 OWN_STATISTICS = (
     "length_slope",
     "length_offset",
@@ -37,10 +38,24 @@ _ROWS = (
     (r"flows\.(\d+)\.step\.dense\.(\d+)\.(weight|bias)", r"flows.\1.@dense_layer.layers.\2.linear_layer.\3"),
     (r"flows\.(\d+)\.step\.head\.(weight|bias)", r"flows.\1.@conv.\2"),
     (r"flows\.(\d+)\.step\.gate\.(weight|bias)", r"flows.\1.@gate_layer.linear_layer.\2"),
+    (
+        r"flows\.(\d+)\.step\.attention\.location\.(hidden|out)\.(weight|bias)",
+        r"flows.\1.@attn_cond_layer.location_conv_\2.conv.\3",
+    ),
+    (r"prior\.mel_encoder\.convolutions\.(\d+)\.(weight|bias)", r"mel_encoder.convolutions.\1.0.conv.\2"),
+    (r"prior\.mel_encoder\.norms\.(\d+)\.(weight|bias)", r"mel_encoder.convolutions.\1.1.\2"),
+    (r"prior\.mel_encoder\.lstm\.(\w+)", r"mel_encoder.lstm.\1"),
+    (r"prior\.weight_layer\.(weight|bias)", r"gaussian_mixture.prob_layer.linear_layer.\1"),
+    (r"prior\.mean_layer\.(weight|bias)", r"gaussian_mixture.mean_layer.linear_layer.\1"),
+    (r"prior\.log_variance_layer\.(weight|bias)", r"gaussian_mixture.log_var_layer.linear_layer.\1"),
+    (r"prior\.mean", "gaussian_mixture.mean"),
+    (r"prior\.log_variance", "gaussian_mixture.log_var"),
 )
 _PATTERNS = tuple((re.compile(ours), theirs) for ours, theirs in _ROWS)
 _FLOW = re.compile(r"flows\.(\d+)\.(ar_step\.)?")
 WRAPPER = "ar_step."
+ALIASES = (("location_conv_hidden.", "conv_layers.0."), ("location_conv_out.", "conv_layers.2."))
+"""Cumulative attention's convolutions are in their files twice, under these names too."""
 MAXIMUM_COUNT = 64
 """Of flows and layers, far above any known model's."""
 
@@ -55,6 +70,11 @@ def foreign(name: str, wrapped: Iterable[int]) -> str | None:
     return None
 
 
+def alias(theirs: str) -> str | None:
+    """The second name of a tensor in their files, where it has one."""
+    return next((theirs.replace(name, other) for name, other in ALIASES if name in theirs), None)
+
+
 def wrapped_flows(tensors: Mapping[str, Tensor]) -> frozenset[int]:
     """The flows whose names have the level of a flow that runs backward."""
     return frozenset(int(match[1]) for name in tensors if (match := _FLOW.match(name)) and match[2])
@@ -62,7 +82,10 @@ def wrapped_flows(tensors: Mapping[str, Tensor]) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the weights tell. gate_flow: the flow with the gate; None: there is none."""
+    """What the weights tell. gate_flow: the flow with the gate; None: there is none.
+
+    num_components: of a mixture prior, whose network has `prior_channels`; 0: the prior is one Gaussian.
+    """
 
     num_symbols: int
     text_channels: int
@@ -77,6 +100,10 @@ class Sizes:
     num_decoder_layers: int
     num_dense_layers: int
     gate_flow: int | None
+    cumulative_attention: bool
+    num_components: int
+    prior_channels: int
+    learned_means: bool
 
     def settings(self) -> dict[str, Any]:
         """As settings of ours, without text."""
@@ -95,6 +122,19 @@ class Sizes:
             "attention_channels": self.attention_channels,
             "num_decoder_layers": self.num_decoder_layers,
             "num_dense_layers": self.num_dense_layers,
+            "cumulative_attention": self.cumulative_attention,
+            "prior": self._prior(),
+        }
+
+    def _prior(self) -> dict[str, Any]:
+        if not self.num_components:
+            return {"kind": "gaussian"}
+        means = "learned" if self.learned_means else "fixed"
+        return {
+            "kind": "mixture",
+            "num_components": self.num_components,
+            "means": means,
+            "channels": self.prior_channels,
         }
 
 
@@ -107,6 +147,9 @@ def sizes(tensors: Mapping[str, Tensor], where: str) -> Sizes:
     speakers: tuple[int, ...] = (0, 0)
     if "speaker_embedding.weight" in tensors:
         speakers = _shape(tensors, "speaker_embedding.weight", 2, where)
+    components: tuple[int, ...] = (0, 0)
+    if any(name.startswith(("gaussian_mixture.", "mel_encoder.")) for name in tensors):
+        components = _shape(tensors, "gaussian_mixture.prob_layer.linear_layer.weight", 2, where)
     gates = [int(match[1]) for name in tensors if ".gate_layer." in name and (match := _FLOW.match(name))]
     if gates and set(gates) != {num_flows - 1}:
         raise CheckpointError(
@@ -129,6 +172,10 @@ def sizes(tensors: Mapping[str, Tensor], where: str) -> Sizes:
             tensors, re.compile(rf"{re.escape(first)}dense_layer\.layers\.(\d+)\."), where, least=0
         ),
         gate_flow=gates[0] if gates else None,
+        cumulative_attention=f"{first}attn_cond_layer.location_conv_hidden.conv.weight" in tensors,
+        num_components=components[0],
+        prior_channels=components[1],
+        learned_means="gaussian_mixture.mean_layer.linear_layer.weight" in tensors,
     )
 
 
