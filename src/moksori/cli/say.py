@@ -63,6 +63,15 @@ def say(
             "--duration-mix", help="Share of sampled durations, 0 to 1, in voices that mix.", show_default="its own"
         ),
     ] = None,
+    best_of: Annotated[
+        int | None,
+        typer.Option(
+            "--best-of",
+            min=1,
+            help="Draws of each sentence; kept is what left least of the text out.",
+            show_default="its own",
+        ),
+    ] = None,
     durations: Annotated[
         Path | None, typer.Option("--durations", help="Frames of every phoneme: a --timings x.json, perhaps edited.")
     ] = None,
@@ -152,6 +161,7 @@ def say(
         shift_semitones=pitch,
         duration_mix=duration_mix,
         durations=speaking.Durations.of(durations),
+        best_of=best_of,
     )
     if script is not None and output is not None:
         performers, read = cast_of(script, cast or [], voice, options)

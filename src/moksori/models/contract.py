@@ -110,7 +110,7 @@ class CanSayMels(Protocol):
     """A model that turns tokens into mels, which a vocoder turns into sound.
 
     Where the text gives `durations`, it keeps to them. `changes_speed`, an attribute that it may have: False where it
-    cannot follow `controls.speed`.
+    cannot follow `controls.speed`. `keeps_best`, likewise: True where it follows `controls.best_of`.
     """
 
     @property
@@ -389,7 +389,8 @@ class Family:
     needs: what training batches hold, given both configurations.
     adaptation: how a model of these settings is adapted; None where the family has no way. speaker_tables: names of
     the tensors with a row for each speaker. without_speakers: makes a model that had no such table before speak, with a
-    table of zeros, as it did without.
+    table of zeros, as it did without. speaker_readers: ends of the names of matrices whose last columns read the
+    speaker vector, which is all that those of a model without one lack.
     """
 
     name: str
@@ -402,3 +403,4 @@ class Family:
     adaptation: Callable[[Any], Adaptation] | None = None
     speaker_tables: tuple[str, ...] = ()
     without_speakers: Callable[[nn.Module], None] = no_change
+    speaker_readers: tuple[str, ...] = ()

@@ -38,6 +38,11 @@ class MelVoice:
         return find_vocoder(self.loaded.manifest, self.mel_model.mel_config, self._named, self.loaded.device)
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether it takes the best of several draws."""
+        return bool(getattr(self.mel_model, "keeps_best", False))
+
+    @property
     def changes_speed(self) -> bool:
         """Whether what it says can be said faster or slower."""
         return bool(getattr(self.mel_model, "changes_speed", True))

@@ -12,6 +12,7 @@ from moksori.text.lexicon import Lexicon
 DEFAULT_PAUSE_SECONDS = 0.25
 SLOWEST, FASTEST = 0.1, 10.0
 MAXIMUM_SHIFT_SEMITONES = 12.0
+MOST_DRAWS = 16
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class SayOptions:
     volume_db: gain; what it lifts beyond full scale is clipped. lexicon: pronunciations that come before all rules.
     shift_semitones: pitch, -12 to 12. duration_mix: share of sampled durations, 0 to 1; None = the model's.
     durations: frames of every token; they decide the speed, which must then be left alone. latent: styles, blends and
-    whatever else is chosen of a model's latents, see `styles.choose`.
+    whatever else is chosen of a model's latents, see `styles.choose`. best_of: draws of each sentence of which the one
+    is kept that left least of the text out, 1 to 16; None = the model's.
     """
 
     speed: float = 1.0
@@ -38,6 +40,7 @@ class SayOptions:
     duration_mix: float | None = None
     durations: Durations | None = None
     latent: LatentChoice | None = None
+    best_of: int | None = None
 
     def __post_init__(self) -> None:
         _within("speed", self.speed, SLOWEST, FASTEST)
@@ -49,6 +52,8 @@ class SayOptions:
             _within("pause", self.pause_seconds, 0.0, 60.0)
         if self.duration_mix is not None:
             _within("duration mix", self.duration_mix, 0.0, 1.0)
+        if self.best_of is not None and not (type(self.best_of) is int and 1 <= self.best_of <= MOST_DRAWS):
+            raise BadInput(f"best of {self.best_of!r}: expected a whole number from 1 to {MOST_DRAWS}")
         if self.durations is not None:
             for name, value, usual in (("speed", self.speed, 1.0), ("duration mix", self.duration_mix, None)):
                 if value != usual:
@@ -61,7 +66,10 @@ class SayOptions:
 
     def as_json(self) -> dict[str, Any]:
         """All that decides the samples, for the header of a job; None stands for nothing given."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("lexicon", "durations", "latent")}
+        apart = ("lexicon", "durations", "latent", "best_of")
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
+        if self.best_of is not None:
+            kept["best_of"] = self.best_of
         latent = {} if self.latent is None else {"latent": self.latent.digest}
         durations = None if self.durations is None else self.durations.digest
         return {

@@ -101,7 +101,7 @@ class Speaker:
     lexicon: pronunciations for all that it says. vocoder: for a model that makes mels, a name or folder; None: the one
     that the model names, or one for such mels. A model's attribute `takes_pitch`, where it has one, tells whether it
     follows a pitch, or what it says is to be played faster or slower instead; `mixes_durations` whether it takes a
-    `duration_mix`; `changes_speed` whether it can speak faster or slower.
+    `duration_mix`; `changes_speed` whether it can speak faster or slower; `keeps_best` whether it takes `best_of`.
     Raises UnsupportedTask if the model cannot speak, CheckpointError if the folder names two different text settings.
     """
 
@@ -171,6 +171,7 @@ class Speaker:
         strength: "float | tuple[float, float] | None" = None,
         blend: "str | Mapping[str, float] | None" = None,
         manner: "Manner | None" = None,
+        best_of: int | None = None,
     ) -> Speech:
         """The text as speech; the same seed gives the same samples, None draws one.
 
@@ -181,6 +182,7 @@ class Speaker:
         frames of every token: `sentences` of a Speech, or the JSON of its timings, perhaps edited.
         style: reference clips or styles, of which `strength` is taken; blend: shares by name, or as "a=0.3,b=0.7", of
         speakers, styles or seeds; manner: these and more, see Manner. For models whose latents can be chosen.
+        best_of: draws of each sentence of which the best is kept, for models that may leave something out.
         Raises TextError for a text with nothing to speak or of more than 200,000 characters, BadInput for a value out
         of range, UnknownName for a speaker or language that does not exist.
         """
@@ -189,7 +191,7 @@ class Speaker:
         check_length(text)
         options = SayOptions(
             speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
-            Durations.of(durations),
+            Durations.of(durations), best_of=best_of,
         )  # fmt: skip
         options = self._in_manner(options, manner, style, strength, blend)
         texts = list(readings(text, language or self.language_of(speaker), ssml))
@@ -235,6 +237,7 @@ class Speaker:
         strength: "float | tuple[float, float] | None" = None,
         blend: "str | Mapping[str, float] | None" = None,
         manner: "Manner | None" = None,
+        best_of: int | None = None,
         chunk_frames: int | Sequence[int] = CHUNK_FRAMES,
     ) -> "SpeechStream":
         """What `say` says, in blocks of samples that can be heard while the rest is made; iterate over it.
@@ -250,7 +253,7 @@ class Speaker:
         sizes = check_chunks(chunk_frames)
         options = SayOptions(
             speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
-            Durations.of(durations),
+            Durations.of(durations), best_of=best_of,
         )  # fmt: skip
         options = self._in_manner(options, manner, style, strength, blend)
         self._check_options(options)
@@ -365,6 +368,8 @@ class Speaker:
                 f"{self.name}: has not both a stochastic and a deterministic duration predictor, so there is nothing "
                 "to mix: leave the duration mix out"
             )
+        if options.best_of is not None and not getattr(self._model, "keeps_best", False):
+            raise UnsupportedTask(f"{self.name}: leaves nothing out, so no draw is the best: leave best-of out")
         steady = options.speed == 1.0 and options.shift_semitones == 0.0
         if not steady and not getattr(self._model, "changes_speed", True):
             raise UnsupportedTask(
@@ -442,7 +447,9 @@ class Speaker:
         # What a model without a source says slower is played faster: it lasts as long, and formants move along.
         played_rate = self.sample_rate if follows else round(self.sample_rate * 2.0 ** (shift / 12.0))
         speed = min(max(options.speed * style.rate, SLOWEST), FASTEST) * self.sample_rate / played_rate
-        controls = SayControls(options.variation, speed, shift if follows else 0.0, options.duration_mix)
+        controls = SayControls(
+            options.variation, speed, shift if follows else 0.0, options.duration_mix, best_of=options.best_of
+        )
         model = latent_model(self._model)
         if options.latent is not None and model is not None:
             controls = options.latent.controls(controls, model, batch, number, sentence_seed)

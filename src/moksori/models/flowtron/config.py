@@ -84,6 +84,8 @@ class FlowtronConfig(Config):
     attention_window: tuple[int, int] | None = None
     """Tokens behind and before its place that the attention may look at when speaking, and it never goes back; None, as
     in the paper: all of them, always. See `sampling.Guide`."""
+    attention_temperature: float = Field(default=1.0, gt=0.0)
+    """When speaking: below 1 the attention is sharper."""
     best_of: int = Field(default=1, ge=1)
     """Draws when speaking, of which the one is kept whose attention went best."""
     variation: float = Field(default=0.5, ge=0.0)
@@ -124,6 +126,9 @@ class FlowtronConfig(Config):
 class FlowtronObjectiveConfig(Config):
     """The loss: likelihood, gate, and three helps that make the attention align (specification, section 6)."""
 
+    trained_parts: tuple[str, ...] = ()
+    """Names of the model's parts to train (`speaker_embedding`, `flows.1.step.gate`), the others are frozen; empty:
+    all."""
     alignment: Literal["given", "search", "none"] = "none"
     """Where the path of the path term comes from: `given`, the aligner's durations; `search`, the best path through the
     attention itself; `none`: there is no path term."""

@@ -196,14 +196,19 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         frame_lengths: Int[Tensor, " batch"],
         memory: Memory,
         attention_path: Int[Tensor, "batch frames"] | None = None,
+        attention: Sequence[Float[Tensor, "batch groups tokens"]] | None = None,
     ) -> Float[Tensor, "batch mels padded"]:
         """The mel of a latent: the exact inverse of `encode`, with lengths that are given, not the gate's.
 
         latent: of whole groups of frames, as `encode` gives it; its last frames may lie beyond an item's own.
+        attention: of each flow, kept to instead of its own.
         """
-        return decode(self, latent, frame_lengths, memory, attention_path).mel
+        return decode(self, latent, frame_lengths, memory, attention_path, attention).mel
 
     # ---- what the pipeline asks for: models.contract.CanSayMels; CanTakeStyle is in `latents` ----
+
+    keeps_best = True
+    """It follows `controls.best_of`."""
 
     def say_mels(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> SpokenMels:
         """The mels of texts: see `speaking.say_mels`."""

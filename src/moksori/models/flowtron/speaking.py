@@ -152,7 +152,9 @@ def say_mels(
     expected = expected_frames(model, many)
     most = most_frames(model, expected)
     latent = draw_latents(model, controls, int(most.max()), expected, generator)
-    made = sample(model, memory_of(model, many, controls), latent, most, guide_of(model, many))
+    temperature = model.config.attention_temperature
+    memory = memory_of(model, many, controls)
+    made = sample(model, memory, latent, most, guide_of(model, many), temperature=temperature)
     report = attention_report(made, required_tokens(model, many), model.config.group)
     kept = _best(made, report, tries)
     flags = tuple(

@@ -155,6 +155,22 @@ def test_a_chosen_latent_is_said_as_it_is() -> None:
     torch.testing.assert_close(said.mel, expected[..., :15])
 
 
+def test_a_lower_temperature_makes_the_attention_sharper() -> None:
+    text = small_text(9)
+    found = []
+    report = attention_report
+
+    def remembered(made: Sampled, due: torch.Tensor, group: int) -> speaking.AttentionReport:
+        found.append(float(report(made, due, group).sharpness))
+        return report(made, due, group)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speaking, "attention_report", remembered)
+        for temperature in (1.0, 0.3):
+            _talkative(attention_temperature=temperature).say_mels(text, SayControls(), _seeded())
+    assert found[1] > found[0] + 0.05
+
+
 def test_reports_are_of_each_item_and_of_its_worst_flow() -> None:
     straight = torch.eye(4)[None]
     skipping = torch.zeros(1, 4, 4)
