@@ -196,7 +196,7 @@ class ReadLatents:
 
     latent: time forward, 0 beyond `frame_lengths`. log_likelihood: nats a frame and mel band, of each item. durations:
     frames of each token by the attention. flags: of each item, as for what is spoken; a text that is not what is said
-    has a low coverage.
+    has a low coverage. attention: the weights of every attention of the model, forward in time.
     """
 
     latent: Float[Tensor, "batch mels frames"]
@@ -204,6 +204,7 @@ class ReadLatents:
     log_likelihood: Float[Tensor, " batch"]
     durations: Int[Tensor, "batch tokens"]
     flags: tuple[SpokenFlags, ...]
+    attention: tuple[Float[Tensor, "batch steps tokens"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -302,7 +303,8 @@ class LatentPlan:
     lambda) of the posterior's mean at the beginning and at the end of an utterance, a straight line between. samples:
     seeds of the noise with weights; empty = the generator's own noise. style_way, sample_way: how what holds at one
     place is mixed; "slerp" keeps its length. mixture: for models whose prior is a mixture. given: the latent itself,
-    frame for frame, instead of all that; given_frames: of the utterance, the rest is there to fill a group of frames.
+    frame for frame, instead of all that; given_frames: of the utterance, the rest is there to fill a group of frames;
+    given_attention: what is kept to with it, see ReadLatents.
     """
 
     styles: tuple[StyleMean, ...] = ()
@@ -313,6 +315,7 @@ class LatentPlan:
     mixture: MixtureChoice = MixtureChoice()
     given: Float[Tensor, "mels padded"] | None = None
     given_frames: int = 0
+    given_attention: tuple[Float[Tensor, "batch steps tokens"], ...] = ()
 
 
 @dataclass(frozen=True)

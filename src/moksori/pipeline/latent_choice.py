@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from moksori.errors import AudioError, BadInput
 from moksori.models.contract import CanTakeStyle
-from moksori.types import LatentPlan, MixtureChoice, SayControls, StyleMean, TextBatch
+from moksori.types import LatentPlan, MixtureChoice, ReadLatents, SayControls, StyleMean, TextBatch
 
 Way = Literal["slerp", "linear"]
 DEFAULT_STRENGTH = 0.9
@@ -59,8 +59,8 @@ class LatentChoice:
                 )
             if own.speed != 1.0:
                 raise BadInput(f"{self.take.name}: decides the speed and pitch: leave both out")
-            given = latent_of_take(self.take, model, text)
-            plan = LatentPlan(given=given, given_frames=self.take.mel.shape[2])
+            read = read_take(self.take, model, text)
+            plan = LatentPlan(given=read.latent[0], given_frames=self.take.mel.shape[2], given_attention=read.attention)
             return replace(own, latent=plan)
         samples = tuple((seed_of(seed, number), weight) for seed, weight in self.samples)
         plan = LatentPlan(
@@ -102,16 +102,16 @@ def check_length(name: str, frames: int, tokens: int) -> None:
         )
 
 
-def latent_of_take(take: Take, model: CanTakeStyle, text: TextBatch) -> Float[torch.Tensor, "mels frames"]:
-    """The latent of a recording of this text, by the speaker of the take, or by whoever makes it likeliest."""
+def read_take(take: Take, model: CanTakeStyle, text: TextBatch) -> ReadLatents:
+    """The reading of a recording of this text, by the speaker of the take, or by whoever makes it likeliest."""
     frames = take.mel.shape[2]
     check_length(take.name, frames, int(text.token_lengths[0]))
     mel, lengths = take.mel.to(text.tokens.device), torch.tensor([frames], device=text.tokens.device)
     if take.row is not None or not model.mixes_speakers:
         row = int(text.speaker[0]) if take.row is None else take.row
-        return model.read_latents(mel, lengths, replace(text, speaker=torch.full_like(text.speaker, row))).latent[0]
+        return model.read_latents(mel, lengths, replace(text, speaker=torch.full_like(text.speaker, row)))
     found = [
         model.read_latents(mel, lengths, replace(text, speaker=torch.full_like(text.speaker, row)))
         for row in range(model.num_speakers)
     ]
-    return max(found, key=lambda reading: float(reading.log_likelihood[0])).latent[0]
+    return max(found, key=lambda reading: float(reading.log_likelihood[0]))

@@ -76,7 +76,7 @@ class ChosenLatents:
         if durations is None:
             durations = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
         flags = attention_flags(encoded, text.token_lengths, model.config.group)
-        return ReadLatents(encoded.latent, frame_lengths, likelihood / count, durations, flags)
+        return ReadLatents(encoded.latent, frame_lengths, likelihood / count, durations, flags, encoded.attention)
 
     @torch.inference_mode()
     def say_latents(
@@ -89,12 +89,14 @@ class ChosenLatents:
         """The mels that latents give with a text and a speaker, frame by frame: no gate, no noise.
 
         With the text, speaker and durations that they were read with they are the mels that these were read off; with
-        another speaker, the same prosody in that voice.
+        another speaker, the same prosody in that voice, which is safest with the attention of the reading
+        (`controls.latent.given_attention`).
         """
         model, frames = self._model, int(frame_lengths.max())
         memory = model.memory(text, model.mixed_speaker(controls))
         path = None if text.durations is None else token_path(text.durations, frames)
-        mel = model.decode(latent, frame_lengths, memory, path)[..., :frames]
+        kept = None if controls.latent is None else controls.latent.given_attention or None
+        mel = model.decode(latent, frame_lengths, memory, path, kept)[..., :frames]
         encoded = model.encode(mel, frame_lengths, memory, attention_path=path)
         durations = text.durations
         if durations is None:
