@@ -84,7 +84,7 @@ def take_over(objective: Objective, source: Source, family: Family, speakers: Se
     if absent:
         logger.warning("%s holds no %s, which starts from new weights", source.name, ", ".join(absent))
     weights = {name: t for name, t in read_weights(source.folder).items() if name.split(".")[0] not in absent}
-    rows = SpeakerRows(family.speaker_tables, source.manifest.speakers, speakers)
+    rows = SpeakerRows(family.speaker_tables, source.manifest.speakers, speakers, family.speaker_readers)
     report = transfer_weights(objective.model, weights, rows)
     if not report.whole:
         raise CheckpointError(

@@ -69,12 +69,23 @@ class TransferReport:
 class SpeakerRows:
     """Whose row is whose in the tables of speakers.
 
-    tables: names of the tensors. source, target: the speakers in the order of their rows, on either side.
+    tables: names of the tensors. source, target: the speakers in the order of their rows, on either side. readers: ends
+    of the names of matrices whose last columns read the speaker vector.
     """
 
     tables: tuple[str, ...] = ()
     source: Sequence[str] = field(default=())
     target: Sequence[str] = field(default=())
+    readers: tuple[str, ...] = ()
+
+    def shares_columns(self, name: str, source: Tensor, target: Tensor) -> bool:
+        """Whether two matrices differ only in whether a speaker vector is read."""
+        return (
+            bool(self.readers)
+            and name.endswith(self.readers)
+            and source.dim() == target.dim() == 2
+            and len(source) == len(target)
+        )
 
     def fill(self, table: Tensor, rows: Tensor | None) -> bool:
         """Sets a table `[speakers, channels]` from the source's rows; whether all named rows were somebody's own.
@@ -104,7 +115,7 @@ def transfer_weights(
     """Copies tensors into a model by name; tables that differ only in their number of rows share their first rows.
 
     Row i of a symbol table means the same in both, since such tables are appended to and never re-ordered. Rows of the
-    tables in `speakers` go by name.
+    tables in `speakers` go by name; matrices that read a speaker vector on one side alone share their first columns.
     """
     whole: list[str] = []
     partial: list[str] = []
@@ -121,6 +132,10 @@ def transfer_weights(
         elif source is not None and source.dim() == target.dim() > 0 and source.shape[1:] == target.shape[1:]:
             rows = min(len(source), len(target))
             target[:rows].copy_(source[:rows].to(target.dtype))
+            partial.append(name)
+        elif source is not None and speakers.shares_columns(name, source, target):
+            columns = min(source.shape[1], target.shape[1])
+            target[:, :columns].copy_(source[:, :columns].to(target.dtype))
             partial.append(name)
         else:
             left.append(name)

@@ -343,7 +343,7 @@ def test_errors_come_first(corpus: Path, source: Path, tmp_path, few_seconds) ->
     described = Manifest(family="aligner", name="a", model=aligner.model.model_dump(mode="json"), sample_rate=22050)
     save_model(tmp_path / "a", model, described)
     with pytest.raises(
-        UnsupportedTask, match=r"a 'aligner' model is not adapted to speakers \(families that are: vits\)"
+        UnsupportedTask, match=r"a 'aligner' model is not adapted to speakers \(families that are: flowtron, vits\)"
     ):
         adapted(tmp_path / "a", corpus, folder)
     assert not folder.exists()

@@ -10,6 +10,7 @@ Training turns it round: mel to latent, all frames at once, under one exact like
 """
 
 from moksori.models.contract import Family
+from moksori.models.flowtron.adaptation import adaptation
 from moksori.models.flowtron.config import FlowtronConfig, FlowtronObjectiveConfig
 from moksori.models.flowtron.model import Encoded, Flowtron, Memory
 from moksori.models.flowtron.objective import FlowtronObjective
@@ -30,5 +31,7 @@ FAMILY = Family(
     objective=FlowtronObjective,
     needs=_needs,
     summary="text-to-speech whose variation, style and speaker are in your hands",
+    adaptation=adaptation,
     speaker_tables=("speaker_embedding.weight",),
+    speaker_readers=("attention.key.weight", "attention.value.weight"),
 )

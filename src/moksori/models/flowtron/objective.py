@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
-from moksori.errors import ConfigError
+from moksori.errors import ConfigError, unknown_name
 from moksori.losses.alignment import beta_binomial_log_prior, forward_sum_loss
 from moksori.models.contract import Objective, Update
 from moksori.models.flowtron.alignment import AlignmentReport, alignment_report
@@ -37,7 +37,21 @@ class FlowtronObjective(Objective):
     def __init__(self, model: Flowtron, config: FlowtronObjectiveConfig) -> None:
         super().__init__(model)
         self.config = config
+        if config.trained_parts:
+            self._train_only(config.trained_parts)
         self._steps, self._warned = 0, False
+
+    def _train_only(self, parts: tuple[str, ...]) -> None:
+        known = dict(self.model.named_modules())
+        for name in parts:
+            if name not in known:
+                raise unknown_name("part of the model", name, known)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(any(name.startswith(f"{part}.") for part in parts))
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """What learns."""
+        return {"model": [p for p in self.model.parameters() if p.requires_grad]}
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
@@ -49,14 +63,17 @@ class FlowtronObjective(Objective):
             self.model.standardize.fit_all((mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels)
         if self.model.decorrelate is not None:
             self.model.decorrelate.fit([groups for batch in held for groups in self._whole_groups(batch)])
-        self._fit_lengths(held)
+        self._fit_lengths(self.model, held)
 
     @torch.no_grad()
     def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
-        """Gives a mixture prior what recordings choose on average, for texts that are spoken without one."""
+        """How long texts take to say in these recordings, which an adapted model has from others; and for a mixture
+        prior what they choose on average, for texts that are spoken without any."""
         assert isinstance(model, Flowtron)
+        held = list(batches)
+        self._fit_lengths(model, held)
         if isinstance(model.prior, MixturePrior):
-            model.prior.average([model.mixture(model.mel(b.waveform), self._frame_lengths(b)) for b in batches])
+            model.prior.average([model.mixture(model.mel(b.waveform), self._frame_lengths(b)) for b in held])
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
@@ -211,9 +228,8 @@ class FlowtronObjective(Objective):
                 )  # fmt: skip
                 return
 
-    def _fit_lengths(self, batches: Iterable[SpeechBatch]) -> None:
+    def _fit_lengths(self, model: Flowtron, batches: Iterable[SpeechBatch]) -> None:
         """Least squares of frames on tokens, and the mean frames of each symbol."""
-        model = self.model
         tokens, frames = [], []
         total, count = torch.zeros_like(model.symbol_frames), torch.zeros_like(model.symbol_frames)
         for batch in batches:

@@ -6,9 +6,11 @@ import five_bands as small
 import pytest
 import torch
 
-from moksori.errors import ConfigError
-from moksori.models.flowtron import Flowtron
-from moksori.training.transfer import transfer_weights
+from moksori.config import preset_names
+from moksori.errors import ConfigError, UnknownName
+from moksori.models.flowtron import FAMILY, Flowtron, FlowtronObjective
+from moksori.pipeline.run_config import run_config
+from moksori.training.transfer import SpeakerRows, transfer_weights
 from moksori.types import SpeechBatch
 
 GIVEN = {"alignment": "given", "blank_logit": -1.0, "forward_sum_weight": 0.1}
@@ -173,3 +175,47 @@ def test_validation_tells_of_each_flow_and_pictures_show_it() -> None:
     pictures = made.pictures(small.batch(), torch.Generator().manual_seed(0))
     assert pictures["attention/flow_1"].shape == (4, 24)
     assert pictures["mel/drawn"].shape == pictures["mel/recording"].shape == (5, 24)
+
+
+def test_only_the_named_parts_learn() -> None:
+    made = small.objective(small.model(), trained_parts=["flows.1.step.gate", "speaker_embedding"])
+    learning = {id(p) for p in made.parameter_groups()["model"]}
+    named = {name for name, p in made.model.named_parameters() if id(p) in learning}
+    assert named == {"flows.1.step.gate.weight", "flows.1.step.gate.bias", "speaker_embedding.weight"}
+    next(made.updates(small.batch(), 0)).total().backward()
+    assert all((p.grad is not None) == (id(p) in learning) for p in made.model.parameters())
+    with pytest.raises(UnknownName, match=r"did you mean 'flows.1.step.gate'"):
+        small.objective(small.model(), trained_parts=["flows.1.step.gat"])
+
+
+def test_a_model_of_one_speaker_goes_on_with_several() -> None:
+    """Without a table before, it starts as it spoke; and the new rows can learn, since their readers are not zero."""
+    one = small.model(speaker_table="several")
+    many = small.model(speaker_table="several", num_speakers=3, perturbed=False, seed=7)
+    rows = SpeakerRows(FAMILY.speaker_tables, (), ("a", "b", "c"), FAMILY.speaker_readers)
+    report = transfer_weights(many, one.state_dict(), rows)
+    assert set(report.left) == {"speaker_embedding.weight"}
+    assert len(report.partial) == 4
+    mel, lengths = small.mels()
+    with torch.no_grad():
+        before, after = (m.encode(mel, lengths, m.memory(small.text())).latent for m in (one, many))
+    torch.testing.assert_close(before, after)
+    next(small.objective(many).updates(small.batch(), 0)).terms["nll"].backward()
+    assert many.speaker_embedding is not None
+    assert bool(many.speaker_embedding.weight.grad.any())
+
+
+def test_an_adaptation_freezes_the_text_encoder_where_there_is_little_speech() -> None:
+    for config in (
+        small.config(),
+        small.config(decorrelate=True, speaker_table="several"),
+        small.config(prior={"kind": "mixture", "num_components": 2}),
+    ):
+        assert FAMILY.adaptation is not None
+        recipe = FAMILY.adaptation(config)
+        assert recipe.preset in preset_names()
+        freeze = run_config(recipe.preset, recipe.freeze).objective
+        made = FlowtronObjective(Flowtron(config), freeze)
+        frozen = [name for name, p in made.model.named_parameters() if not p.requires_grad]
+        assert frozen
+        assert all(name.startswith("text_encoder.") for name in frozen)
