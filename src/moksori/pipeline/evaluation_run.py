@@ -25,6 +25,7 @@ from moksori.evaluation.score import (
 )
 from moksori.models.contract import CanReconstruct
 from moksori.pipeline.aligner_judge import AlignerJudge, timed_words
+from moksori.pipeline.mel_voice import MelVoice
 from moksori.pipeline.progress import Progress
 from moksori.pipeline.speaker import Speaker, sentence_generator
 from moksori.types import Utterance, Waveform
@@ -111,7 +112,9 @@ class Run:
         return isinstance(self.speaker.model, CanReconstruct)
 
     def tell_what_is_missing(self) -> None:
-        """Notes why there is no copy-synthesis, where there is none."""
+        """Notes the vocoder, where there is one, and why there is no copy-synthesis, where there is none."""
+        if isinstance(self.speaker.model, MelVoice):
+            self.notes.append(f"{self.speaker.name} is heard through the vocoder {self.speaker.model.vocoder.name}")
         if "posterior_encoder" in self.speaker.manifest.absent:
             self.notes.append("no copy-synthesis: the voice was imported without its posterior encoder")
         elif not self._copies:
