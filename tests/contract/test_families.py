@@ -1,5 +1,8 @@
 """What every registered family promises; a new family is tested by being registered."""
 
+import copy
+import math
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -8,7 +11,7 @@ import torch
 from moksori.config import preset_names
 from moksori.corpus.synthetic import synthetic_examples
 from moksori.models.checkpoint import Manifest, load_model, save_model
-from moksori.models.contract import CanSay, Objective
+from moksori.models.contract import CanSay, CanSayMels, CanTakeStyle, Objective
 from moksori.models.registry import family_names
 from moksori.nn.source_filter import Excitation, pulse_train
 from moksori.pipeline.batches import fixed_batches
@@ -209,3 +212,76 @@ def test_padding_and_neighbours_do_not_change_speech(preset: str, monkeypatch) -
             scale = float(alone.waveform.abs().max())
             difference = (found.waveform[row, :inside] - alone.waveform[0, :inside]).abs().max()
             assert float(difference) < 1e-4 * scale
+
+
+# ---- families that speak in mels, and those whose latents can be chosen ----
+
+
+def speaking_in_mels() -> list[str]:
+    return [preset for preset in TINY if isinstance(made(preset).model, CanSayMels)]
+
+
+def choosing() -> list[str]:
+    return [preset for preset in TINY if isinstance(made(preset).model, CanTakeStyle)]
+
+
+def shaken(preset: str) -> torch.nn.Module:
+    """The model with layers that start at zero filled: they would hide what comes before them."""
+    model = copy.deepcopy(made(preset).model).eval()
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not bool(parameter.any()):
+                parameter.add_(0.02 * torch.randn(parameter.shape, generator=draw))
+    return model
+
+
+@pytest.mark.parametrize("preset", speaking_in_mels())
+def test_equal_seeds_make_equal_mels(preset: str) -> None:
+    model, text = shaken(preset), text_of(preset)
+    one, two, other = (model.say_mels(text, SayControls(), torch.Generator().manual_seed(s)) for s in (7, 7, 8))
+    assert torch.equal(one.mel, two.mel)
+    assert one.mel.shape != other.mel.shape or not torch.equal(one.mel, other.mel)
+    assert int(one.durations.sum()) == int(one.frame_lengths) == one.mel.shape[2]
+    assert one.mel.shape[1] == model.mel_config.n_mels
+    still = [model.say_mels(text, SayControls(variation=0.0)) for _ in range(2)]
+    assert torch.equal(still[0].mel, still[1].mel)
+
+
+@pytest.mark.parametrize("preset", speaking_in_mels())
+def test_padding_and_neighbours_do_not_change_mels(preset: str) -> None:
+    model, controls = shaken(preset), SayControls(variation=0.0)
+    both = model.say_mels(text_of(preset, slice(0, 2)), controls)
+    floor = math.log(model.mel_config.floor)
+    for item in range(2):
+        alone = model.say_mels(text_of(preset, slice(item, item + 1)), controls)
+        padded = model.say_mels(text_of(preset, slice(item, item + 1), padding=5), controls)
+        tokens, frames = alone.durations.shape[1], int(alone.frame_lengths)
+        for found, row in ((both, item), (padded, 0)):
+            assert int(found.frame_lengths[row]) == frames
+            assert found.durations[row, :tokens].tolist() == alone.durations[0].tolist()
+            assert int(found.durations[row, tokens:].sum()) == 0
+            assert torch.allclose(found.mel[row, :, :frames], alone.mel[0], atol=1e-4)
+            assert torch.allclose(found.mel[row, :, frames:], torch.tensor(floor))
+
+
+@pytest.mark.parametrize("preset", speaking_in_mels())
+def test_given_durations_are_kept_to(preset: str) -> None:
+    model, text = shaken(preset), text_of(preset)
+    durations = torch.randint(2, 6, text.tokens.shape, generator=torch.Generator().manual_seed(0))
+    found = model.say_mels(replace(text, durations=durations), SayControls(), torch.Generator().manual_seed(1))
+    assert torch.equal(found.durations, durations)
+    assert int(found.frame_lengths) == int(durations.sum()) == found.mel.shape[2]
+
+
+@pytest.mark.parametrize("preset", choosing())
+def test_latents_that_are_read_say_the_same_mels(preset: str) -> None:
+    model, text = shaken(preset), text_of(preset, slice(0, 2))
+    lengths = torch.tensor([41, 36])
+    mel = torch.randn(2, model.mel_config.n_mels, 41, generator=torch.Generator().manual_seed(2)) - 5.0
+    read = model.read_latents(mel, lengths, text)
+    said = model.say_latents(read.latent, lengths, text, SayControls())
+    for row, frames in enumerate(lengths.tolist()):
+        assert float((said.mel[row, :, :frames] - mel[row, :, :frames]).abs().max()) < 1e-3
+    one = model.style_mean([read.latent[0, :, :41], read.latent[1, :, :36]], "time_and_batch")
+    assert one.shape == (model.mel_config.n_mels, 1)

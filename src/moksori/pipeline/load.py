@@ -20,13 +20,21 @@ Precision = Literal["fp32", "bf16"]
 
 @overload
 def load(
-    name: None = None, device: str = "cpu", lexicon: LexiconSource | None = None, precision: Precision = "fp32"
+    name: None = None,
+    device: str = "cpu",
+    lexicon: LexiconSource | None = None,
+    precision: Precision = "fp32",
+    vocoder: str | Path | None = None,
 ) -> Speaker: ...
 
 
 @overload
 def load(
-    name: str | Path, device: str = "cpu", lexicon: LexiconSource | None = None, precision: Precision = "fp32"
+    name: str | Path,
+    device: str = "cpu",
+    lexicon: LexiconSource | None = None,
+    precision: Precision = "fp32",
+    vocoder: str | Path | None = None,
 ) -> Any: ...
 
 
@@ -35,12 +43,14 @@ def load(
     device: str = "cpu",
     lexicon: LexiconSource | None = None,
     precision: Precision = "fp32",
+    vocoder: str | Path | None = None,
 ) -> Speaker | Converter | MelVocoder:
     """The model called `name` (a model's name, a family, or a model folder); None is the default voice.
 
     A model that speaks comes as a Speaker (`say`, `stream`, and `convert` where it can), one that only converts as a
     Converter (`convert`, `denoise`, `enroll`), a vocoder as a MelVocoder (`vocode`, `mel`).
-    lexicon, precision: for models that speak, see `moksori.pipeline.say.load`.
+    lexicon, precision: for models that speak, see `moksori.pipeline.say.load`. vocoder: for models that make mels, a
+    name or folder; None: the one that the model names, or one for such mels.
     Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
     does none of these, or not in this precision, BadInput for a precision that does not exist.
     """
@@ -52,7 +62,7 @@ def load(
         if lexicon is not None:
             raise UnsupportedTask(f"{loaded.manifest.name}: does not speak texts: leave the lexicon out")
         if isinstance(loaded.model, CanConvertMels | CanConvert):
-            return Converter(loaded)
+            return Converter(loaded, vocoder)
         if isinstance(loaded.model, CanVocode):
             return MelVocoder(loaded)
-    return Speaker(loaded, lexicon)  # raises for a model that cannot speak, naming the families that can
+    return Speaker(loaded, lexicon, vocoder)  # raises for a model that cannot speak, naming the families that can
