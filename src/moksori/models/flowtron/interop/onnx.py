@@ -1,0 +1,244 @@
+"""Flowtron as ONNX graphs, compared with torch before they are written; the loop over frames is the host's.
+
+    NAME-text.onnx    tokens [, stress] [, speaker] ─► keys_1, values_1, keys_2, values_2, ...   once a text
+    NAME-latent.onnx  latent ─► z, in groups of frames
+    NAME-flow1.onnx, NAME-flow2.onnx, ...   one step: z, before, keys, values, allowed, states ─► x, weights, states
+    NAME-mel.onnx     x, in groups of frames ─► mel
+
+Flows are numbered from the mel to the latent, so speaking begins with the last one, which has the gate. `spoken` below
+is the whole loop, in NumPy; docs/families/flowtron.md has it too.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from moksori.errors import MoksoriError, UnsupportedTask
+from moksori.models.checkpoint import Loaded
+from moksori.models.flowtron.flows import AffineFlow
+from moksori.models.flowtron.interop.step_graph import LatentGraph, MelGraph, StepGraph, TextGraph
+from moksori.models.flowtron.model import Flowtron
+from moksori.models.flowtron.prior import MixturePrior
+from moksori.models.flowtron.speaking import GATE, LONGEST_TIMES, sample
+from moksori.models.interop import Layout
+from moksori.models.onnx_file import require_onnx, session, traced
+from moksori.types import TextBatch
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+TOLERANCE = 1e-4
+"""Largest difference of any number from torch's that what is written may have."""
+CASES = ((5, 12, 1.0), (23, 20, 1.0), (9, 30, GATE))
+"""Tokens of a text, most frames, and gate of what graphs and torch both say."""
+STATES = ("state_h", "state_c")
+
+Run = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
+"""A graph: inputs by name to outputs in order."""
+
+
+def spoken(
+    runs: Mapping[str, Run],
+    about: Mapping[str, Any],
+    inputs: Mapping[str, np.ndarray],
+    latent: Float[np.ndarray, "1 mels frames"],
+    gate: float = GATE,
+) -> Float[np.ndarray, "1 mels made"]:
+    """The mel of a text: the loop that a host runs. Needs NumPy alone.
+
+    runs: the graphs by the last part of their names. about: the JSON beside them. inputs: of the text graph. latent:
+    noise, as many frames as there may be at most. gate: probability beyond which to stop; 1 or more: never.
+    """
+    keys_and_values = runs["text"](inputs)
+    (z,) = runs["latent"]({"latent": latent})
+    flows = about["flows"]
+    for number in range(len(flows), 0, -1):
+        flow = flows[number - 1]
+        keys, values = keys_and_values[2 * number - 2 : 2 * number]
+        backward = flow["direction"] == "backward"
+        before = np.zeros_like(z[:, 0])
+        h, c = (np.zeros((flow["layers"], 1, flow["hidden"]), np.float32) for _ in range(2))
+        allowed = np.ones(keys.shape[:2], bool)  # a host may narrow it, so that the attention cannot run away
+        made: list[np.ndarray] = []
+        for index in range(z.shape[1])[:: -1 if backward else 1]:
+            given = {"z": z[:, index], "before": before, "keys": keys, "values": values, "allowed": allowed}
+            before, _, h, c, *stop = runs[f"flow{number}"]({**given, "state_h": h, "state_c": c})
+            made.append(before)
+            if stop and float(stop[0][0]) > gate:
+                break
+        z = np.stack(made[:: -1 if backward else 1], axis=1)
+    (mel,) = runs["mel"]({"x": z})
+    return mel
+
+
+def graphs(model: Flowtron) -> "dict[str, ModelProto]":
+    """All graphs by the last part of their names, not yet compared with the model.
+
+    Raises UnsupportedTask for cumulative attention, whose keys are made anew at every step.
+    """
+    if model.config.cumulative_attention:
+        raise UnsupportedTask("cumulative attention makes its keys anew at every step: it has no ONNX graphs here")
+    config, channels = model.config, model.config.group * model.config.mel.n_mels
+    text = TextGraph(model)
+    example = {name: torch.ones((1, 5) if name != "speaker" else (1,), dtype=torch.int64) for name in text.inputs}
+    if "speaker" in example:
+        example["speaker"] = torch.zeros_like(example["speaker"])
+    outputs = [f"{kind}_{number}" for number in range(1, config.num_flows + 1) for kind in ("keys", "values")]
+    tokens = {name: {1: "tokens"} for name in (*text.inputs, *outputs) if name != "speaker"}
+    latent = {"latent": torch.zeros(1, config.mel.n_mels, 6 * config.group)}
+    made = {
+        "text": traced(text, example, outputs, tokens),
+        "latent": traced(LatentGraph(model), latent, ("z",), {"latent": {2: "frames"}, "z": {1: "groups"}}),
+        "mel": traced(
+            MelGraph(model), {"x": torch.zeros(1, 6, channels)}, ("mel",), {"x": {1: "groups"}, "mel": {2: "frames"}}
+        ),
+    }
+    for number, flow in enumerate(model.flows, start=1):
+        assert isinstance(flow, AffineFlow)
+        made[f"flow{number}"] = _step(flow, config.attention_channels, channels)
+    return made
+
+
+def _step(flow: AffineFlow, attention: int, channels: int) -> "ModelProto":
+    size = (1 + flow.step.decoder_lstm.num_layers, 1, flow.step.attention_lstm.hidden_size)
+    inputs = {
+        "z": torch.zeros(1, channels),
+        "before": torch.zeros(1, channels),
+        "keys": torch.zeros(1, 5, attention),
+        "values": torch.zeros(1, 5, attention),
+        "allowed": torch.ones(1, 5, dtype=torch.bool),
+        **{name: torch.zeros(size) for name in STATES},
+    }
+    outputs = ("x", "weights", "new_h", "new_c", *["gate"] * (flow.step.gate is not None))
+    axes = {name: {1: "tokens"} for name in ("keys", "values", "allowed", "weights")}
+    return traced(StepGraph(flow.step), inputs, outputs, axes)
+
+
+def runs_of(made: "Mapping[str, ModelProto | Path]") -> dict[str, Run]:
+    """The graphs, ready to run under onnxruntime."""
+
+    def run_of(graph: "ModelProto | Path") -> Run:
+        runner = session(graph)
+        return lambda inputs: runner.run(None, dict(inputs))
+
+    return {part: run_of(graph) for part, graph in made.items()}
+
+
+@torch.no_grad()
+def checked(name: str, model: Flowtron, made: "Mapping[str, ModelProto]", about: Mapping[str, Any]) -> float:
+    """Says texts with the graphs and with the model, and returns the largest difference of their mels.
+
+    Raises MoksoriError if it is more than 1e-4, or one says more frames than the other.
+    """
+    runs = runs_of(made)
+    names, worst = TextGraph(model).inputs, 0.0
+    draw = torch.Generator().manual_seed(0)
+    for tokens, frames, gate in CASES:
+        text = _text(model, tokens, draw)
+        latent = torch.randn(1, model.config.mel.n_mels, frames * model.config.group, generator=draw)
+        latent = model.config.variation * latent
+        given = {"tokens": text.tokens, "stress": text.stress, "speaker": text.speaker}
+        most = torch.tensor([latent.shape[2]])
+        expected = sample(model, model.memory(text), latent, most, None, gate).mel.numpy()
+        try:
+            found = spoken(runs, about, {key: given[key].numpy() for key in names}, latent.numpy(), gate)
+        except Exception as error:  # onnxruntime's errors have no class of their own
+            reason = " ".join(str(error).split())[:300]
+            raise _differs(name, f"do not run for {tokens} tokens: {reason}") from error
+        if found.shape != expected.shape:
+            raise _differs(name, f"say {found.shape[2]} frames, torch {expected.shape[2]}")
+        difference = float(np.abs(found - expected).max())
+        if not difference <= TOLERANCE:
+            raise _differs(name, f"differ from torch by {difference:.1e} (at most {TOLERANCE:.0e})")
+        worst = max(worst, difference)
+    return worst
+
+
+def _text(model: Flowtron, tokens: int, draw: torch.Generator) -> TextBatch:
+    symbols = model.text_encoder.embedding.num_embeddings
+    ids: Int[Tensor, "1 tokens"] = torch.randint(0, symbols, (1, tokens), generator=draw)
+    stress = torch.randint(0, 3, (1, tokens), generator=draw)
+    speaker = torch.randint(0, model.config.num_speakers, (1,), generator=draw)
+    return TextBatch(ids, stress, torch.tensor([tokens]), speaker)
+
+
+def describe(loaded: Loaded) -> dict[str, Any]:
+    """The JSON beside the graphs: all that a host has to know."""
+    manifest, model = loaded.manifest, loaded.model
+    assert isinstance(model, Flowtron)
+    config = model.config
+    return {
+        "format": "moksori-onnx",
+        "format_version": 1,
+        "family": manifest.family,
+        "name": manifest.name,
+        "licence": manifest.licence,
+        "training_data": list(manifest.data),
+        "sample_rate": manifest.sample_rate,
+        "mel": config.mel.model_dump(mode="json"),
+        "speakers": list(manifest.speakers),
+        "inputs": list(TextGraph(model).inputs),
+        "variation": config.variation,
+        "gate": GATE,
+        "frames": {
+            "group": config.group,
+            "a_token": round(float(model.length_slope), 4),
+            "a_text": round(float(model.length_offset), 4),
+            "at_most_times": LONGEST_TIMES,
+        },
+        "flows": [
+            {
+                "direction": direction,
+                "layers": 1 + config.num_decoder_layers,
+                "hidden": config.hidden_channels,
+            }
+            for direction in config.flow_directions
+        ],
+        "prior": _prior(model.prior),
+        "vocoder": dict(manifest.requires),
+        "text": config.text.model_dump(mode="json"),
+    }
+
+
+def _prior(prior: nn.Module) -> dict[str, Any]:
+    if not isinstance(prior, MixturePrior):
+        return {"kind": "gaussian"}
+    tables = {"weights": prior.average_weights, "mean": prior.average_mean, "log_variance": prior.average_log_variance}
+    return {"kind": "mixture", **{key: table.tolist() for key, table in tables.items()}}
+
+
+def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
+    """Fills a folder with the graphs and NAME.json; raises MissingExtra, and MoksoriError where the check fails."""
+    require_onnx()
+    import onnx
+
+    model, name = loaded.model, loaded.manifest.name
+    assert isinstance(model, Flowtron)
+    made, about = graphs(model), describe(loaded)
+    worst = checked(name, model, made, about)
+    properties = {"model_type": "flowtron", "name": name, "licence": loaded.manifest.licence, "comment": "moksori"}
+    for part, graph in made.items():
+        onnx.helper.set_model_props(graph, {**properties, "part": part})
+        (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
+    text = json.dumps(about, indent=1, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    notes = [f"differs from torch by at most {worst:.0e} in the mels of {len(CASES)} texts, loop and all"]
+    if model.config.attention_window is not None:
+        notes.append("the attention's window is the host's: `allowed` of the step graphs; without it, it may run away")
+    return (*notes, "mels come out: a vocoder makes them sound")
+
+
+def _differs(name: str, how: str) -> MoksoriError:
+    return MoksoriError(
+        f"{name}: its ONNX graphs {how}; nothing was written: another version of torch or onnxruntime may make right "
+        "ones; moksori itself speaks with the model as it is"
+    )
+
+
+LAYOUT = Layout("onnx", "ONNX graphs", lambda path: False, None, write, family="flowtron")
