@@ -53,6 +53,7 @@ def examine() -> Iterator[Finding]:
         "sound device": _sound_device,
         "write access": _write_access,
         "voice": _voice,
+        "vocoders": _vocoders,
     }
     for name, check in checks.items():
         try:
@@ -226,3 +227,22 @@ def _voice() -> Finding:
         "ok",
         f"{default[0]} ({voice.manifest.family}, {voice.sample_rate} Hz){through} is ready; {len(found)} models in all",
     )
+
+
+def _vocoders() -> Finding:
+    """Whether what models need of each other is here, and is what they were made with."""
+    from moksori.models.checkpoint import fingerprint
+    from moksori.pipeline.models import find_model
+
+    needed: dict[str, str] = {}
+    remedy = "install that one, or name another each time with --vocoder"
+    for model in models():
+        for name, known in (model.manifest.requires if model.manifest else {}).items():
+            try:
+                found = fingerprint(find_model(name))
+            except MoksoriError as error:
+                return Finding("vocoders", "bad", f"{model.name} needs {name!r}: {error}", remedy)
+            if found != known:
+                return Finding("vocoders", "bad", f"{model.name} needs {name!r} ({known}), here is {found}", remedy)
+            needed[name] = known
+    return Finding("vocoders", "ok", ", ".join(needed) or "none is needed by a model here")

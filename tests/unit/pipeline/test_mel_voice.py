@@ -97,3 +97,16 @@ def test_it_is_measured_as_a_voice_with_copies_of_recordings(home):
     assert isinstance(voice.model, MelVoice)
     copy = voice.model.reconstruct(torch.randn(1, 4096) * 0.1, torch.tensor([0]))
     assert copy.shape == (1, 4096)
+
+
+def test_the_doctor_tells_of_vocoders_that_are_missing_or_others(home):
+    from moksori.models.checkpoint import fingerprint
+    from moksori.pipeline.doctor import _vocoders
+
+    save_toy_mel(home / "needing", requires={"through": fingerprint(home / "through")})
+    assert "through" in _vocoders().detail
+    save_toy_mel(home / "needing", requires={"through": "0" * 16})
+    assert _vocoders().state == "bad"
+    assert "needing needs 'through' (0000000000000000), here is" in _vocoders().detail
+    save_toy_mel(home / "needing", requires={"nowhere": "0" * 16})
+    assert "needing needs 'nowhere': unknown" in _vocoders().detail
