@@ -33,6 +33,7 @@ class Guide:
     It stands at one token and never goes back: it may look `back` tokens behind that and `ahead` tokens before it, and
     goes to the one that it looks at most. It may not look past a `required` token that it has not been at, and has to
     go on once it has been at one for `most_steps`. The gate is heard when all required tokens have been reached.
+    The attention of the other flows may look `back` tokens (1 at least) to both sides of what this one looks at most.
     """
 
     back: int
@@ -82,8 +83,8 @@ def inverted(
     lengths: real steps of each item; with `stop` they are those that it may have, and a flow that runs backward takes
     the last of them first: its utterances are anchored at the end of z. weights: given ones instead of the attention's
     own, and then neither guide nor temperature matter. temperature: below 1 the attention is sharper. near: attention
-    of another flow for the same steps, in forward time, from whose first choice this one may be `guide.ahead` tokens
-    away, instead of finding its own way. graph: replay one step as a CUDA graph, where there is CUDA.
+    of another flow for the same steps, in forward time, from whose first choice this one keeps within `guide.back`
+    tokens, instead of finding its own way. graph: replay one step as a CUDA graph, where there is CUDA.
     """
     steps = z.shape[1]
     backward = flow.backward_in_time
@@ -96,7 +97,7 @@ def inverted(
         loop.contexts = reordered(weights, order).matmul(own.values).transpose(0, 1)
     elif near is not None:
         assert guide is not None
-        loop.way = _near_way(reordered(near, order), reading, guide.ahead, own.mask)
+        loop.way = _near_way(reordered(near, order), reading, max(guide.back, 1), own.mask)
     elif guide is not None:
         loop.place = Place(guide, own.mask, reading)
     if flow.step.attention.location is not None:
@@ -363,14 +364,14 @@ def _located(
 
 
 def _near_way(
-    near: Float[Tensor, "batch steps tokens"], reading: Tensor | None, ahead: int, mask: Bool[Tensor, "batch tokens"]
+    near: Float[Tensor, "batch steps tokens"], reading: Tensor | None, beside: int, mask: Bool[Tensor, "batch tokens"]
 ) -> Int[Tensor, "steps two batch one"]:
-    """Lowest and highest token of each step: at most `ahead` from what another flow looks at most."""
+    """Lowest and highest token of each step: at most `beside` from what another flow looks at most."""
     chosen = near.argmax(dim=2)
     if reading is not None:
         chosen = reading.gather(1, chosen)
     last = mask.sum(dim=1, keepdim=True) - 1
-    bounds = torch.stack([(chosen - ahead).clamp(min=0), torch.minimum(chosen + ahead, last)])
+    bounds = torch.stack([(chosen - beside).clamp(min=0), torch.minimum(chosen + beside, last)])
     return bounds.permute(2, 0, 1).unsqueeze(3).contiguous()
 
 
