@@ -13,6 +13,19 @@ _RIDGE = 1e-3
 _LEAST_SPREAD = 1e-3
 
 
+def regression(
+    sequences: Sequence[Float[Tensor, "steps channels"]],
+) -> tuple[Float[Tensor, "channels channels"], Float[Tensor, "all channels"]]:
+    """The matrix that foretells a step from the one before, in deviations from the mean, and what it leaves open."""
+    mean = torch.cat(list(sequences)).double().mean(dim=0)
+    before = torch.cat([x[:-1] for x in sequences]).double() - mean
+    after = torch.cat([x[1:] for x in sequences]).double() - mean
+    product = before.T @ before
+    product += _RIDGE * product.diagonal().mean() * torch.eye(len(product)).to(product)
+    weight = torch.linalg.solve(product, before.T @ after)
+    return weight.T, after - before @ weight
+
+
 class Decorrelate(nn.Module):
     """Turns the channels of each step to the principal axes of its innovation, and gives each axis unit spread.
 
@@ -32,16 +45,11 @@ class Decorrelate(nn.Module):
     @torch.no_grad()
     def fit(self, sequences: Sequence[Float[Tensor, "steps channels"]]) -> None:
         """Takes axes and spreads from sequences without padding."""
-        before = torch.cat([x[:-1] for x in sequences]).double()
-        after = torch.cat([x[1:] for x in sequences]).double()
-        mean = torch.cat([before, after]).mean(dim=0)
-        before, after = before - mean, after - mean
-        product = before.T @ before
-        product += _RIDGE * product.diagonal().mean() * torch.eye(len(product)).to(product)
-        innovation = after - before @ torch.linalg.solve(product, before.T @ after)
+        _, innovation = regression(sequences)
         _, axes = torch.linalg.eigh(innovation.T @ innovation)
         self.axes.copy_(axes.flip(1))  # the widest first
-        self.spread.copy_((after @ axes.flip(1)).std(dim=0).clamp(min=_LEAST_SPREAD))
+        values = torch.cat(list(sequences)).double()
+        self.spread.copy_((values @ axes.flip(1)).std(dim=0).clamp(min=_LEAST_SPREAD))
 
     def rotation(self) -> Float[Tensor, "channels channels"]:
         """The axes as columns, orthogonal to float32 also where they were stored with less precision."""

@@ -79,6 +79,9 @@ class FlowtronConfig(Config):
     decorrelate: bool = False
     """The groups of frames go through the flows along the principal axes of what they add to the group before, where
     numbers that are drawn one by one make a spectrum that hangs together. The latent is turned back to bands."""
+    linear_prediction: bool = False
+    """A matrix foretells each step from the one before, and the networks have only to say what it leaves open. That of
+    the first flow begins as the regression on the training recordings."""
     log_scale_limit: float | None = Field(default=None, gt=0.0)
     """Bounds the log scale of a step smoothly, as limit * tanh(raw / limit); None, as in the paper: not."""
     attention_window: tuple[int, int] | None = None

@@ -95,6 +95,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
                     gate=index == config.num_flows - 1,
                     log_scale_limit=config.log_scale_limit,
                     cumulative_attention=config.cumulative_attention,
+                    linear_prediction=config.linear_prediction,
                 ),
                 backward_in_time=direction == "backward",
             )

@@ -18,6 +18,7 @@ from moksori.losses.alignment import beta_binomial_log_prior, forward_sum_loss
 from moksori.models.contract import Objective, Update
 from moksori.models.flowtron.alignment import AlignmentReport, alignment_report
 from moksori.models.flowtron.config import FlowtronObjectiveConfig
+from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.model import Encoded, Flowtron
 from moksori.models.flowtron.prior import MixturePrior
 from moksori.nn.alignment import durations_to_path, monotonic_durations
@@ -63,6 +64,11 @@ class FlowtronObjective(Objective):
             self.model.standardize.fit_all((mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels)
         if self.model.decorrelate is not None:
             self.model.decorrelate.fit([groups for batch in held for groups in self._whole_groups(batch)])
+        first = self.model.flows[0]
+        assert isinstance(first, AffineFlow)
+        if self.model.config.linear_prediction:
+            groups = [groups for batch in held for groups in self._whole_groups(batch)]
+            first.step.fit_prediction([x.flip(0) for x in groups] if first.backward_in_time else groups)
         self._fit_lengths(self.model, held)
 
     @torch.no_grad()

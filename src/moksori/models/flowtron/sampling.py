@@ -188,6 +188,10 @@ class StepLoop:
         self._log_scale, self._shift = made[:, :channels], made[:, channels:]
         self._limit = step.log_scale_limit
         self.z, self.x = new(batch, channels), self._attention_cell.input
+        self._foretell: Product | None = None
+        if step.prediction is not None:
+            self._foretold = new(batch, channels)
+            self._foretell = Product(_plain(step.prediction.weight), None, self.x, self._foretold)
         self.given = new(batch, width)
         self.low, self.high = (torch.zeros(batch, 1, dtype=torch.long, device=query.device) for _ in range(2))
 
@@ -224,8 +228,12 @@ class StepLoop:
             self._log_scale.neg_()
         else:
             self._log_scale.div_(self._limit).tanh_().mul_(-self._limit)
+        if self._foretell is not None:
+            self._foretell()  # from the x before it, which makes way in the next line
         torch.sub(self.z, self._shift, out=self.x)
         self.x.mul_(self._log_scale.exp_())
+        if self._foretell is not None:
+            self.x.add_(self._foretold)
 
     def _attend(self) -> None:
         self._ask()

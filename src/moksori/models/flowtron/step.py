@@ -5,6 +5,7 @@ previous frames ─► attention LSTM ─► h ─► attention over the text �
          └─► decoder LSTM ─► dense, tanh ─► head, zero at first ─► log scale s, shift b
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +15,14 @@ from torch import Tensor, nn
 
 from moksori.models.flowtron.attention import AdditiveAttention, Attended, Projected, Trace
 from moksori.nn.conv import zero_initialised
+from moksori.nn.decorrelate import regression
 from moksori.nn.precision import at_least_float32, full_precision
 
 State = tuple[Tensor, Tensor]
 """Hidden and cell state of an LSTM, `[layers, batch, channels]` each."""
+
+
+_LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class AutoregressiveStep(nn.Module):
     """The network of one flow.
 
     channels: of a step's input, bands times the frames of a group. gate: whether it says when to stop.
-    log_scale_limit: see FlowtronConfig.
+    log_scale_limit, linear_prediction: see FlowtronConfig.
     """
 
     def __init__(
@@ -57,9 +62,11 @@ class AutoregressiveStep(nn.Module):
         gate: bool = False,
         log_scale_limit: float | None = None,
         cumulative_attention: bool = False,
+        linear_prediction: bool = False,
     ) -> None:
         super().__init__()
         self.log_scale_limit = log_scale_limit
+        self.prediction = zero_initialised(nn.Linear(channels, channels, bias=False)) if linear_prediction else None
         self.attention_lstm = nn.LSTM(channels, hidden_channels, batch_first=True)
         self.attention = AdditiveAttention(hidden_channels, memory_channels, attention_channels, cumulative_attention)
         width = hidden_channels + attention_channels
@@ -90,9 +97,8 @@ class AutoregressiveStep(nn.Module):
         weights: of the attention, instead of its own. keep: which x the LSTMs see, the others are 0 to them; None: all.
         gate_trunk: whether the gate's gradient goes further than the gate.
         """
-        previous = F.pad(x[:, :-1], (0, 0, 1, 0))
-        if keep is not None:
-            previous = previous * keep.unsqueeze(2)
+        before = F.pad(x[:, :-1], (0, 0, 1, 0))
+        previous = before if keep is None else before * keep.unsqueeze(2)
         hidden, _ = self.attention_lstm(previous)
         attended = self._attend(hidden, projected, log_prior, weights, temperature)
         read = torch.cat([hidden, attended.context.to(hidden.dtype)], dim=2)
@@ -100,7 +106,7 @@ class AutoregressiveStep(nn.Module):
         if self.gate is not None:
             gate_logits = self.gate(read if gate_trunk else read.detach()).squeeze(2)
         decoded, _ = self.decoder_lstm(read)
-        log_scale, shift = self._head(decoded)
+        log_scale, shift = self._head(decoded, before)
         return StepOutput(log_scale, shift, attended, None if gate_logits is None else at_least_float32(gate_logits))
 
     def begin(self, batch: int, like: Tensor) -> StepState:
@@ -130,7 +136,7 @@ class AutoregressiveStep(nn.Module):
         read = torch.cat([hidden, attended.context], dim=2)
         gate_logits = None if self.gate is None else self.gate(read).squeeze(2)
         decoded, decoder = self.decoder_lstm(read, state.decoder)
-        log_scale, shift = self._head(decoded)
+        log_scale, shift = self._head(decoded, previous.unsqueeze(1))
         return StepOutput(log_scale, shift, attended, gate_logits), StepState(attention, decoder, trace)
 
     def _attend(
@@ -146,13 +152,32 @@ class AutoregressiveStep(nn.Module):
             return self.attention.forced(weights, projected)
         return self.attention(hidden, projected, log_prior, temperature, before)
 
-    def _head(self, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def fit_prediction(self, sequences: Sequence[Float[Tensor, "steps channels"]]) -> None:
+        """Sets the linear prediction, and the first scales to what it leaves open, by sequences in the flow's own time.
+
+        Raises ValueError in a step without one.
+        """
+        if self.prediction is None:
+            raise ValueError("this step was built without linear_prediction")
+        weight, innovation = regression(sequences)
+        log_scale = -innovation.std(dim=0).clamp(min=_LEAST_SPREAD).log().to(self.head.bias)
+        limit = self.log_scale_limit
+        if limit is not None:  # the inverse of what the head does to it
+            log_scale = limit * torch.atanh((log_scale / limit).clamp(-0.99, 0.99))
+        self.prediction.weight.copy_(weight)
+        self.head.bias[: len(log_scale)].copy_(log_scale)
+
+    def _head(self, decoded: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         for layer in self.dense:
             decoded = torch.tanh(layer(decoded))
         with full_precision(decoded.device.type):
             log_scale, shift = self.head(at_least_float32(decoded)).chunk(2, dim=2)
             limit = self.log_scale_limit
-            return (log_scale if limit is None else limit * torch.tanh(log_scale / limit)), shift
+            log_scale = log_scale if limit is None else limit * torch.tanh(log_scale / limit)
+            if self.prediction is not None:
+                shift = shift - torch.exp(log_scale) * self.prediction(at_least_float32(before))
+            return log_scale, shift
 
 
 def _remember_at_first(lstm: nn.LSTM) -> None:

@@ -34,6 +34,8 @@ def model(perturbed: bool = True, seed: int = 0, **changes: object) -> Flowtron:
             for flow in made.flows:
                 for parameter in flow.step.head.parameters():
                     parameter.normal_(0.0, 0.3)
+                if flow.step.prediction is not None:
+                    flow.step.prediction.weight.normal_(0.0, 0.2)
             made.standardize.mean.normal_(-5.0, 1.0)
             made.standardize.std.uniform_(0.5, 2.0)
             if made.decorrelate is not None:

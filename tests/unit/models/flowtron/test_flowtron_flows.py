@@ -35,7 +35,9 @@ def test_new_flows_are_the_identity() -> None:
 @pytest.mark.parametrize("group", [1, 2, 3])
 @pytest.mark.parametrize("num_flows", [1, 2, 3])
 def test_decoding_inverts_encoding(num_flows: int, group: int, decorrelate: bool) -> None:
-    model = small.model(num_flows=num_flows, group=group, num_decoder_layers=1, decorrelate=decorrelate)
+    model = small.model(
+        num_flows=num_flows, group=group, num_decoder_layers=1, decorrelate=decorrelate, linear_prediction=decorrelate
+    )
     mel, lengths = small.mels((9, 5, 8))
     with torch.no_grad():
         found, memory = encoded(model, mel, lengths)
@@ -90,7 +92,9 @@ def test_a_step_sees_one_side_of_time(direction: str) -> None:
 
 @pytest.mark.parametrize(("group", "frames", "decorrelate"), [(1, 4, False), (2, 4, False), (2, 4, True)])
 def test_log_determinant_is_the_jacobians(group: int, frames: int, decorrelate: bool) -> None:
-    model = small.model(group=group, log_scale_limit=2.0, decorrelate=decorrelate).double()
+    model = small.model(
+        group=group, log_scale_limit=2.0, decorrelate=decorrelate, linear_prediction=decorrelate
+    ).double()
     mel, lengths = small.mels((frames,))
     mel = mel.double()
     memory = model.memory(small.text((3,)))

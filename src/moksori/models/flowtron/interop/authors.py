@@ -267,6 +267,7 @@ def _require_place(config: FlowtronConfig, name: str) -> None:
         "group": config.group != 1,
         "standardize": config.standardize,
         "decorrelate": config.decorrelate,
+        "linear_prediction": config.linear_prediction,
         "log_scale_limit": config.log_scale_limit is not None,
         "directions": config.flow_directions != default.flow_directions,
         "text_encoder.stress_embedding": config.text_encoder.stress_embedding,

@@ -91,7 +91,9 @@ class StepGraph(nn.Module):
         log_scale, shift = step.head(x).chunk(2, dim=1)
         limit = step.log_scale_limit
         log_scale = log_scale if limit is None else limit * torch.tanh(log_scale / limit)
-        found = ((z - shift) * torch.exp(-log_scale), weights, torch.stack(kept_h), torch.stack(kept_c))
+        x = (z - shift) * torch.exp(-log_scale)
+        x = x if step.prediction is None else x + step.prediction(before)
+        found = (x, weights, torch.stack(kept_h), torch.stack(kept_c))
         return found if step.gate is None else (*found, torch.sigmoid(step.gate(read))[:, 0])
 
 
