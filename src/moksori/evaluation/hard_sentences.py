@@ -1,7 +1,8 @@
 """Sentences on which speech goes wrong where attention decides what is said next, and what has gone wrong with one.
 
 A word is skipped if the recogniser did not hear it, repeated if it heard one more of a word that stands close by, and
-cut off if nothing that came after it was heard either. Words that were heard as others are none of these.
+cut off if nothing that came after it was heard either. Words that were heard as others are none of these, but of a
+sentence in which they are more than half nothing can be said, and it counts as one that went wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ class HardSentence:
 class Slips:
     """Words that were left out, said once too often, or not reached; and those misheard, which are none of these.
 
-    inserted: words that were heard and stand nowhere near.
+    inserted: words that were heard and stand nowhere near. words: in the text.
     """
 
     skipped: tuple[str, ...] = field(default=())
@@ -41,11 +42,17 @@ class Slips:
     cut_off: tuple[str, ...] = field(default=())
     inserted: tuple[str, ...] = field(default=())
     misheard: tuple[str, ...] = field(default=())
+    words: int = 0
+
+    @property
+    def understood(self) -> bool:
+        """Whether at least half of the words were heard as what they are, so that the rest means anything."""
+        return 2 * (self.words - len(self.misheard) - len(self.skipped) - len(self.cut_off)) >= self.words
 
     @property
     def clean(self) -> bool:
         """Whether every word was said, once."""
-        return not (self.skipped or self.repeated or self.cut_off)
+        return self.understood and not (self.skipped or self.repeated or self.cut_off)
 
     @property
     def values(self) -> Mapping[str, float]:
@@ -59,7 +66,8 @@ class Slips:
 
     def __str__(self) -> str:
         parts = (("skipped", self.skipped), ("repeated", self.repeated), ("cut off before", self.cut_off))
-        return "; ".join(f"{what} {' '.join(words)}" for what, words in parts if words) or "all said"
+        told = [f"{what} {' '.join(words)}" for what, words in parts if words]
+        return "; ".join([*told, *([] if self.understood else ["not understood"])]) or "all said"
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +96,7 @@ def count_slips(text: str, heard: str) -> Slips:
             slips["repeated" if found[other] in near else "inserted"].append(found[other])
         elif what == "misheard":
             slips["misheard"].append(said[place])
-    return Slips(**{name: tuple(words) for name, words in slips.items()})
+    return Slips(**{name: tuple(words) for name, words in slips.items()}, words=len(said))
 
 
 def aligned(said: Sequence[str], heard: Sequence[str]) -> list[Move]:

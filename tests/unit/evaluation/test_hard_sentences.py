@@ -58,6 +58,7 @@ def test_words_that_are_meant_to_be_said_twice_are_no_repeats() -> None:
     assert count_slips(text, "no no that is not what i said").skipped == ("no",)
     assert count_slips(text, "no no no no that is not what i said").repeated == ("no",)
     assert str(count_slips(text, "no no no that is")) == "cut off before not what i said"
+    assert str(count_slips(text, "")) == "cut off before no no no that is not what i said; not understood"
 
 
 def test_words_heard_as_others_are_no_slips() -> None:
@@ -65,6 +66,13 @@ def test_words_heard_as_others_are_no_slips() -> None:
     assert slips.clean
     assert slips.misheard == ("slick",)
     assert count_slips("Six slick snakes.", "six slick snakes hello").inserted == ("hello",)
+
+
+def test_what_is_not_understood_is_not_clean() -> None:
+    slips = count_slips("Six slick snakes slid past.", "sick sick snakes hid past")
+    assert (len(slips.misheard), slips.understood, slips.clean) == (3, False, False)
+    assert str(slips) == "not understood"
+    assert count_slips("Yes.", "no").values == {"clean": 0.0, "skips": 0.0, "repeats": 0.0, "cut_off": 0.0}
 
 
 def test_numbers_are_compared_as_they_are_read() -> None:
