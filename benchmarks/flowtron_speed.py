@@ -138,7 +138,8 @@ def plain_inverse(flow: AffineFlow, z: Tensor, memory: Memory) -> Tensor:
         log_scale, shift = step.head(out).chunk(2, dim=2)
         if step.log_scale_limit is not None:
             log_scale = step.log_scale_limit * torch.tanh(log_scale / step.log_scale_limit)
-        previous = (z[:, t : t + 1] - shift) * torch.exp(-log_scale)
+        foretold = 0.0 if step.prediction is None else step.prediction(previous)
+        previous = foretold + (z[:, t : t + 1] - shift) * torch.exp(-log_scale)
         made.append(previous)
     return torch.cat(made, dim=1)
 

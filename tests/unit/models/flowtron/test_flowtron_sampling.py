@@ -79,6 +79,19 @@ def test_decoding_what_was_encoded_gives_it_back(flows: int, group: int) -> None
 
 
 @torch.no_grad()
+def test_the_fast_loop_with_a_linear_prediction_and_cumulative_attention_equals_the_plain_one() -> None:
+    model = small_flowtron(linear_prediction=True, cumulative_attention=True, decorrelate=True, scale=0.2)
+    memory = model.memory(small_text(5, 9, 3))
+    lengths = torch.tensor([7, 4, 9])
+    for flow in model.flows:
+        z = torch.randn(3, 9, 12)
+        projected = flow.step.attention.project(memory.states, memory.mask)
+        real = torch.arange(9) < lengths[:, None]
+        fast, plain = inverted(flow, z, lengths, projected).x, plain_inverse(flow, z, lengths, projected)
+        torch.testing.assert_close(fast[real], plain[real], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_a_path_is_kept_to_exactly() -> None:
     model = small_flowtron(scale=0.2)
     memory = model.memory(small_text(4, 3))
