@@ -195,8 +195,9 @@ class ReadLatents:
     """What a model reads off recordings of known texts: the latents that it would need to say them so.
 
     latent: time forward, 0 beyond `frame_lengths`. log_likelihood: nats a frame and mel band, of each item. durations:
-    frames of each token by the attention. flags: of each item, as for what is spoken; a text that is not what is said
-    has a low coverage. attention: the weights of every attention of the model, forward in time.
+    frames of each token by the attention. flags: of each item, as for what is spoken. alignment: how sure the attention
+    is of these durations, 0 to 1; low for a text that is not what is said. attention: the weights of every attention of
+    the model, forward in time.
     """
 
     latent: Float[Tensor, "batch mels frames"]
@@ -204,6 +205,7 @@ class ReadLatents:
     log_likelihood: Float[Tensor, " batch"]
     durations: Int[Tensor, "batch tokens"]
     flags: tuple[SpokenFlags, ...]
+    alignment: Float[Tensor, " batch"]
     attention: tuple[Float[Tensor, "batch steps tokens"], ...] = ()
 
 
@@ -223,12 +225,14 @@ class SpokenBlocks:
 class Judged:
     """How likely recordings are with their texts, and how well the two go together.
 
-    log_likelihood: of each frame, in nats a number of its mel; 0 beyond `frame_lengths`. coverage: share of the tokens
-    that the attention looked at. monotonic: share of the frames in which it stayed or went on by one token.
+    log_likelihood: of each frame, in nats a number of its mel; 0 beyond `frame_lengths`. fit: mean log weight that the
+    attention has on the best way through the whole text, in nats a step. coverage: share of the tokens that it looked
+    at most somewhere. monotonic: share of the steps in which it stayed or went on by one token.
     """
 
     log_likelihood: Float[Tensor, "batch frames"]
     frame_lengths: Int[Tensor, " batch"]
+    fit: Float[Tensor, " batch"]
     coverage: Float[Tensor, " batch"]
     monotonic: Float[Tensor, " batch"]
 

@@ -15,7 +15,7 @@ from moksori.errors import AudioError, BadInput, TextError, UnsupportedTask
 from moksori.evaluation.recognisers import SpeechRecogniser, build_recogniser
 from moksori.models import registry
 from moksori.models.contract import CanTakeStyle
-from moksori.pipeline.latent_choice import check_length
+from moksori.pipeline.latent_choice import check_length, doubt_of
 from moksori.pipeline.recordings import Audio, open_recording
 from moksori.pipeline.sentences import Sentence
 from moksori.pipeline.speech_likeness import unlike_speech
@@ -23,8 +23,6 @@ from moksori.text.tokenizer import Encoded
 from moksori.types import ReadLatents, TextBatch, Waveform
 
 MAXIMUM_SECONDS = 30.0
-LEAST_COVERAGE = 0.6
-"""Of a text's phonemes that the model finds in its recording; with less the text is doubted."""
 TEXT_SUFFIXES = (".txt", ".lab")
 _RECOGNISERS = ("whisper", "faster_whisper")
 
@@ -49,8 +47,7 @@ class StyleClip:
 class ClipReading:
     """What a model read off a clip. latent: of the part that counts. notes: what a person should know.
 
-    whole: the reading of all of it; offset_seconds: silence that was cut off at its beginning. fit: by how many nats a
-    frame the recording is likelier with its text than with the text backwards; around 0 where it is another text.
+    whole: the reading of all of it; offset_seconds: silence that was cut off at its beginning.
     """
 
     name: str
@@ -58,7 +55,6 @@ class ClipReading:
     latent: Float[torch.Tensor, "mels frames"]
     whole: ReadLatents
     offset_seconds: float
-    fit: float
     notes: tuple[str, ...]
 
 
@@ -111,43 +107,27 @@ def read_clip(clip: StyleClip, model: CanTakeStyle, encode: Encode, row: int, de
         raise TextError(f"{name}: its text {text[:40]!r} holds no words: give what is said in it")
     frames = mel.shape[2]
     check_length(name, frames, len(encoded.tokens))
-    reading, fit = _read(model, mel.to(device), encoded, row)
+    mel, lengths = mel.to(device), torch.tensor([frames], device=device)
+    reading = model.read_latents(mel, lengths, text_batch(encoded, row, device))
     if not bool(reading.latent.isfinite().all()):
         raise AudioError(f"{name}: gives NaN or infinity: give another clip")
-    flags = reading.flags[0]
-    if fit <= 0.0 or flags.coverage < LEAST_COVERAGE:
-        notes.append(
-            f"{name}: its text hardly fits ({100 * flags.coverage:.0f} % of its phonemes were found, {fit:+.1f} nats a "
-            f"frame against the text backwards): is {text[:40]!r} what is said in it, in the language of the voice?"
-        )
+    unfit = doubt_of(reading, name, text)
+    notes.extend([] if unfit is None else [unfit])
     latent = reading.latent[0, :, :frames].cpu()
     seconds = model.mel_config.hop_length / model.mel_config.sample_rate
     if clip.part is not None:
         latent = latent[:, _part(clip.part, encoded, reading, name, cut, seconds, frames)]
-    return ClipReading(name, text, latent, reading, cut, fit, tuple(notes))
+    return ClipReading(name, text, latent, reading, cut, tuple(notes))
 
 
-def text_batch(encoded: Encoded, row: int, device: torch.device | str = "cpu", backwards: bool = False) -> TextBatch:
-    """A text as a batch of one. backwards: its tokens in reverse order."""
-    order = slice(None, None, -1) if backwards else slice(None)
+def text_batch(encoded: Encoded, row: int, device: torch.device | str = "cpu") -> TextBatch:
+    """A text as a batch of one. row: of the speaker table."""
     return TextBatch(
-        torch.from_numpy(encoded.tokens[order].copy())[None].to(device),
-        torch.from_numpy(encoded.stress[order].copy())[None].to(device),
+        torch.from_numpy(encoded.tokens)[None].to(device),
+        torch.from_numpy(encoded.stress)[None].to(device),
         torch.tensor([len(encoded.tokens)], device=device),
         torch.tensor([row], device=device),
     )
-
-
-def _read(
-    model: CanTakeStyle, mel: Float[torch.Tensor, "1 mels frames"], encoded: Encoded, row: int
-) -> tuple[ReadLatents, float]:
-    """The reading, and how much likelier the recording is with its text than with the text backwards, in nats a frame:
-    around or below 0 where the text is not what is said."""
-    lengths = torch.tensor([mel.shape[2]], device=mel.device)
-    reading = model.read_latents(mel, lengths, text_batch(encoded, row, mel.device))
-    backwards = model.read_latents(mel, lengths, text_batch(encoded, row, mel.device, backwards=True))
-    difference = float(reading.log_likelihood[0] - backwards.log_likelihood[0])
-    return reading, difference * mel.shape[1]
 
 
 def _part(

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from jaxtyping import Float
 from moksori.errors import AudioError, BadInput
 from moksori.models.contract import CanTakeStyle
 from moksori.types import LatentPlan, MixtureChoice, ReadLatents, SayControls, StyleMean, TextBatch
+
+logger = logging.getLogger(__name__)
 
 Way = Literal["slerp", "linear"]
 DEFAULT_STRENGTH = 0.9
@@ -60,6 +63,9 @@ class LatentChoice:
             if own.speed != 1.0:
                 raise BadInput(f"{self.take.name}: decides the speed and pitch: leave both out")
             read = read_take(self.take, model, text)
+            doubt = doubt_of(read, self.take.name, "")
+            if doubt is not None:
+                logger.warning("%s", doubt)
             plan = LatentPlan(given=read.latent[0], given_frames=self.take.mel.shape[2], given_attention=read.attention)
             return replace(own, latent=plan)
         samples = tuple((seed_of(seed, number), weight) for seed, weight in self.samples)
@@ -100,6 +106,22 @@ def check_length(name: str, frames: int, tokens: int) -> None:
             f"{name}: {frames} frames for a text of {tokens} phonemes, which nobody says so "
             f"{'fast' if frames < tokens * MOST_TOKEN_FRAMES else 'slowly'}: give the text that is said in it"
         )
+
+
+LEAST_ALIGNMENT = 0.45
+"""Below this the text is doubted."""
+
+
+def doubt_of(reading: ReadLatents, name: str, text: str) -> str | None:
+    """Why a text may not be what is said in a recording; None where nothing speaks against it."""
+    sure = float(reading.alignment[0])
+    if sure >= LEAST_ALIGNMENT:
+        return None
+    said = f"is {text[:40]!r} what is said in it" if text else "is what is to be said what is said in it"
+    return (
+        f"{name}: its text hardly fits (alignment {sure:.2f}; from {LEAST_ALIGNMENT:g} on it usually does): {said}, in "
+        "the language of the voice?"
+    )
 
 
 def read_take(take: Take, model: CanTakeStyle, text: TextBatch) -> ReadLatents:

@@ -180,9 +180,17 @@ def test_clips_of_no_use_are_refused(voice, monkeypatch, sound, text, error, mes
         voice.say("Hello.", style=StyleClip(sound, text))
 
 
-def test_a_text_that_does_not_fit_is_doubted(voice, clip, caplog):
-    voice.say("Hello.", seed=1, style=clip)  # random weights fit no text
-    assert "its text hardly fits" in caplog.text
+def test_a_text_that_does_not_fit_is_doubted(voice, clip, caplog, monkeypatch):
+    voice.say("Hello.", seed=1, style=clip)  # random weights find no text
+    assert "its text hardly fits (alignment 0." in caplog.text
+    assert "is 'Hello there, how are you?' what is said in it" in caplog.text
+    caplog.clear()
+    voice.say(SAID, seed=1, manner=Manner(prosody=clip.audio))
+    assert "is what is to be said what is said in it" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr("moksori.pipeline.latent_choice.LEAST_ALIGNMENT", 0.0)
+    voice.say("Hello.", seed=1, style=clip)
+    assert "hardly fits" not in caplog.text
 
 
 def test_texts_are_found_beside_clips(tmp_path, monkeypatch):

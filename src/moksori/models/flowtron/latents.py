@@ -72,11 +72,10 @@ class ChosenLatents:
         encoded = model.encode(mel, frame_lengths, model.memory(text), attention_path=path)
         likelihood = encoded.log_likelihood.sum(dim=1)
         count = encoded.group_lengths * model.config.group * model.config.mel.n_mels
-        durations = text.durations
-        if durations is None:
-            durations = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
+        durations, sure = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
+        durations = durations if text.durations is None else text.durations
         flags = attention_flags(encoded, text.token_lengths, model.config.group)
-        return ReadLatents(encoded.latent, frame_lengths, likelihood / count, durations, flags, encoded.attention)
+        return ReadLatents(encoded.latent, frame_lengths, likelihood / count, durations, flags, sure, encoded.attention)
 
     @torch.inference_mode()
     def say_latents(
@@ -100,7 +99,7 @@ class ChosenLatents:
         encoded = model.encode(mel, frame_lengths, memory, attention_path=path)
         durations = text.durations
         if durations is None:
-            durations = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
+            durations, _ = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
         return SpokenMels(
             mel, frame_lengths, durations, attention_flags(encoded, text.token_lengths, model.config.group)
         )
@@ -165,21 +164,26 @@ def token_path(durations: Int[Tensor, "batch tokens"], frames: int) -> Int[Tenso
 
 def attended_durations(
     encoded: "Encoded", frame_lengths: Int[Tensor, " batch"], token_lengths: Int[Tensor, " batch"], group: int
-) -> Int[Tensor, "batch tokens"]:
-    """Frames of each token along the best monotonic path through the attention of all flows together.
+) -> tuple[Int[Tensor, "batch tokens"], Float[Tensor, " batch"]]:
+    """Frames of each token along the best monotonic path through the attention of all flows together, and how sure it
+    is: the geometric mean of the weights along it, 0 to 1.
 
     A text of more tokens than the recording has groups of frames has none: all zeros.
     """
-    scores = torch.stack(list(encoded.log_content)).sum(dim=0).clamp(min=-60.0)
+    scores = torch.stack(list(encoded.log_content)).mean(dim=0).clamp(min=-30.0)
     found = torch.zeros(scores.shape[0], scores.shape[2], dtype=torch.int64, device=frame_lengths.device)
+    sure = torch.zeros(len(found), device=scores.device)
     for item in range(len(found)):
-        if token_lengths[item] > encoded.group_lengths[item]:
+        steps, tokens = int(encoded.group_lengths[item]), int(token_lengths[item])
+        if tokens > steps:
             continue
         one = slice(item, item + 1)
         groups = monotonic_durations(scores[one], encoded.group_lengths[one], token_lengths[one])[0]
         ends = (groups.cumsum(dim=0) * group).clamp(max=frame_lengths[item])
         found[item] = torch.diff(ends, prepend=ends.new_zeros(1))
-    return found
+        path = torch.arange(len(groups), device=groups.device).repeat_interleave(groups)
+        sure[item] = scores[item, torch.arange(steps, device=path.device), path].mean().exp()
+    return found, sure
 
 
 def attention_flags(encoded: "Encoded", token_lengths: Int[Tensor, " batch"], group: int) -> tuple[SpokenFlags, ...]:

@@ -165,4 +165,22 @@ def test_paths_and_durations():
         torch.randint(1, SYMBOLS, (1, 9)), torch.zeros(1, 9, dtype=torch.long), torch.tensor([9]), torch.tensor([0])
     )
     encoded = model.encode(noise(1, MELS, 6), lengths, model.memory(long))
-    assert attended_durations(encoded, lengths, long.token_lengths, 2).sum() == 0  # more tokens than steps: no path
+    durations, sure = attended_durations(encoded, lengths, long.token_lengths, 2)
+    assert (durations.sum(), sure.sum()) == (0, 0)  # more tokens than steps: no path
+
+
+def test_the_surer_the_attention_is_of_its_path_the_higher_its_alignment():
+    model, text, lengths = small_flowtron(), small_text(4), torch.tensor([16])
+    encoded = model.encode(noise(1, MELS, 16), lengths, model.memory(text))
+    path = torch.tensor([0, 0, 1, 1, 1, 2, 3, 3])
+
+    def sure(weight: float) -> float:
+        weights = torch.full((1, 8, 4), (1.0 - weight) / 3)
+        weights[0, torch.arange(8), path] = weight
+        given = replace(encoded, log_content=(weights.log(), weights.log()))
+        durations, found = attended_durations(given, lengths, text.token_lengths, 2)
+        assert durations.tolist() == [[4, 6, 2, 4]]
+        return float(found)
+
+    assert sure(0.9) == pytest.approx(0.9)
+    assert sure(0.5) == pytest.approx(0.5)
