@@ -1,8 +1,8 @@
 """A corpus judged by a model of it: recordings that are unlikely, or do not go with their texts, stand out.
 
-A model with an exact likelihood knows how likely each frame is. Five measures are taken of each clip, and what lies far
+A model with an exact likelihood knows how likely each frame is. Measures are taken of each clip, and what lies far
 under the others of its speaker is named: the clip's mean, its worst half second, by how much its own text makes it
-likelier than another one, and how the attention went through the text.
+likelier than another one, and how well the attention finds its way through the text.
 """
 
 import json
@@ -50,11 +50,12 @@ REASONS = {
     "likelihood": "unlikely",
     "worst": "unlikely in part",
     "text_gain": "another text would do as well",
+    "fit": "does not go with its text",
     "coverage": "part of the text is not heard",
-    "monotonic": "does not follow its text",
+    "monotonic": "jumps in its text",
 }
 """Measure -> what is said of a clip whose measure is far under the others'."""
-_LEAST_UNITS = {"likelihood": 0.02, "worst": 0.04, "text_gain": 0.001, "coverage": 0.04, "monotonic": 0.04}
+_LEAST_UNITS = {"likelihood": 0.02, "worst": 0.04, "text_gain": 0.001, "fit": 0.05, "coverage": 0.04, "monotonic": 0.04}
 """What deviations are measured in at least, so that clips that hardly differ have no outliers."""
 
 
@@ -64,7 +65,7 @@ class JudgedClip:
 
     likelihood: mean, and worst: mean of the worst half second, which begins at `worst_seconds`; nats a number of the
     mel. text_gain: likelihood less that with another clip's text; None where there was none to compare with.
-    coverage, monotonic: see Judged. scores: robust z-score of each measure. reasons: what stands out.
+    fit, coverage, monotonic: see Judged. scores: robust z-score of each measure. reasons: what stands out.
     """
 
     name: str
@@ -76,6 +77,7 @@ class JudgedClip:
     worst: float
     worst_seconds: float
     text_gain: float | None
+    fit: float
     coverage: float
     monotonic: float
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -228,6 +230,7 @@ def _judged(loaded: Loaded, examples: Sequence[Example], needs: SpeechNeeds, spl
                 worst=worst,
                 worst_seconds=round(place * needs.hop_length / needs.sample_rate, 3),
                 text_gain=gains[index],
+                fit=float(own.fit[index]),
                 coverage=float(own.coverage[index]),
                 monotonic=float(own.monotonic[index]),
             )

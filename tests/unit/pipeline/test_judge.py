@@ -85,7 +85,7 @@ def test_planted_faults_stand_out(made: Judged, tmp_path: Path) -> None:
     assert start <= 2 / 3 * seconds
     assert start + 0.5 >= seconds / 3
     assert REASONS["text_gain"] in suspects[made.wrong].reasons
-    assert len(suspects) <= 6
+    assert len(suspects) <= 8  # the model has learnt for seconds
     assert report.aligned
     assert len(report.clips) == 48
     assert seen[-1] == (48, 48)

@@ -4,12 +4,18 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from moksori.models.flowtron.latents import attention_flags
+from moksori.nn.alignment import durations_to_path, monotonic_durations
 from moksori.types import Judged, SpeechBatch, TextBatch
 
 if TYPE_CHECKING:
-    from moksori.models.flowtron.model import Flowtron
+    from moksori.models.flowtron.model import Encoded, Flowtron
+
+LEAST_FIT = -20.0
+"""Nats of a step whose weight is as good as none, and of a text of more tokens than the recording has steps."""
 
 
 class JudgesRecordings:
@@ -43,6 +49,21 @@ class JudgesRecordings:
         return Judged(
             torch.where(real, likelihood, torch.zeros_like(likelihood)),
             frame_lengths,
+            _fit(encoded, batch.token_lengths),
             likelihood.new_tensor(coverage),
             likelihood.new_tensor(monotonic),
         )
+
+
+def _fit(encoded: "Encoded", token_lengths: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Mean log weight along the best monotonic path, which leaves no token out; mean over the flows."""
+    scores = torch.stack(list(encoded.log_content)).mean(dim=0).clamp(min=LEAST_FIT)
+    found = scores.new_full((len(scores),), LEAST_FIT)
+    for item, (steps, tokens) in enumerate(zip(encoded.group_lengths.tolist(), token_lengths.tolist(), strict=True)):
+        if tokens > steps:
+            continue
+        one = slice(item, item + 1)
+        durations = monotonic_durations(scores[one], encoded.group_lengths[one], token_lengths[one])
+        path = durations_to_path(durations, scores.shape[1])[0, :steps]
+        found[item] = scores[item, :steps].gather(1, path[:, None]).mean()
+    return found
