@@ -274,6 +274,7 @@ def token_durations(
     """
     steps = -(-frame_lengths // group)
     scores = torch.stack([weights.clamp(min=1e-8).log() for weights in attention]).mean(dim=0)
+    scores = scores.nan_to_num(nan=0.0)  # what was made of NaN is told of where it is to be heard
     real = sequence_mask(steps, scores.shape[1])[:, 0]
     token = scores.argmax(dim=2).cummax(dim=1).values
     found = torch.zeros(len(token), scores.shape[2] + 1, dtype=torch.long, device=token.device)

@@ -1,5 +1,6 @@
 """Texts to mels: seeds, lengths, speed, the best of several draws, and what is said of a bad one."""
 
+import math
 import time
 
 import pytest
@@ -192,6 +193,14 @@ def test_durations_where_no_path_fits() -> None:
     attention[0, 0, 1] = attention[0, 1, 3] = 1.0
     found = token_durations([attention], torch.tensor([4]), torch.tensor([4]), 2)
     assert found.tolist() == [[0, 2, 0, 2]]
+
+
+@pytest.mark.parametrize("variation", [100.0, 1e30, float("inf"), float("nan")])
+def test_absurd_variations_come_to_an_end(variation: float) -> None:
+    said = _talkative(log_scale_limit=6.0).say_mels(small_text(9), SayControls(variation=variation), _seeded())
+    assert said.durations.sum().item() == int(said.frame_lengths)
+    assert int(said.frame_lengths) <= 370
+    assert bool(torch.isfinite(said.mel).all()) == math.isfinite(variation)
 
 
 def test_tokens_that_take_no_time_may_be_left_out() -> None:
