@@ -4,18 +4,15 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from moksori.models.flowtron.latents import attention_flags
-from moksori.nn.alignment import durations_to_path, monotonic_durations
+from moksori.models.flowtron.latents import attended_durations, attention_flags
 from moksori.types import Judged, SpeechBatch, TextBatch
 
 if TYPE_CHECKING:
-    from moksori.models.flowtron.model import Encoded, Flowtron
+    from moksori.models.flowtron.model import Flowtron
 
-LEAST_FIT = -20.0
-"""Nats of a step whose weight is as good as none, and of a text of more tokens than the recording has steps."""
+LEAST_SURE = 1e-9
+"""How sure the attention is, at least, of any path, also of a text of more tokens than the recording has steps."""
 
 
 class JudgesRecordings:
@@ -44,26 +41,13 @@ class JudgesRecordings:
         frames = int(frame_lengths.max())
         likelihood = F.pad(likelihood, (0, max(frames - likelihood.shape[1], 0)))[:, :frames]
         real = torch.arange(frames, device=likelihood.device) < frame_lengths[:, None]
+        _, sure = attended_durations(encoded, frame_lengths, batch.token_lengths, group)
         flags = attention_flags(encoded, batch.token_lengths, group)
         coverage, monotonic = ([getattr(f, name) for f in flags] for name in ("coverage", "monotonic"))
         return Judged(
             torch.where(real, likelihood, torch.zeros_like(likelihood)),
             frame_lengths,
-            _fit(encoded, batch.token_lengths),
+            sure.clamp(min=LEAST_SURE).log(),
             likelihood.new_tensor(coverage),
             likelihood.new_tensor(monotonic),
         )
-
-
-def _fit(encoded: "Encoded", token_lengths: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    """Mean log weight along the best monotonic path, which leaves no token out; mean over the flows."""
-    scores = torch.stack(list(encoded.log_content)).mean(dim=0).clamp(min=LEAST_FIT)
-    found = scores.new_full((len(scores),), LEAST_FIT)
-    for item, (steps, tokens) in enumerate(zip(encoded.group_lengths.tolist(), token_lengths.tolist(), strict=True)):
-        if tokens > steps:
-            continue
-        one = slice(item, item + 1)
-        durations = monotonic_durations(scores[one], encoded.group_lengths[one], token_lengths[one])
-        path = durations_to_path(durations, scores.shape[1])[0, :steps]
-        found[item] = scores[item, :steps].gather(1, path[:, None]).mean()
-    return found
