@@ -94,8 +94,8 @@ def test_other_weights_are_noticed() -> None:
     manifest = Manifest(family="flowtron", name="x", model=model.config.model_dump(mode="json"), sample_rate=22050)
     about = describe(Loaded(model, manifest, Path()))
     made = graphs(model)
-    assert checked("x", model, made, about) < 1e-4
-    with pytest.raises(MoksoriError, match="differ from torch"):
+    assert max(checked("x", model, made, about)) < 1e-4
+    with pytest.raises(MoksoriError, match="differ from torch in a step"):
         checked("x", other, made, about)
     with pytest.raises(MoksoriError, match="do not run"):
         checked("x", model, made | {"text": made["mel"]}, about)
