@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from moksori.errors import CheckpointError, TextError
-from moksori.models.checkpoint import load_model
-from moksori.models.flowtron import Flowtron
+from moksori.models.checkpoint import load_model, save_model
+from moksori.models.flowtron import Flowtron, FlowtronConfig
 from moksori.models.flowtron.interop.authors import LAYOUT
+from moksori.models.flowtron.interop.names import sizes
 from moksori.models.pickles import read_modules, read_pickle, tensors_of
 from moksori.pipeline.import_model import export_model, import_model
 from moksori.text.symbols import FLOWTRON_SYMBOLS
@@ -250,9 +251,6 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, zipped: bool) -> None:
 
 
 def test_networks_that_they_have_no_place_for_are_not_written(tmp_path: Path) -> None:
-    from moksori.models.checkpoint import save_model
-    from moksori.models.flowtron import FlowtronConfig
-
     imported = LAYOUT.read(written(restated.Flowtron(), tmp_path / "x.pt"))
     config = imported.model.config.model_copy(update={"group": 2})
     model = Flowtron(FlowtronConfig.model_validate(config.model_dump()))
@@ -261,3 +259,15 @@ def test_networks_that_they_have_no_place_for_are_not_written(tmp_path: Path) ->
     with pytest.raises(CheckpointError, match="group"):
         export_model(tmp_path / "grouped", tmp_path / "out", "flowtron")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_published_sizes_fit() -> None:
+    full = {"channels": 512, "speaker_channels": 128, "hidden": 1024, "attention": 640}
+    with torch.device("meta"):
+        theirs = restated.Flowtron(**full)
+    assert sum(tensor.numel() for tensor in theirs.state_dict().values()) == 60_977_473
+    found = sizes(theirs.state_dict(), "the published model")
+    with torch.device("meta"):
+        model = Flowtron(FlowtronConfig.model_validate(found.settings()))
+    assert sum(parameter.numel() for parameter in model.parameters()) == 60_977_473
+    assert found.gate_flow == 1
