@@ -1,6 +1,7 @@
 """What an imported Flowtron is given by mistake: short, empty, endless and unreadable texts, weights that explode."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 import moksori
 from moksori.corpus.synthetic import write_synthetic
-from moksori.errors import ConfigError, MoksoriError, TextError, UnknownName
+from moksori.errors import BadInput, ConfigError, MoksoriError, TextError, UnknownName
 from moksori.models.checkpoint import load_model, save_model
 from moksori.models.flowtron.speaking import MAXIMUM_FRAMES
 from moksori.pipeline.import_model import import_model
@@ -92,6 +93,14 @@ def test_a_dictionary_that_is_gone_is_told(folder: Path, tmp_path: Path) -> None
 def test_a_speaker_that_is_not_in_the_table_is_told(speaker: Speaker) -> None:
     with pytest.raises(UnknownName, match="speaker1"):
         speaker.say("Hello", seed=1, speaker="speaker2")
+
+
+def test_a_row_that_is_not_in_the_table_is_told(folder: Path) -> None:
+    model = load_model(folder).model
+    for row in (2, -1):
+        text = replace(batch(5, 6), speaker=torch.tensor([row]))
+        with pytest.raises(BadInput, match="rows 0 to 1"):
+            model.memory(text)
 
 
 def test_weights_that_explode_are_told(folder: Path, tmp_path: Path) -> None:

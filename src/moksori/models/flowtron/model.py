@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelSpectrogram
-from moksori.errors import UnsupportedTask
+from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.flowtron.attention import Projected, path_weights
 from moksori.models.flowtron.config import FlowtronConfig, MixturePriorConfig
 from moksori.models.flowtron.flows import AffineFlow
@@ -25,6 +25,7 @@ from moksori.models.flowtron.prior import GaussianPrior, Mixture, MixturePrior
 from moksori.models.flowtron.speaking import decode, say_mels
 from moksori.models.flowtron.step import AutoregressiveStep
 from moksori.models.flowtron.text_encoder import TextEncoder
+from moksori.nn.conv import is_traced
 from moksori.nn.decorrelate import Decorrelate
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.nn.precision import at_least_float32, full_precision
@@ -136,10 +137,16 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         return Memory(states * mask.transpose(1, 2), mask[:, 0])
 
     def speaker_vector(self, speaker: Int[Tensor, " batch"]) -> Float[Tensor, "batch channels"] | None:
-        """Rows of the speaker table; None where there is none."""
+        """Rows of the speaker table; None where there is none. Raises BadInput for a row that the table lacks."""
         if self.speaker_embedding is None:
             return None
-        return self.speaker_embedding(torch.zeros_like(speaker) if self.config.speaker_table == "dummy" else speaker)
+        if self.config.speaker_table == "dummy":
+            return self.speaker_embedding(torch.zeros_like(speaker))
+        rows = self.config.num_speakers
+        # Elsewhere than on the CPU a look would wait for the device; the pipeline has compared the names by then.
+        if speaker.is_cpu and not is_traced() and bool(((speaker < 0) | (speaker >= rows)).any()):
+            raise BadInput(f"speakers {speaker.tolist()}: the table has the rows 0 to {rows - 1}")
+        return self.speaker_embedding(speaker)
 
     def encode(
         self,
