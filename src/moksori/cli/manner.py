@@ -37,7 +37,12 @@ StyleSpeaker = Annotated[
     typer.Option("--style-speaker", help="Who speaks in the clips, of the model's speakers.", show_default="as spoken"),
 ]
 StyleMode = Annotated[
-    str, typer.Option("--style-mode", help="time-and-batch (the clips' mean), batch (their course) or segment (parts).")
+    str | None,
+    typer.Option(
+        "--style-mode",
+        help="batch (the clips' course), time-and-batch (their mean) or segment (parts).",
+        show_default="batch, with parts segment",
+    ),
 ]
 StyleRamp = Annotated[
     str | None,
@@ -81,7 +86,7 @@ def manner_of(
     style_part: Sequence[str],
     style_place: Sequence[str],
     style_speaker: str | None,
-    style_mode: str,
+    style_mode: str | None,
     style_ramp: str | None,
     strength: float | None,
     blend: str | None,
@@ -110,13 +115,11 @@ def manner_of(
         return None
 
     from moksori.pipeline.latent_choice import DEFAULT_STRENGTH
-    from moksori.pipeline.manner import Manner, parse_blend, parse_components, parse_ramp, parse_shift
+    from moksori.pipeline.manner import DEFAULT_MODE, Manner, parse_blend, parse_components, parse_ramp, parse_shift
 
     strengths = DEFAULT_STRENGTH if strength is None else strength
-    mode = style_mode.replace("-", "_")
+    mode = (style_mode or ("segment" if style_part else DEFAULT_MODE)).replace("-", "_")
     clips = style_clips(style, style_text, style_part, style_place, style_speaker)
-    if style_part and mode == "time_and_batch":
-        mode = "segment"
     return Manner(
         clips,
         mode,

@@ -102,7 +102,7 @@ def say(
     style_part: manners.StylePart = None,
     style_place: manners.StylePlace = None,
     style_speaker: manners.StyleSpeaker = None,
-    style_mode: manners.StyleMode = "time-and-batch",
+    style_mode: manners.StyleMode = None,
     style_ramp: manners.StyleRamp = None,
     strength: manners.Strength = None,
     blend: manners.Blend = None,

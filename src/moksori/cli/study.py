@@ -97,7 +97,7 @@ def control(
     ] = None,
     samples: Annotated[int, typer.Option(min=2, help="Of each setting of the curve of variation.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed measures the same.")] = 0,
-    style_mode: Annotated[str, typer.Option("--style-mode", help="time-and-batch or batch.")] = "time-and-batch",
+    style_mode: Annotated[str, typer.Option("--style-mode", help="batch or time-and-batch.")] = "batch",
     variation: Annotated[
         float | None, typer.Option(help="Of all but its own curve.", show_default="the voice's own")
     ] = None,

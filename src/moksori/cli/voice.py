@@ -46,8 +46,8 @@ def make(
         str | None, typer.Option("--speaker", help="For a style: who speaks in them, of the model's speakers.")
     ] = None,
     mode: Annotated[
-        str, typer.Option("--mode", "--style-mode", help="For a style: time-and-batch or batch.")
-    ] = "time-and-batch",
+        str, typer.Option("--mode", "--style-mode", help="For a style: batch or time-and-batch.")
+    ] = "batch",
 ) -> None:
     """Keep the voice of recordings in a file; of a model with styles (flowtron), their style.
 

@@ -16,6 +16,7 @@ from moksori.corpus.manifest import Corpus, write_text
 from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.checkpoint import fingerprint
 from moksori.pipeline.control_sections import ControlWork
+from moksori.pipeline.manner import DEFAULT_MODE
 from moksori.pipeline.mel_voice import MelVoice, latent_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
@@ -56,7 +57,7 @@ def study_control(
     limit: int | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
-    mode: str = "time_and_batch",
+    mode: str = DEFAULT_MODE,
     variation: float | None = None,
     vocoder: str | Path | None = None,
     progress: Progress = no_progress,

@@ -271,7 +271,7 @@ class Speaker:
         self,
         clips: "StyleSource | Sequence[StyleSource]",
         name: str | None = None,
-        mode: str = "time_and_batch",
+        mode: str = "batch",
         speaker: str | None = None,
     ) -> Voice:
         """The style of reference clips, which `style=` takes and `moksori.pipeline.voices.write_voice` keeps in a file.

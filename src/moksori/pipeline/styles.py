@@ -14,7 +14,7 @@ from moksori.models.checkpoint import fingerprint, read_manifest
 from moksori.models.contract import CanTakeStyle
 from moksori.pipeline.clips import ClipReading, StyleClip, clip_mel, read_clip, style_model
 from moksori.pipeline.latent_choice import LatentChoice, Take, Way
-from moksori.pipeline.manner import SEED, Manner, StyleSource
+from moksori.pipeline.manner import DEFAULT_MODE, SEED, Manner, StyleSource
 from moksori.pipeline.voices import is_voice_file, read_voice
 from moksori.types import MixtureChoice, StyleMean, Voice
 
@@ -66,7 +66,7 @@ def choose(
 def style_of(
     speaker: "Speaker",
     clips: Sequence[StyleSource],
-    mode: str = "time_and_batch",
+    mode: str = DEFAULT_MODE,
     name: str | None = None,
     target: str | None = None,
     language: str | None = None,
