@@ -306,9 +306,10 @@ class LatentPlan:
     styles: means of reference clips; those that hold at one place are mixed by their weights. strength: m / (m +
     lambda) of the posterior's mean at the beginning and at the end of an utterance, a straight line between. samples:
     seeds of the noise with weights; empty = the generator's own noise. style_way, sample_way: how what holds at one
-    place is mixed; "slerp" keeps its length. mixture: for models whose prior is a mixture. given: the latent itself,
-    frame for frame, instead of all that; given_frames: of the utterance, the rest is there to fill a group of frames;
-    given_attention: what is kept to with it, see ReadLatents.
+    place is mixed; "slerp" keeps its length. posterior: where a style holds, the noise is that of the posterior, whose
+    variance is 1 - strength of the prior's; else it stays. mixture: for models whose prior is a mixture. given: the
+    latent itself, frame for frame, instead of all that; given_frames: of the utterance, the rest is there to fill a
+    group of frames; given_attention: what is kept to with it, see ReadLatents.
     """
 
     styles: tuple[StyleMean, ...] = ()
@@ -316,6 +317,7 @@ class LatentPlan:
     samples: tuple[tuple[int, float], ...] = ()
     style_way: Literal["slerp", "linear"] = "linear"
     sample_way: Literal["slerp", "linear"] = "slerp"
+    posterior: bool = False
     mixture: MixtureChoice = MixtureChoice()
     given: Float[Tensor, "mels padded"] | None = None
     given_frames: int = 0

@@ -98,6 +98,7 @@ def control(
     samples: Annotated[int, typer.Option(min=2, help="Of each setting of the curve of variation.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed measures the same.")] = 0,
     style_mode: Annotated[str, typer.Option("--style-mode", help="batch or time-and-batch.")] = "batch",
+    clips: Annotated[int, typer.Option(help="Of each style, 1 to 5.")] = 1,
     variation: Annotated[
         float | None, typer.Option(help="Of all but its own curve.", show_default="the voice's own")
     ] = None,
@@ -116,7 +117,7 @@ def control(
     with progress_bar("measuring") as progress:
         study = study_control(
             model, corpus, run, split=split, references=references, limit=limit, samples=samples, seed=seed,
-            mode=style_mode.replace("-", "_"), variation=variation, vocoder=vocoder, progress=progress,
+            mode=style_mode.replace("-", "_"), variation=variation, clips=clips, vocoder=vocoder, progress=progress,
         )  # fmt: skip
     table, picture = save_report(study)
     for line in markdown(study):

@@ -36,7 +36,7 @@ def markdown(study: ControlStudy) -> list[str]:
         f"seed {settings['seed']}.",
     ]
     lines += _variation(sections["variation"])
-    lines += _styles(sections["style"])
+    lines += _styles(sections["style"], settings["mode"])
     lines += _rows("Between two speakers", sections["speakers"], "share", ("pitch", "range", "rate"))
     lines += _rows("Components of the prior", sections["components"], "component", ("pitch", "range", "rate", "level"))
     lines += _interpolation(sections["interpolation"])
@@ -85,11 +85,12 @@ def _variation(section: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _styles(section: Mapping[str, Any]) -> list[str]:
+def _styles(section: Mapping[str, Any], mode: str) -> list[str]:
     lines = [
         "",
-        f"Styles of {section['clips']} clips, {len(section['pairs'])} pairs of style and sentence, {section['seeds']} "
-        "seeds each: pairs that came nearer to the clips than without style, and the median share of the gap closed:",
+        f"Styles of {section['clips']} clip(s) ({mode}), {len(section['pairs'])} pairs of style and sentence, "
+        f"{section['seeds']} seeds each: pairs that came nearer to the clips than without style, and the median share "
+        "of the gap closed:",
         "",
         "| strength | mean F0: nearer, gap closed, % | range: nearer, gap closed, % | rate: nearer, gap closed, % |",
         "|---|---|---|---|",

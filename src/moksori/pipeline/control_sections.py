@@ -45,11 +45,15 @@ SHORTEST, LONGEST = 1.5, 8.0
 
 @dataclass(frozen=True)
 class StyleGroup:
-    """Coherent reference clips: the extremes of one measure, or another speaker's. prosody: their mean."""
+    """Coherent reference clips with their prosody: the extremes of one measure, or another speaker's."""
 
     name: str
-    clips: tuple[Utterance, ...]
-    prosody: Mapping[str, float]
+    clips: tuple[tuple[Utterance, Prosody], ...]
+
+    def some(self, first: int, count: int) -> tuple[list[Utterance], dict[str, float]]:
+        """Some of the clips, from `first` on and round again, and their mean prosody."""
+        chosen = [self.clips[(first + k) % len(self.clips)] for k in range(min(count, len(self.clips)))]
+        return [utterance for utterance, _ in chosen], mean_prosody([found for _, found in chosen])
 
 
 @dataclass
@@ -66,6 +70,7 @@ class ControlWork:
     seed: int
     mode: str
     variation: float | None
+    clips: int = 1
     progress: Progress = no_progress
     said: int = 0
 
@@ -184,7 +189,8 @@ class ControlWork:
             voice = self._voice(utterance) or self.speaker.speakers[0]
             if group.name == f"as {voice}":
                 group = groups[(place + 1) % len(groups)]
-            clips = [self._clip(u) for u in group.clips if u.name != utterance.name]
+            used, goal = group.some(place // len(groups), self.clips)
+            clips = [self._clip(u) for u in used]
             style, _ = style_of(self.speaker, clips, self.mode, target=voice)
             rows = {"0": mean_prosody([self.say(utterance, self.seed + k, speaker=voice) for k in range(SEEDS)])}
             for strength in STRENGTHS:
@@ -192,8 +198,9 @@ class ControlWork:
                 said = [self.say(utterance, self.seed + k, manner, speaker=voice) for k in range(SEEDS)]
                 rows[f"{strength:g}"] = mean_prosody(said)
             pairs.append({"style": group.name, "speaker": voice, "text": utterance.name,
-                          "reference": {m: group.prosody[m] for m in MEASURED}, "said": rows})  # fmt: skip
-        return {"pairs": pairs, "moved": moved(pairs), "seeds": SEEDS, "clips": GROUP_CLIPS}
+                          "clips": [u.name for u in used],
+                          "reference": {m: goal[m] for m in MEASURED}, "said": rows})  # fmt: skip
+        return {"pairs": pairs, "moved": moved(pairs), "seeds": SEEDS, "clips": self.clips}
 
     def _clip(self, utterance: Utterance) -> StyleClip:
         known = utterance.speaker if utterance.speaker in self.speaker.speakers else None
@@ -318,7 +325,7 @@ def moved(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _group(name: str, measured: Sequence[tuple[Utterance, Prosody]]) -> StyleGroup:
-    return StyleGroup(name, tuple(u for u, _ in measured), mean_prosody([p for _, p in measured]))
+    return StyleGroup(name, tuple(measured))
 
 
 def _sound(speaker: Speaker, mel: torch.Tensor) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from moksori.corpus.manifest import Corpus, write_text
 from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.checkpoint import fingerprint
-from moksori.pipeline.control_sections import ControlWork
+from moksori.pipeline.control_sections import GROUP_CLIPS, ControlWork
 from moksori.pipeline.manner import DEFAULT_MODE
 from moksori.pipeline.mel_voice import MelVoice, latent_model
 from moksori.pipeline.progress import Progress, no_progress
@@ -59,6 +59,7 @@ def study_control(
     seed: int = 0,
     mode: str = DEFAULT_MODE,
     variation: float | None = None,
+    clips: int = 1,
     vocoder: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> ControlStudy:
@@ -66,7 +67,7 @@ def study_control(
 
     corpus: whose split gives sentences and, without `references`, clips of styles. references: a corpus of other
     speakers. limit: sentences of each curve, and five pairs of styles for each of them; None: 4 and 20. samples: of
-    each setting. mode: of the styles. variation: of all but its own curve; None: the voice's.
+    each setting. mode: of the styles; clips: of each, 1 to 5. variation: of all but its own curve; None: the voice's.
     Raises UnsupportedTask for a voice without latents, CorpusError for a corpus without enough clips.
     """
     speaker = load(model, vocoder=vocoder)
@@ -79,6 +80,8 @@ def study_control(
         raise BadInput(f"limit {limit}: expected at least 1")
     if samples < 2:
         raise BadInput(f"samples {samples}: a spread needs at least 2")
+    if not 1 <= clips <= GROUP_CLIPS:
+        raise BadInput(f"clips {clips}: expected 1 to {GROUP_CLIPS}")
     found = Corpus.open(corpus)
     elsewhere = found if references is None else Corpus.open(references)
     settings = {
@@ -93,12 +96,13 @@ def study_control(
         "samples": samples,
         "mode": mode,
         "variation": variation,
+        "clips": clips,
         "limit": limit,
         "version": VERSION,
     }
     study = ControlStudy(Path(folder), settings, _kept(Path(folder) / RESULT_NAME, settings))
     study.folder.mkdir(parents=True, exist_ok=True)
-    work = ControlWork(speaker, able, found, elsewhere, split, limit, samples, seed, mode, variation, progress)
+    work = ControlWork(speaker, able, found, elsewhere, split, limit, samples, seed, mode, variation, clips, progress)
     sections: dict[str, Callable[[], Any]] = {
         "round_trip": work.round_trip,
         "variation": work.variation_curve,

@@ -69,9 +69,9 @@ class LatentChoice:
             plan = LatentPlan(given=read.latent[0], given_frames=self.take.mel.shape[2], given_attention=read.attention)
             return replace(own, latent=plan)
         samples = tuple((seed_of(seed, number), weight) for seed, weight in self.samples)
-        plan = LatentPlan(
-            self.styles, self.strength, samples, style_way=self.style_way, sample_way=self.way, mixture=self.mixture
-        )
+        # A course is as lively as the prior by itself; a mean over time is not, and needs all of the noise.
+        posterior = any(style.mean.shape[1] > 1 for style in self.styles)
+        plan = LatentPlan(self.styles, self.strength, samples, self.style_way, self.way, posterior, self.mixture)
         return replace(own, latent=plan, speakers=self.speakers, speaker_way=self.way)
 
     @property

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from moksori.audio.mel import MelConfig
 from moksori.errors import BadInput, UnsupportedTask
-from moksori.models.flowtron.style import mixed, places, planned_noise, style_course, style_mean
+from moksori.models.flowtron.style import mixed, noise_scale, places, planned_noise, style_course, style_mean
 from moksori.nn.alignment import monotonic_durations
 from moksori.types import MixtureChoice, ReadLatents, SayControls, SpokenFlags, SpokenMels, TextBatch
 
@@ -145,7 +145,8 @@ class ChosenLatents:
             latent = model.prior.placed(noise, variation, choice, generator)
         if plan is not None and plan.styles:
             from_the_end = model.config.flow_directions[-1] == "backward"
-            latent = latent + style_course(plan, places(like.shape[2], expected_frames.float(), from_the_end))
+            place = places(like.shape[2], expected_frames.float(), from_the_end)
+            latent = latent * noise_scale(plan, place) + style_course(plan, place)
         return latent
 
 

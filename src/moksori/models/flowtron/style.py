@@ -121,6 +121,22 @@ def style_course(plan: LatentPlan, place: Float[Tensor, "batch frames"]) -> Floa
     return course * strength[:, None]
 
 
+def noise_scale(plan: LatentPlan, place: Float[Tensor, "batch frames"]) -> Float[Tensor, "batch 1 frames"]:
+    """What the noise is multiplied with: 1, or where styles hold and the plan says so the posterior's standard
+    deviation, sqrt(1 - strength) = (1 + m / lambda)^(-1/2), so that what is drawn is as lively as the prior.
+
+    place: as for `style_course`.
+    """
+    place = place.clamp(0.0, 1.0)
+    scale = torch.ones_like(place)
+    if plan.posterior:
+        begin, end = plan.strength
+        deviation = (1.0 - (begin + (end - begin) * place)).clamp(min=0.0).sqrt()
+        for _, here in _stretches(plan.styles, place):
+            scale = torch.where(here, deviation, scale)
+    return scale[:, None]
+
+
 def _stretches(
     styles: Sequence[StyleMean], place: Float[Tensor, "batch frames"]
 ) -> list[tuple[list[StyleMean], Tensor]]:

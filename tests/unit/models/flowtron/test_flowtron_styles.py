@@ -114,6 +114,24 @@ def test_drawn_latents_are_variation_times_noise_around_the_style():
     assert torch.allclose(drawn(0.8, None), 2.0 * drawn(0.4, None))
 
 
+def test_the_posteriors_noise_is_that_of_what_the_strength_leaves():
+    model, like, expected = small_flowtron(), torch.zeros(1, MELS, 20), torch.tensor([20])
+    style = StyleMean(torch.zeros(MELS, 4), 1.0, 0.0, 0.5)
+
+    def drawn(strength, posterior=True):
+        plan = LatentPlan((style,), strength, posterior=posterior)
+        controls = SayControls(variation=0.5, latent=plan)
+        return model.drawn_latent(like, expected, controls, Generator().manual_seed(1))
+
+    plain = drawn((0.0, 0.0))
+    assert torch.equal(plain, model.drawn_latent(like, expected, SayControls(0.5), Generator().manual_seed(1)))
+    assert torch.equal(drawn((0.91, 0.91), posterior=False), plain)
+    assert torch.allclose(drawn((0.91, 0.91))[..., :10], 0.3 * plain[..., :10], atol=1e-6)
+    assert torch.equal(drawn((0.91, 0.91))[..., 10:], plain[..., 10:])  # no style holds in the second half
+    assert float(drawn((1.0, 1.0))[..., :10].abs().max()) == 0.0
+    assert torch.allclose(drawn((0.0, 1.0))[..., 9], plain[..., 9] * (1.0 - 9.5 / 20) ** 0.5, atol=1e-6)
+
+
 def test_reading_and_saying_are_each_others_inverse():
     model, text = small_flowtron(), small_text(5, 4)
     assert isinstance(model, CanTakeStyle)
