@@ -92,14 +92,14 @@ def _styles(section: Mapping[str, Any], mode: str) -> list[str]:
         f"{section['seeds']} seeds each: pairs that came nearer to the clips than without style, and the median share "
         "of the gap closed:",
         "",
-        "| strength | mean F0: nearer, gap closed, % | range: nearer, gap closed, % | rate: nearer, gap closed, % |",
+        "| strength | mean F0: nearer, of the far half, gap closed, % | range: likewise | rate: likewise |",
         "|---|---|---|---|",
     ]
     for row in section["moved"]:
         cells = [f"{row['strength']:g}"]
         for measure in MEASURED:
             found = row[measure]
-            cells.append(f"{_number(found['nearer'], 100.0, '{:.0f}')}, {_number(found['closed'], 100.0, '{:.0f}')}")
+            cells.append(", ".join(_number(found[key], 100.0, "{:.0f}") for key in ("nearer", "far_nearer", "closed")))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -303,8 +303,8 @@ class ControlWork:
 
 
 def moved(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """By strength: the share of pairs whose output came nearer to the reference than without style, by measure, and how
-    much of the gap was closed (median)."""
+    """By strength and measure: the share of pairs whose output came nearer to the reference than without style; the same
+    of the half of them that were furthest from it; and how much of the gap was closed (median)."""
     rows = []
     for strength in (f"{s:g}" for s in STRENGTHS):
         row: dict[str, Any] = {"strength": float(strength)}
@@ -318,8 +318,13 @@ def moved(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     after.append(abs(styled - goal))
             nearer = np.array(after) < np.array(before)
             closed = 1.0 - np.array(after) / np.maximum(np.array(before), 1e-6)
-            row[measure] = {"nearer": float(nearer.mean()) if len(nearer) else float("nan"), "n": len(nearer),
-                            "closed": float(np.median(closed)) if len(closed) else float("nan")}  # fmt: skip
+            far = nearer[np.argsort(before)[len(before) // 2 :]]
+            row[measure] = {
+                "nearer": finite_mean(nearer.tolist()),
+                "far_nearer": finite_mean(far.tolist()),
+                "n": len(nearer),
+                "closed": float(np.median(closed)) if len(closed) else float("nan"),
+            }
         rows.append(row)
     return rows
 

@@ -110,4 +110,4 @@ def test_moving_is_counted_from_the_plain_rendering():
     rows = moved(
         [pair(10.0, 11.0, 12.0), pair(10.0, 9.0, 12.0), pair(10.0, 13.0, 12.0), pair(10.0, float("nan"), 12.0)]
     )
-    assert rows[0]["pitch"] == {"nearer": 2 / 3, "n": 3, "closed": 0.5}
+    assert rows[0]["pitch"] == {"nearer": 2 / 3, "far_nearer": 0.5, "n": 3, "closed": 0.5}
