@@ -303,8 +303,8 @@ class ControlWork:
 
 
 def moved(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """By strength and measure: the share of pairs whose output came nearer to the reference than without style; the same
-    of the half of them that were furthest from it; and how much of the gap was closed (median)."""
+    """By strength and measure: the share of pairs whose output came nearer to the reference than without style; that of
+    the half of them that were furthest from it; and how much of the gap was closed (median)."""
     rows = []
     for strength in (f"{s:g}" for s in STRENGTHS):
         row: dict[str, Any] = {"strength": float(strength)}
