@@ -73,7 +73,8 @@ def export_model(name: str | Path, target: str | Path, layout: str) -> ExportedM
     loaded = load_model(find_model(name))
     chosen = able.get(loaded.manifest.family)
     if chosen is None:
-        families = " and ".join(repr(family) for family in able)
+        *others, last = (repr(family) for family in able)
+        families = f"{', '.join(others)} and {last}" if others else last
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model, --format {layout} is for {families} models"
         )

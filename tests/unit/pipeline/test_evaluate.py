@@ -76,8 +76,8 @@ def copying(monkeypatch):
         assert speaker.shape == (1,)
         return 0.5 * waveform + 1e-4 * torch.randn(waveform.shape, generator=generator)
 
-    def load_copying(name):
-        speaker = load(name)
+    def load_copying(name, **options):
+        speaker = load(name, **options)
         speaker.loaded.model.reconstruct = reconstruct
         return speaker
 

@@ -76,7 +76,7 @@ def test_damaged_files_are_told(tmp_path) -> None:
         "empty.voice: is no voice file": tmp_path / "empty.voice",
         "folder.voice: is no file": tmp_path / "folder.voice",
         "none.voice: does not exist": tmp_path / "none.voice",
-        "voice format 2, this moksori reads up to 1: install a newer": save(tmp_path / "new.voice", format="2"),
+        "voice format 3, this moksori reads up to 2: install a newer": save(tmp_path / "new.voice", format="3"),
         "it does not say what made it": save(tmp_path / "nameless.voice", model="-"),
         "odd.voice: is no voice file": save(tmp_path / "odd.voice", format="one"),
         "list.voice: is no voice file": save(tmp_path / "list.voice", sources="3"),
@@ -131,7 +131,7 @@ def test_mixing(loaded: Loaded) -> None:
         ("expected numbers", [a, b], [float("nan"), 1.0]),
         ("'a' and 'b' are of different models", [a, Voice(**{**vars(b), "model": "z"})], []),
         ("a voice without a vector", [a, Voice(**{**vars(b), "vector": None})], []),
-        ("differ in length", [a, Voice(**{**vars(b), "vector": torch.zeros(3)})], []),
+        ("differ in shape", [a, Voice(**{**vars(b), "vector": torch.zeros(3)})], []),
     ):
         with pytest.raises(BadInput, match=message):
             mixed(voices_, weights)
