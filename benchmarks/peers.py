@@ -23,7 +23,7 @@ from moksori.corpus.splits import sentence_key
 from moksori.errors import MoksoriError
 from moksori.evaluation.score import Item, Judges, SystemScores, score_system
 from moksori.pipeline.say import Speaker, load
-from moksori.pipeline.speaker import sentence_generator
+from moksori.pipeline.seeds import sentence_generator
 from moksori.types import Utterance, Waveform
 
 SHOWN = {"wer": ("WER %", 100.0, 2), "cer": ("CER %", 100.0, 2), "ovrl": ("OVRL", 1.0, 2), "sig": ("SIG", 1.0, 2),

@@ -16,9 +16,10 @@ from moksori.cli.stream import STDIO, is_stdin, pipe_format, spoken_as_read, wri
 from moksori.errors import BadInput, TextError
 
 if TYPE_CHECKING:
+    from moksori.pipeline.performer import Performer
     from moksori.pipeline.progress import Progress
     from moksori.pipeline.sentences import Sentence
-    from moksori.pipeline.speaker import Performer, SayOptions, Speaker
+    from moksori.pipeline.speaker import SayOptions, Speaker
 
 _BAR_FROM_SENTENCES = 4
 

@@ -152,7 +152,7 @@ def random(
 
     from moksori.models.checkpoint import load_model
     from moksori.pipeline.convert import find_imitator
-    from moksori.pipeline.speaker import chosen_seed
+    from moksori.pipeline.seeds import chosen_seed
     from moksori.pipeline.voices import check_voice_path, drawn, write_voice
 
     check_voice_path(path)

@@ -17,7 +17,7 @@ from moksori.models.contract import CanConvert, CanConvertInBlocks, CanConvertMe
 from moksori.pipeline.conversions import ConvertOptions
 from moksori.pipeline.enrolment import Enrolled, enroll, hear, source_remarks
 from moksori.pipeline.recordings import OpenRecording
-from moksori.pipeline.speaker import sentence_generator
+from moksori.pipeline.seeds import sentence_generator
 from moksori.pipeline.vocoding import Sounding, find_vocoder
 from moksori.pipeline.voices import voice_of
 from moksori.types import PitchRange, SoundBatch, Voice

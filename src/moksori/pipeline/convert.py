@@ -25,7 +25,7 @@ from moksori.pipeline.made_sound import is_same_file, told
 from moksori.pipeline.models import family_default, find_model, models
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
-from moksori.pipeline.speaker import chosen_seed
+from moksori.pipeline.seeds import chosen_seed
 from moksori.types import Voice
 
 __all__ = [

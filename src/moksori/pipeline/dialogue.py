@@ -21,10 +21,12 @@ from jaxtyping import Float
 from moksori.audio.resample import resample
 from moksori.errors import BadInput, TextError, UnknownName, unknown_name
 from moksori.pipeline.models import find_model
+from moksori.pipeline.performer import check_length, check_texts, collected
 from moksori.pipeline.say import load
 from moksori.pipeline.say_options import SayOptions
+from moksori.pipeline.seeds import chosen_seed
 from moksori.pipeline.sentences import Gap, Piece, Sentence, sentences
-from moksori.pipeline.speaker import Speaker, check_length, check_texts, chosen_seed, collected
+from moksori.pipeline.speaker import Speaker
 from moksori.pipeline.speech import Speech
 from moksori.types import Waveform
 

@@ -33,7 +33,8 @@ from moksori.pipeline.mel_voice import can_speak, speaks
 from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
-from moksori.pipeline.speaker import Speaker, chosen_seed
+from moksori.pipeline.seeds import chosen_seed
+from moksori.pipeline.speaker import Speaker
 from moksori.types import Utterance
 
 if TYPE_CHECKING:

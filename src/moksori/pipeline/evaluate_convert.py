@@ -31,7 +31,7 @@ from moksori.pipeline.evaluate_material import Noises, Pair, Person, acquaintanc
 from moksori.pipeline.evaluate_settings import PICTURED, Findings, Settings
 from moksori.pipeline.evaluate_trials import held_out_segments, verification
 from moksori.pipeline.evaluation_run import Steps
-from moksori.pipeline.speaker import sentence_generator
+from moksori.pipeline.seeds import sentence_generator
 from moksori.pipeline.vocoding import find_vocoder
 from moksori.types import Voice, Waveform
 

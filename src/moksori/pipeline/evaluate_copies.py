@@ -22,7 +22,7 @@ from moksori.pipeline.convert import Converter
 from moksori.pipeline.evaluate_material import Noises, held_out
 from moksori.pipeline.evaluate_settings import PICTURED, Findings, Settings
 from moksori.pipeline.evaluation_run import Steps
-from moksori.pipeline.speaker import sentence_generator
+from moksori.pipeline.seeds import sentence_generator
 from moksori.types import Utterance, Waveform
 
 VOCODE = ("copy", "opinion")

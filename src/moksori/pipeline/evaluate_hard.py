@@ -26,7 +26,8 @@ from moksori.pipeline.evaluate_settings import PICTURED
 from moksori.pipeline.evaluation_run import NOISE_SENTENCES, Steps
 from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.progress import Progress, no_progress
-from moksori.pipeline.speaker import Speaker, sentence_generator
+from moksori.pipeline.seeds import sentence_generator
+from moksori.pipeline.speaker import Speaker
 from moksori.types import SpokenFlags, Waveform
 
 TASK = "hard"

@@ -27,7 +27,8 @@ from moksori.models.contract import CanReconstruct
 from moksori.pipeline.aligner_judge import AlignerJudge, timed_words
 from moksori.pipeline.mel_voice import MelVoice
 from moksori.pipeline.progress import Progress
-from moksori.pipeline.speaker import Speaker, sentence_generator
+from moksori.pipeline.seeds import sentence_generator
+from moksori.pipeline.speaker import Speaker
 from moksori.types import Utterance, Waveform
 
 NOISE_SENTENCES = 40

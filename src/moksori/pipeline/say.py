@@ -13,15 +13,11 @@ from moksori.models.checkpoint import Loaded, load_model
 from moksori.models.contract import CanLowerPrecision
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.models import find_model
+from moksori.pipeline.performer import Performer, nothing_to_say
 from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.seeds import chosen_seed
 from moksori.pipeline.sentences import Sentence, arriving, readings, sentences
-from moksori.pipeline.speaker import (
-    Performer,
-    SayOptions,
-    Speaker,
-    chosen_seed,
-    nothing_to_say,
-)
+from moksori.pipeline.speaker import SayOptions, Speaker
 from moksori.pipeline.speech import Speech, synthetic_metadata
 from moksori.pipeline.speech_job import SpeechJob
 from moksori.pipeline.speech_timings import Durations, Phoneme, SentenceTiming, Word

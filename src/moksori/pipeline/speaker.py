@@ -4,13 +4,11 @@ Sentence k of a text draws its noise from a generator seeded with (seed, k) alon
 it is spoken in memory, streamed to a file, or after a resumed job.
 """
 
-import hashlib
 import logging
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,7 +20,9 @@ from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CHUNK_FRAMES, CanSay
 from moksori.pipeline.mel_voice import MelVoice, latent_model, speaking_families, speaking_model
 from moksori.pipeline.models import unknown_speaker
+from moksori.pipeline.performer import check_length, check_texts, collected
 from moksori.pipeline.say_options import FASTEST, MAXIMUM_SHIFT_SEMITONES, SLOWEST, SayOptions
+from moksori.pipeline.seeds import chosen_seed, sentence_generator, sentence_seed
 from moksori.pipeline.sentences import Gap, Piece, Sentence, arriving, readings, sentences
 from moksori.pipeline.speech import Speech
 from moksori.pipeline.speech_timings import (
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 __all__ = ["Gap", "Piece", "SayOptions", "Sentence", "Speaker", "Speech", "Word", "readings", "sentences"]
-
-MAXIMUM_CHARACTERS = 200_000
-"""The longest text spoken in memory: some 4 hours and 1.2 GB of samples; longer ones go straight to a file."""
-MAXIMUM_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -511,99 +507,3 @@ class Speaker:
 
 def _has_words(encoded: Encoded) -> bool:
     return any(word.end_token > word.start_token for word in encoded.words)
-
-
-class Performer(Protocol):
-    """What speaks sentences: a voice, or the cast of a dialogue; see Speaker."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def sample_rate(self) -> int: ...
-
-    @property
-    def identity(self) -> Mapping[str, object]: ...
-
-    def silence(self, seconds: float) -> Float[np.ndarray, " samples"]: ...
-
-    def check(self, texts: Iterable[Sentence], options: SayOptions | None = None) -> int: ...
-
-    def pieces(
-        self, texts: Iterable[Sentence], options: SayOptions, seed: int, first: int = 0, gap: Gap = Gap()
-    ) -> Iterator[Piece]: ...
-
-
-def check_length(text: str) -> None:
-    """Raises TextError for a text that is too long to be spoken in memory."""
-    if len(text) > MAXIMUM_CHARACTERS:
-        raise TextError(
-            f"text: {len(text):,} characters, {MAXIMUM_CHARACTERS:,} at most are spoken in memory: write it to "
-            "a file with moksori.pipeline.say.speak_to_file, or 'moksori say --file TEXT.txt -o OUT.flac'"
-        )
-
-
-def check_texts(
-    texts: Iterable[Sentence], check_one: Callable[[int, Sentence], bool], durations: Durations | None
-) -> int:
-    """Counts sentences while each is checked; raises TextError where durations are left over.
-
-    check_one: checks a sentence by its number, and tells whether durations were given for it.
-    """
-    count, timed = 0, set()
-    for number, sentence in enumerate(texts):
-        count += 1
-        if check_one(number, sentence):
-            timed.add(number)
-    if durations is not None and (extra := set(durations.numbers) - timed):
-        raise TextError(
-            f"durations: hold a sentence {min(extra) + 1}, but the text has {len(timed)} that are spoken: "
-            "give the text that the timings were made of"
-        )
-    return count
-
-
-def collected(speaker: Performer, texts: list[Sentence], options: SayOptions, seed: int, text: str) -> Speech:
-    """Sentences as one Speech; raises TextError if none has anything to speak."""
-    speaker.check(texts, options)
-    samples: list[np.ndarray] = []
-    timings: list[SentenceTiming] = []
-    position, gap = 0, Gap()
-    for piece in speaker.pieces(texts, options, seed):
-        if piece.timing is not None:
-            timings.append(piece.timing.shifted(position / speaker.sample_rate))
-        samples.append(piece.samples)
-        position += len(piece.samples)
-        gap = gap.after(piece)
-    if position == 0:
-        raise nothing_to_say(text)
-    samples.append(speaker.silence(gap.seconds_at_end(options.pause)))
-    return Speech(np.concatenate(samples), speaker.sample_rate, timings, seed, speaker.name, text)
-
-
-def sentence_generator(seed: int, index: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The random numbers of sentence `index`, which none of its neighbours has."""
-    return torch.Generator(device).manual_seed(sentence_seed(seed, index))
-
-
-def sentence_seed(seed: int, index: int) -> int:
-    """The seed of sentence `index`: a hash, since neighbouring seeds would give related streams."""
-    digest = hashlib.sha256(f"{seed}/{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def chosen_seed(seed: int | None) -> int:
-    """`seed`, or a fresh one; raises BadInput beyond 0 to 2^63 - 1."""
-    if seed is None:
-        return secrets.randbelow(2**31)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAXIMUM_SEED:
-        raise BadInput(f"seed {seed!r}: expected a whole number from 0 to {MAXIMUM_SEED}")
-    return seed
-
-
-def nothing_to_say(text: str) -> TextError:
-    """The error for a text without a word."""
-    shown = " ".join(text.split())
-    if not shown:
-        return TextError("nothing to say: the text is empty: give some words")
-    return TextError(f"nothing to say: {shown[:40]!r} holds no words: give some words")

@@ -10,9 +10,10 @@ from jaxtyping import Float
 
 from moksori.errors import BadInput
 from moksori.models.contract import CHUNK_FRAMES, CanStream
+from moksori.pipeline.performer import Performer, nothing_to_say
 from moksori.pipeline.say_options import SayOptions
 from moksori.pipeline.sentences import Gap, Piece, Sentence
-from moksori.pipeline.speaker import Finish, Line, Performer, Speaker, nothing_to_say
+from moksori.pipeline.speaker import Finish, Line, Speaker
 from moksori.pipeline.speech_timings import SentenceTiming, Word
 from moksori.pipeline.timing_files import TimingHeader, write_timings
 from moksori.types import SpokenFlags

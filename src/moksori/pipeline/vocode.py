@@ -24,7 +24,7 @@ from moksori.pipeline.made_sound import MadeSound, is_same_file, told
 from moksori.pipeline.models import find_model, models
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
-from moksori.pipeline.speaker import chosen_seed, sentence_generator
+from moksori.pipeline.seeds import chosen_seed, sentence_generator
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.pipeline.vocoding import AT_ONCE_FRAMES, Sounding, any_vocoder_for
 

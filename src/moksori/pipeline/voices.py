@@ -21,7 +21,7 @@ from moksori.models import registry
 from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CanEnroll
 from moksori.pipeline.say import check_folder
-from moksori.pipeline.speaker import sentence_generator
+from moksori.pipeline.seeds import sentence_generator
 from moksori.types import Voice
 
 SUFFIX = ".voice"

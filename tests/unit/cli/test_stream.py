@@ -193,7 +193,10 @@ def started(toy_folder):
         running.append(subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ}))
         return running[-1]
 
+    # A job in the background ignores it, and so do its heirs.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in running:
         process.kill()
         process.wait()

@@ -34,7 +34,7 @@ class Told:
 def told(toy_folder, monkeypatch):
     """The recogniser, which hears all that the toy voice says with seed 0 but one word of two sentences."""
     from moksori.pipeline.say import load
-    from moksori.pipeline.speaker import sentence_generator
+    from moksori.pipeline.seeds import sentence_generator
 
     voice = load(toy_folder)
     firsts: dict[str, list[str]] = {}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnknownName, UnsupportedTask
 from moksori.pipeline import say
-from moksori.pipeline.speaker import Sentence, sentence_generator, sentences
+from moksori.pipeline.seeds import sentence_generator
+from moksori.pipeline.speaker import Sentence, sentences
 
 TEXT = "Hello there. How are you, my friend?\n\nA new paragraph."
 

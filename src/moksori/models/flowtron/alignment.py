@@ -54,21 +54,25 @@ def alignment_report(
     steps, tokens = attention.shape[1:]
     mask = sequence_mask(step_lengths, steps)[:, 0]
     sharpness, token = attention.max(dim=2)
-    moved = token[:, 1:] - token[:, :-1]
-    later = mask[:, 1:]
-    monotonic = ((moved >= 0) & (moved <= group) & later).sum() / later.sum().clamp(min=1)
-    reached = _reached(token, mask, tokens)
+    monotonic = (steady(token, group) & mask[:, 1:]).sum() / mask[:, 1:].sum().clamp(min=1)
+    found = reached(token, mask, tokens)
     due = sequence_mask(token_lengths, tokens)[:, 0]
     agreement = None
     if path is not None:
-        due = due & _reached(path[:, :, group // 2], mask, tokens)
+        due = due & reached(path[:, :, group // 2], mask, tokens)
         far = (token.unsqueeze(2) - path).abs().amin(dim=2)
         agreement = ((far <= NEAR_TOKENS) & mask).sum() / mask.sum()
-    coverage = (reached & due).sum() / due.sum().clamp(min=1)
+    coverage = (found & due).sum() / due.sum().clamp(min=1)
     return AlignmentReport(monotonic, coverage, (sharpness * mask).sum() / mask.sum(), agreement)
 
 
-def _reached(
+def steady(token: Int[Tensor, "*items steps"], group: int) -> Bool[Tensor, "*items moves"]:
+    """Whether each step's token is that of the step before or comes next, as many on as frames are in a step."""
+    moved = token[..., 1:] - token[..., :-1]
+    return (moved >= 0) & (moved <= group)
+
+
+def reached(
     token: Int[Tensor, "batch steps"], mask: Bool[Tensor, "batch steps"], tokens: int
 ) -> Bool[Tensor, "batch tokens"]:
     """Which tokens some real step has."""

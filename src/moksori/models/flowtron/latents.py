@@ -9,8 +9,9 @@ from torch import Generator, Tensor
 
 from moksori.audio.mel import MelConfig
 from moksori.errors import BadInput, UnsupportedTask
+from moksori.models.flowtron.alignment import steady
 from moksori.models.flowtron.style import mixed, noise_scale, places, planned_noise, style_course, style_mean
-from moksori.nn.alignment import monotonic_durations
+from moksori.nn.alignment import durations_to_path, monotonic_durations
 from moksori.types import MixtureChoice, ReadLatents, SayControls, SpokenFlags, SpokenMels, TextBatch
 
 if TYPE_CHECKING:
@@ -158,9 +159,8 @@ def token_path(durations: Int[Tensor, "batch tokens"], frames: int) -> Int[Tenso
     ends = durations.cumsum(dim=1)
     if not bool((ends[:, -1] > 0).all()):
         raise BadInput("durations of no frames: give each text at least one")
-    index = torch.arange(frames, device=durations.device)[None].expand(len(durations), -1).contiguous()
-    index = torch.minimum(index, ends[:, -1:] - 1)
-    return torch.searchsorted(ends, index, right=True)
+    path = durations_to_path(durations, frames)
+    return torch.minimum(path, path.gather(1, ends[:, -1:].clamp(max=frames) - 1))
 
 
 def attended_durations(
@@ -194,9 +194,8 @@ def attention_flags(encoded: "Encoded", token_lengths: Int[Tensor, " batch"], gr
         coverage, monotonic = 1.0, 1.0
         for attention in encoded.attention:
             token = attention[item, :steps, :tokens].argmax(dim=1)
-            moved = token[1:] - token[:-1]
             coverage = min(coverage, len(token.unique()) / max(min(tokens, steps), 1))
-            if len(moved):
-                monotonic = min(monotonic, float(((moved >= 0) & (moved <= group)).float().mean()))
+            if steps > 1:
+                monotonic = min(monotonic, float(steady(token, group).float().mean()))
         found.append(SpokenFlags(coverage=coverage, monotonic=monotonic))
     return tuple(found)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
+from moksori.models.flowtron.alignment import reached, steady
 from moksori.models.flowtron.attention import path_weights
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.latents import token_path
@@ -250,12 +251,10 @@ def attention_report(made: Sampled, due: Bool[Tensor, "batch tokens"], group: in
     for attention in made.attention:
         real = sequence_mask(steps, attention.shape[1])[:, 0]
         weight, token = attention.max(dim=2)
-        reached = torch.zeros(len(token), attention.shape[2] + 1, dtype=torch.bool, device=token.device)
-        reached = reached.scatter(1, torch.where(real, token, attention.shape[2]), True)[:, :-1]
-        coverage.append((reached & due).sum(dim=1) / due.sum(dim=1).clamp(min=1))
+        found = reached(token, real, attention.shape[2])
+        coverage.append((found & due).sum(dim=1) / due.sum(dim=1).clamp(min=1))
         coverage[-1] = torch.where(due.any(dim=1), coverage[-1], torch.ones_like(coverage[-1]))
-        moved = token[:, 1:] - token[:, :-1]
-        wrong = ((moved < 0) | (moved > group)) & real[:, 1:]
+        wrong = ~steady(token, group) & real[:, 1:]
         monotonic.append(1.0 - wrong.sum(dim=1) / (steps - 1).clamp(min=1))
         sharpness.append((weight * real).sum(dim=1) / steps.clamp(min=1))
     worst = (torch.stack(found).amin(dim=0) for found in (coverage, monotonic, sharpness))
