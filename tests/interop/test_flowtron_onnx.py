@@ -32,6 +32,8 @@ def small(seed: int = 0, **settings: object) -> Flowtron:
         nn.init.normal_(flow.step.head.bias, std=0.05)
         if flow.step.prediction is not None:
             nn.init.normal_(flow.step.prediction.weight, std=0.02)
+        if flow.step.text_mean is not None:
+            nn.init.normal_(flow.step.text_mean.out.weight, std=0.5)
     model.standardize.mean.normal_()
     model.standardize.std.uniform_(0.5, 2.0)
     return model
@@ -46,6 +48,8 @@ def stored(model: Flowtron, folder: Path, name: str = "small") -> Path:
 
 VARIANTS = [
     {"group": 2, "standardize": True, "decorrelate": True, "linear_prediction": True, "log_scale_limit": 6.0},
+    {"group": 2, "text_mean_channels": 5, "linear_prediction": True},
+    {"num_flows": 1, "text_mean_channels": 5},
     {"num_flows": 3, "num_speakers": 3, "num_dense_layers": 0, "num_decoder_layers": 1},
     {"num_flows": 1, "speaker_channels": 0, "text_encoder": {"channels": 8, "num_layers": 2, "stress_embedding": True}},
     {"prior": {"kind": "mixture", "num_components": 3, "channels": 8}},

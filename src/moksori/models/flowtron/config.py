@@ -82,6 +82,9 @@ class FlowtronConfig(Config):
     linear_prediction: bool = False
     """A matrix foretells each step from the one before, and the networks have only to say what it leaves open. That of
     the first flow begins as the regression on the training recordings."""
+    text_mean_channels: int = Field(default=0, ge=0)
+    """Of a network in the first flow that foretells the mel from what the attention has read, and from no frame before;
+    0: none. The flow is then autoregressive over what that leaves open, and cannot drift away from the text."""
     log_scale_limit: float | None = Field(default=None, gt=0.0)
     """Bounds the log scale of a step smoothly, as limit * tanh(raw / limit); None, as in the paper: not."""
     attention_window: tuple[int, int] | None = None
@@ -156,6 +159,8 @@ class FlowtronObjectiveConfig(Config):
     """Steps with the whole prior. Speaking has none, so it must be gone long before the end."""
     prior_anneal_steps: int = Field(default=50_000, ge=0)
     """Steps after these in which its factor falls to 0."""
+    text_mean_weight: float = Field(default=1.0, ge=0.0)
+    """Of the mean square that the text mean leaves of the standardised mel, where the model has one."""
     frame_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the frames (groups) that are hidden from the LSTMs, which must then ask the text. The affine map keeps
     the true ones, so the likelihood stays a true one."""

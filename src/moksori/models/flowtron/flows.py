@@ -17,7 +17,7 @@ from moksori.models.flowtron.step import AutoregressiveStep
 class FlowOutput:
     """Of one flow, all in forward time. z: the x of the next flow. gate_logits: None in a flow without gate.
 
-    attention, log_attention, log_content: see `Attended`.
+    attention, log_attention, log_content: see `Attended`. mean: what x is by the text alone, or None.
     """
 
     z: Float[Tensor, "batch steps channels"]
@@ -26,6 +26,7 @@ class FlowOutput:
     log_attention: Float[Tensor, "batch steps tokens"]
     log_content: Float[Tensor, "batch steps tokens"]
     gate_logits: Float[Tensor, "batch steps"] | None
+    mean: Float[Tensor, "batch steps channels"] | None = None
 
 
 def reversal_index(lengths: Int[Tensor, " batch"], steps: int) -> Int[Tensor, "batch steps"]:
@@ -86,4 +87,5 @@ class AffineFlow(nn.Module):
             reordered(out.attended.log_weights, order),
             reordered(out.attended.log_content, order),
             None if out.gate_logits is None else reordered(out.gate_logits, order),
+            None if out.mean is None else reordered(out.mean, order),
         )

@@ -18,7 +18,7 @@ from moksori.audio.mel import MelSpectrogram
 from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.flowtron.attention import Projected, path_weights
 from moksori.models.flowtron.config import FlowtronConfig, MixturePriorConfig
-from moksori.models.flowtron.flows import AffineFlow
+from moksori.models.flowtron.flows import AffineFlow, reordered
 from moksori.models.flowtron.judging import JudgesRecordings
 from moksori.models.flowtron.latents import ChosenLatents
 from moksori.models.flowtron.prior import GaussianPrior, Mixture, MixturePrior
@@ -47,7 +47,8 @@ class Encoded:
 
     latent: 0 beyond an item's whole groups. log_likelihood: of each frame of the raw mel, in nats over all its bands.
     attention, log_attention, log_content: of each flow (see `attention.Attended`). gate_logits: of the last flow.
-    group_lengths: groups of each item.
+    group_lengths: groups of each item. missed: mean square, over the bands of the standardised mel, of what the text
+    mean leaves of each group; None in a model without one.
     """
 
     latent: Float[Tensor, "batch mels padded"]
@@ -57,6 +58,7 @@ class Encoded:
     log_content: tuple[Float[Tensor, "batch groups tokens"], ...]
     gate_logits: Float[Tensor, "batch groups"]
     group_lengths: Int[Tensor, " batch"]
+    missed: Float[Tensor, "batch groups"] | None = None
 
 
 class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
@@ -97,6 +99,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
                     log_scale_limit=config.log_scale_limit,
                     cumulative_attention=config.cumulative_attention,
                     linear_prediction=config.linear_prediction,
+                    text_mean_channels=0 if index else config.text_mean_channels,
                 ),
                 backward_in_time=direction == "backward",
             )
@@ -165,7 +168,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         """
         x, lengths = self.grouped(mel, frame_lengths), self.group_lengths(frame_lengths)
         weights = self._forced(attention_path, x.shape[1], memory)
-        log_scale = torch.zeros_like(x)
+        log_scale, first = torch.zeros_like(x), x
         outputs = []
         for index, flow in enumerate(self.flows):
             assert isinstance(flow, AffineFlow)
@@ -187,7 +190,33 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
             tuple(out.log_content for out in outputs),
             outputs[-1].gate_logits,
             lengths,
+            None if outputs[0].mean is None else self._missed(first, outputs[0].mean),
         )
+
+    def missed_by_text(
+        self,
+        mel: Float[Tensor, "batch mels frames"],
+        frame_lengths: Int[Tensor, " batch"],
+        memory: Memory,
+        attention_path: Int[Tensor, "batch frames"],
+    ) -> Float[Tensor, "batch groups"]:
+        """`Encoded.missed`, had the attention kept to the path: the token of each frame."""
+        x, flow = self.grouped(mel, frame_lengths), self.flows[0]
+        assert isinstance(flow, AffineFlow)
+        assert flow.step.text_mean is not None
+        order = flow.order(self.group_lengths(frame_lengths), x.shape[1])
+        weights, projected = self._forced(attention_path, x.shape[1], memory), self._projected(flow, memory)
+        assert weights is not None
+        context = flow.step.attention.forced(reordered(weights, order), projected).context
+        return self._missed(x, reordered(flow.step.text_mean(context)[0], order))
+
+    def _missed(
+        self, x: Float[Tensor, "batch groups channels"], mean: Float[Tensor, "batch groups channels"]
+    ) -> Float[Tensor, "batch groups"]:
+        left = x - mean
+        if self.decorrelate is not None:  # a rotation keeps squares, its scales do not
+            left = left * self.decorrelate.spread
+        return left.square().mean(dim=2)
 
     def mixture(self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]) -> Mixture:
         """The mixture that recordings choose in a model whose prior is one: the shares of a reference, say.

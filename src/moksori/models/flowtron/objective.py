@@ -96,6 +96,11 @@ class FlowtronObjective(Objective):
         prior = self._log_prior(batch, groups, width, config.prior_factor(step))
         encoded = self.model.encode(mel, lengths, memory, prior, keep=keep, gate_trunk=trunk)
         terms = self._terms(batch, encoded)
+        path = self._frame_path(batch)
+        if encoded.missed is not None and path is not None:
+            # Along the aligner's path it learns at once, whatever the attention does not know yet.
+            along = self._mean_of_groups(self.model.missed_by_text(mel, lengths, memory, path), groups)
+            terms["text_mean"] = 0.5 * (terms["text_mean"] + along)
         yield Update("model", terms, self._weights(terms, step), self._counts(batch, groups))
 
     @torch.no_grad()
@@ -147,6 +152,8 @@ class FlowtronObjective(Objective):
                 for log in encoded.log_attention
             ]
             terms["forward_sum"] = torch.stack(sums).mean()
+            if encoded.missed is not None:
+                terms["text_mean"] = self._mean_of_groups(encoded.missed, encoded.group_lengths)
             path = self._path(batch, encoded)
             if path is not None:
                 terms["path"] = self._path_term(path, self._frame_lengths(batch), encoded)
@@ -156,12 +163,13 @@ class FlowtronObjective(Objective):
         config = self.config
         summed = config.forward_sum_weight if step >= config.forward_sum_start else 0.0
         weights = {"nll": 1.0, "gate": config.gate_weight, "forward_sum": summed, "path": config.path_weight_at(step)}
+        weights["text_mean"] = config.text_mean_weight
         return {name: weight for name, weight in weights.items() if name in terms}
 
     def _counts(self, batch: SpeechBatch, groups: Int[Tensor, " batch"]) -> dict[str, Tensor]:
         """What the terms are means over that are not means over items."""
         steps = groups.sum()
-        return {"nll": steps, "gate": steps, "path": self._frame_lengths(batch).sum()}
+        return {"nll": steps, "gate": steps, "text_mean": steps, "path": self._frame_lengths(batch).sum()}
 
     def _gate(self, encoded: Encoded) -> Float[Tensor, ""]:
         """Cross entropy of stopping at each step; a last flow that runs backward stops at the first in time."""
@@ -180,14 +188,27 @@ class FlowtronObjective(Objective):
         if self.config.alignment == "none":
             return None
         if self.config.alignment == "given":
-            if batch.durations is None:
-                raise ConfigError("objective.alignment=given needs durations in the batch: align the corpus first")
-            frames = batch.waveform.shape[1] // self.model.hop_length
-            return self.model.path_groups(durations_to_path(batch.durations, frames), groups)
+            path = self._frame_path(batch)
+            assert path is not None
+            return self.model.path_groups(path, groups)
         assert batch.token_lengths is not None
         scores = torch.stack(encoded.log_attention).mean(dim=0)
         durations = monotonic_durations(scores, encoded.group_lengths, batch.token_lengths)
         return durations_to_path(durations, groups).unsqueeze(2).expand(-1, -1, group)
+
+    def _frame_path(self, batch: SpeechBatch) -> Int[Tensor, "batch frames"] | None:
+        """The token of each frame by the aligner, where the settings give its path."""
+        if self.config.alignment != "given":
+            return None
+        if batch.durations is None:
+            raise ConfigError("objective.alignment=given needs durations in the batch: align the corpus first")
+        return durations_to_path(batch.durations, batch.waveform.shape[1] // self.model.hop_length)
+
+    def _mean_of_groups(
+        self, values: Float[Tensor, "batch groups"], lengths: Int[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        mask = sequence_mask(lengths, values.shape[1])[:, 0]
+        return (values * mask).sum() / mask.sum()
 
     def _path_term(self, path: Tensor, frame_lengths: Tensor, encoded: Encoded) -> Float[Tensor, ""]:
         """Mean over frames and flows of -log weight of the path's token, by content alone: what speaking has."""

@@ -156,10 +156,14 @@ class StepLoop:
         batch, tokens, width = projected.values.shape
         cells = _fused(step)
         self._attention_cell = LstmCell(cells[0], batch)
-        self._decoder_cells = [LstmCell(weights, batch) for weights in cells[1:]]
+        self._decoder_cells = [LstmCell(weights, batch) for weights in cells[1 : 1 + step.decoder_lstm.num_layers]]
         hidden = step.attention_lstm.hidden_size
         new = projected.values.new_zeros
         read = self._decoder_cells[0].input
+        self._left: Tensor | None = None
+        if step.text_mean is not None:  # the decoder then reads what the mean left of the x before
+            self._left, self._heard = read[:, :-width], read[:, -width:]
+            read = new(batch, hidden + width)
         self._hidden, self._context = read[:, :hidden], read[:, hidden:]
         query = new(batch, width)
         self._ask = Product(_plain(step.attention.query.weight), None, self._attention_cell.hidden, query)
@@ -191,7 +195,13 @@ class StepLoop:
         self._foretell: Product | None = None
         if step.prediction is not None:
             self._foretold = new(batch, channels)
-            self._foretell = Product(_plain(step.prediction.weight), None, self.x, self._foretold)
+            before = self.x if self._left is None else self._left
+            self._foretell = Product(_plain(step.prediction.weight), None, before, self._foretold)
+        if step.text_mean is not None:
+            self._text_cell = LstmCell(cells[-1], batch)
+            self._told, self._mean = new(batch, step.text_mean.out.in_features), new(batch, channels)
+            weight, bias = _plain(step.text_mean.out.weight), _plain(step.text_mean.out.bias)
+            self._say_mean = Product(weight, bias, self._told, self._mean)
         self.given = new(batch, width)
         self.low, self.high = (torch.zeros(batch, 1, dtype=torch.long, device=query.device) for _ in range(2))
 
@@ -199,6 +209,9 @@ class StepLoop:
         """Back to before the first step."""
         for cell in (self._attention_cell, *self._decoder_cells):
             cell.reset()
+        if self._left is not None:
+            self._text_cell.reset()
+            self._mean.zero_()
         self.weights.zero_()
         self._cumulative.zero_()
         if self.place is not None:
@@ -214,6 +227,10 @@ class StepLoop:
             self._context.copy_(self.given)
         if self.gate is not None:
             self._open()
+        if self._left is not None:
+            torch.sub(self.x, self._mean, out=self._left)
+            self._heard.copy_(self._context)
+            self._advance_mean()
         below = None
         for cell in self._decoder_cells:
             if below is not None:
@@ -234,6 +251,16 @@ class StepLoop:
         self.x.mul_(self._log_scale.exp_())
         if self._foretell is not None:
             self.x.add_(self._foretold)
+        if self._left is not None:
+            self.x.add_(self._mean)
+
+    def _advance_mean(self) -> None:
+        self._text_cell.input.copy_(self._context)
+        self._text_cell.advance()
+        hidden = self._text_cell.hidden.shape[1]
+        self._told[:, :hidden].copy_(self._text_cell.hidden)
+        self._told[:, hidden:].copy_(self._context)
+        self._say_mean()
 
     def _attend(self) -> None:
         self._ask()
@@ -395,6 +422,7 @@ def _fused(step: AutoregressiveStep) -> tuple[LstmWeights, ...]:
     if kept is None or kept[0] != key:
         layers = [LstmWeights.of(step.attention_lstm, 0)]
         layers += [LstmWeights.of(step.decoder_lstm, layer) for layer in range(step.decoder_lstm.num_layers)]
+        layers += [] if step.text_mean is None else [LstmWeights.of(step.text_mean.lstm, 0)]
         kept = key, tuple(layers)
         if not step.training:
             step.__dict__["_one_step"] = kept

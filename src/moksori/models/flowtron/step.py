@@ -3,6 +3,9 @@
 previous frames ─► attention LSTM ─► h ─► attention over the text ─► c
 [h ; c] ─┬─► gate (in the last flow)
          └─► decoder LSTM ─► dense, tanh ─► head, zero at first ─► log scale s, shift b
+
+With a text mean m(c so far), which departs from the paper, the decoder LSTM reads [x - m of the step before ; c], and
+the flow is z = exp(s) · (x - m) + b.
 """
 
 from collections.abc import Sequence
@@ -14,25 +17,25 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from moksori.models.flowtron.attention import AdditiveAttention, Attended, Projected, Trace
+from moksori.models.flowtron.text_mean import State, TextMean
 from moksori.nn.conv import zero_initialised
 from moksori.nn.decorrelate import regression
 from moksori.nn.precision import at_least_float32, full_precision
-
-State = tuple[Tensor, Tensor]
-"""Hidden and cell state of an LSTM, `[layers, batch, channels]` each."""
-
+from moksori.nn.recurrent import remember_at_first
 
 _LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
 class StepOutput:
-    """Of all steps, in the flow's own order of time. gate_logits: None in a flow without gate."""
+    """Of all steps, in the flow's own order of time. gate_logits: None in a flow without gate. mean: what x is by the
+    text alone; None without a text mean."""
 
     log_scale: Float[Tensor, "batch steps channels"]
     shift: Float[Tensor, "batch steps channels"]
     attended: Attended
     gate_logits: Float[Tensor, "batch steps"] | None
+    mean: Float[Tensor, "batch steps channels"] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,15 @@ class StepState:
     attention: State
     decoder: State
     trace: Trace | None = None
+    text: State | None = None
+    mean: Tensor | None = None
 
 
 class AutoregressiveStep(nn.Module):
     """The network of one flow.
 
     channels: of a step's input, bands times the frames of a group. gate: whether it says when to stop.
-    log_scale_limit, linear_prediction: see FlowtronConfig.
+    log_scale_limit, linear_prediction, text_mean_channels: see FlowtronConfig.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class AutoregressiveStep(nn.Module):
         log_scale_limit: float | None = None,
         cumulative_attention: bool = False,
         linear_prediction: bool = False,
+        text_mean_channels: int = 0,
     ) -> None:
         super().__init__()
         self.log_scale_limit = log_scale_limit
@@ -71,11 +77,15 @@ class AutoregressiveStep(nn.Module):
         self.attention = AdditiveAttention(hidden_channels, memory_channels, attention_channels, cumulative_attention)
         width = hidden_channels + attention_channels
         self.gate = nn.Linear(width, 1) if gate else None
+        self.text_mean: TextMean | None = None
+        if text_mean_channels:
+            self.text_mean = TextMean(attention_channels, text_mean_channels, channels)
+            width = channels + attention_channels
         self.decoder_lstm = nn.LSTM(width, hidden_channels, num_layers=num_decoder_layers, batch_first=True)
         self.dense = nn.ModuleList(nn.Linear(hidden_channels, hidden_channels) for _ in range(num_dense_layers))
         self.head = zero_initialised(nn.Linear(hidden_channels, 2 * channels))
         for lstm in (self.attention_lstm, self.decoder_lstm):
-            _remember_at_first(lstm)
+            remember_at_first(lstm)
         for layer in self.dense:
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_uniform_(layer.weight)
@@ -105,9 +115,17 @@ class AutoregressiveStep(nn.Module):
         gate_logits = None
         if self.gate is not None:
             gate_logits = self.gate(read if gate_trunk else read.detach()).squeeze(2)
+        gate_logits = None if gate_logits is None else at_least_float32(gate_logits)
+        mean = None
+        if self.text_mean is not None:
+            mean = self.text_mean(attended.context)[0]
+            # The likelihood does not teach it: that would have it say what the frames before say better.
+            before = before - F.pad(mean.detach()[:, :-1], (0, 0, 1, 0))
+            left = before if keep is None else before * keep.unsqueeze(2)
+            read = torch.cat([left, attended.context], dim=2).to(hidden.dtype)
         decoded, _ = self.decoder_lstm(read)
-        log_scale, shift = self._head(decoded, before)
-        return StepOutput(log_scale, shift, attended, None if gate_logits is None else at_least_float32(gate_logits))
+        log_scale, shift = self._head(decoded, before, None if mean is None else mean.detach())
+        return StepOutput(log_scale, shift, attended, gate_logits, mean)
 
     def begin(self, batch: int, like: Tensor) -> StepState:
         """The state before the first step."""
@@ -135,9 +153,15 @@ class AutoregressiveStep(nn.Module):
             trace = (now if trace is None else trace[0] + now, now)
         read = torch.cat([hidden, attended.context], dim=2)
         gate_logits = None if self.gate is None else self.gate(read).squeeze(2)
+        before, mean, text = previous.unsqueeze(1), None, state.text
+        if self.text_mean is not None:
+            mean, text = self.text_mean(attended.context, state.text)
+            before = before if state.mean is None else before - state.mean
+            read = torch.cat([before, attended.context], dim=2)
         decoded, decoder = self.decoder_lstm(read, state.decoder)
-        log_scale, shift = self._head(decoded, previous.unsqueeze(1))
-        return StepOutput(log_scale, shift, attended, gate_logits), StepState(attention, decoder, trace)
+        log_scale, shift = self._head(decoded, before, mean)
+        out = StepOutput(log_scale, shift, attended, gate_logits, mean)
+        return out, StepState(attention, decoder, trace, text, mean)
 
     def _attend(
         self,
@@ -168,7 +192,8 @@ class AutoregressiveStep(nn.Module):
         self.prediction.weight.copy_(weight)
         self.head.bias[: len(log_scale)].copy_(log_scale)
 
-    def _head(self, decoded: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    def _head(self, decoded: Tensor, before: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor]:
+        """before: what the text mean left open of the x before; all of it where there is none."""
         for layer in self.dense:
             decoded = torch.tanh(layer(decoded))
         with full_precision(decoded.device.type):
@@ -177,13 +202,6 @@ class AutoregressiveStep(nn.Module):
             log_scale = log_scale if limit is None else limit * torch.tanh(log_scale / limit)
             if self.prediction is not None:
                 shift = shift - torch.exp(log_scale) * self.prediction(at_least_float32(before))
+            if mean is not None:
+                shift = shift - torch.exp(log_scale) * mean
             return log_scale, shift
-
-
-def _remember_at_first(lstm: nn.LSTM) -> None:
-    """Sets the forget gates' biases to 1, so that states last from the beginning (Jozefowicz et al. 2015)."""
-    for name, bias in lstm.named_parameters():
-        if name.startswith("bias"):
-            size = lstm.hidden_size
-            with torch.no_grad():
-                bias[size : 2 * size] = 1.0 if name.startswith("bias_ih") else 0.0

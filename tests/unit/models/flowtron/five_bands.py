@@ -36,6 +36,8 @@ def model(perturbed: bool = True, seed: int = 0, **changes: object) -> Flowtron:
                     parameter.normal_(0.0, 0.3)
                 if flow.step.prediction is not None:
                     flow.step.prediction.weight.normal_(0.0, 0.2)
+                if flow.step.text_mean is not None:
+                    flow.step.text_mean.out.weight.normal_(0.0, 1.0)
             made.standardize.mean.normal_(-5.0, 1.0)
             made.standardize.std.uniform_(0.5, 2.0)
             if made.decorrelate is not None:

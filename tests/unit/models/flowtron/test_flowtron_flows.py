@@ -7,6 +7,8 @@ import torch
 from moksori.models.flowtron import Flowtron
 from moksori.models.flowtron.flows import reordered, reversal_index
 
+HELPS = {"decorrelate": True, "linear_prediction": True, "text_mean_channels": 6}
+
 
 def encoded(model: Flowtron, mel: torch.Tensor, lengths: torch.Tensor, tokens: tuple[int, ...] = (4, 2, 3)):
     memory = model.memory(small.text(tokens[: len(mel)]))
@@ -31,13 +33,11 @@ def test_new_flows_are_the_identity() -> None:
     torch.testing.assert_close(found.log_likelihood, density)
 
 
-@pytest.mark.parametrize("decorrelate", [False, True])
+@pytest.mark.parametrize("helps", [{}, HELPS])
 @pytest.mark.parametrize("group", [1, 2, 3])
 @pytest.mark.parametrize("num_flows", [1, 2, 3])
-def test_decoding_inverts_encoding(num_flows: int, group: int, decorrelate: bool) -> None:
-    model = small.model(
-        num_flows=num_flows, group=group, num_decoder_layers=1, decorrelate=decorrelate, linear_prediction=decorrelate
-    )
+def test_decoding_inverts_encoding(num_flows: int, group: int, helps: dict[str, object]) -> None:
+    model = small.model(num_flows=num_flows, group=group, num_decoder_layers=1, **helps)
     mel, lengths = small.mels((9, 5, 8))
     with torch.no_grad():
         found, memory = encoded(model, mel, lengths)
@@ -90,11 +90,9 @@ def test_a_step_sees_one_side_of_time(direction: str) -> None:
     assert torch.equal(seen, expected.tril() if direction == "forward" else expected.triu())
 
 
-@pytest.mark.parametrize(("group", "frames", "decorrelate"), [(1, 4, False), (2, 4, False), (2, 4, True)])
-def test_log_determinant_is_the_jacobians(group: int, frames: int, decorrelate: bool) -> None:
-    model = small.model(
-        group=group, log_scale_limit=2.0, decorrelate=decorrelate, linear_prediction=decorrelate
-    ).double()
+@pytest.mark.parametrize(("group", "frames", "helps"), [(1, 4, {}), (2, 4, {}), (2, 4, HELPS)])
+def test_log_determinant_is_the_jacobians(group: int, frames: int, helps: dict[str, object]) -> None:
+    model = small.model(group=group, log_scale_limit=2.0, **helps).double()
     mel, lengths = small.mels((frames,))
     mel = mel.double()
     memory = model.memory(small.text((3,)))

@@ -10,6 +10,8 @@ import torch
 from moksori.config import preset_names
 from moksori.errors import ConfigError, UnknownName
 from moksori.models.flowtron import FAMILY, Flowtron, FlowtronObjective
+from moksori.models.flowtron.objective import text_of
+from moksori.nn.alignment import durations_to_path
 from moksori.pipeline.run_config import run_config
 from moksori.training.transfer import SpeakerRows, transfer_weights
 from moksori.types import SpeechBatch
@@ -239,3 +241,48 @@ def test_linear_prediction_begins_as_the_regression() -> None:
     found = float(made.validate(batch)["nll"])
     assert linear - 0.05 < found < linear + 0.2  # the first step of each has nothing to go by
     assert found < plain - 0.5
+
+
+def test_the_text_mean_learns_from_its_own_term_alone() -> None:
+    made = small.objective(small.model(text_mean_channels=6, group=2), alignment="given")
+    own = list(made.model.flows[0].step.text_mean.parameters())
+    (update,) = made.updates(small.batch((40, 31), (4, 2)), 0)
+    grad = torch.autograd.grad(update.terms["nll"], own, retain_graph=True, allow_unused=True)
+    assert all(g is None for g in grad)
+    assert all(float(g.abs().max()) > 0 for g in torch.autograd.grad(update.terms["text_mean"], own))
+
+
+def test_what_the_text_mean_misses_is_of_the_standardised_mel() -> None:
+    model = small.model(text_mean_channels=6, group=2, standardize=True, decorrelate=True)
+    batch = small.batch((40, 31), (4, 2))
+    made = small.objective(model, alignment="given")
+    made.initialise([batch])
+    with torch.no_grad():
+        model.flows[0].step.text_mean.out.weight.zero_()
+        model.flows[0].step.text_mean.out.bias.zero_()
+        mel, lengths = model.mel(batch.waveform), batch.waveform_lengths // model.hop_length
+        memory = model.memory(text_of(batch))
+        missed = model.encode(mel, lengths, memory).missed
+        path = durations_to_path(batch.durations, mel.shape[2])
+        along = model.missed_by_text(mel, lengths, memory, path)
+        square = model.standardize(mel)[0, :, :40].unflatten(1, (20, 2)).square().mean(dim=(0, 2))
+    torch.testing.assert_close(missed, along)
+    torch.testing.assert_close(missed[0, :20], square, atol=1e-4, rtol=1e-4)
+
+
+def test_a_text_mean_says_a_text_when_all_frames_are_foretold_from_it() -> None:
+    """On two fixed recordings the mean's own error falls to a small part of the mel's variance."""
+    torch.manual_seed(0)
+    model = small.model(text_mean_channels=16, standardize=True)
+    batch = small.batch((40, 31), (4, 2))
+    made = small.objective(model, alignment="given")
+    made.initialise([batch])
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    errors = []
+    for step in range(150):
+        (update,) = made.updates(batch, step)
+        errors.append(float(update.terms["text_mean"].detach()))
+        optimiser.zero_grad()
+        update.total().backward()
+        optimiser.step()
+    assert errors[-1] < 0.3 * errors[0]

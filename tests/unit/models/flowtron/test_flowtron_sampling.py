@@ -1,6 +1,7 @@
 """The fast loop: equal to the plain one, batched or not, and it always comes to an end."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -79,8 +80,9 @@ def test_decoding_what_was_encoded_gives_it_back(flows: int, group: int) -> None
 
 
 @torch.no_grad()
-def test_the_fast_loop_with_a_linear_prediction_and_cumulative_attention_equals_the_plain_one() -> None:
-    model = small_flowtron(linear_prediction=True, cumulative_attention=True, decorrelate=True, scale=0.2)
+@pytest.mark.parametrize("settings", [{"linear_prediction": True}, {"text_mean_channels": 5}])
+def test_the_fast_loop_with_its_helps_and_cumulative_attention_equals_the_plain_one(settings: dict[str, Any]) -> None:
+    model = small_flowtron(cumulative_attention=True, decorrelate=True, scale=0.2, **settings)
     memory = model.memory(small_text(5, 9, 3))
     lengths = torch.tensor([7, 4, 9])
     for flow in model.flows:

@@ -40,6 +40,7 @@ LOOP_TOLERANCE = 1e-3
 CASES = ((5, 12, 1.0), (23, 20, 1.0), (9, 30, GATE))
 """Tokens of a text, most frames, and gate of what graphs and torch both say."""
 STATES = ("state_h", "state_c")
+TEXT_STATES = ("text_h", "text_c", "mean_before")
 
 Run = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
 """A graph: inputs by name to outputs in order."""
@@ -66,11 +67,15 @@ def spoken(
         backward = flow["direction"] == "backward"
         before = np.zeros_like(z[:, 0])
         h, c = (np.zeros((flow["layers"], 1, flow["hidden"]), np.float32) for _ in range(2))
+        sizes = ((1, 1, flow["text"]), (1, 1, flow["text"]), before.shape) if flow["text"] else ()
+        text = [np.zeros(size, np.float32) for size in sizes]
         allowed = np.ones(keys.shape[:2], bool)  # a host may narrow it, so that the attention cannot run away
         made: list[np.ndarray] = []
         for index in range(z.shape[1])[:: -1 if backward else 1]:
             given = {"z": z[:, index], "before": before, "keys": keys, "values": values, "allowed": allowed}
-            before, _, h, c, *stop = runs[f"flow{number}"]({**given, "state_h": h, "state_c": c})
+            given |= {"state_h": h, "state_c": c, **dict(zip(TEXT_STATES, text, strict=False))}
+            before, _, h, c, *rest = runs[f"flow{number}"](given)
+            text, stop = rest[: len(text)], rest[len(text) :]
             made.append(before)
             if stop and float(stop[0][0]) > gate:
                 break
@@ -117,7 +122,12 @@ def _step(flow: AffineFlow, attention: int, channels: int) -> "ModelProto":
         "allowed": torch.ones(1, 5, dtype=torch.bool),
         **{name: torch.zeros(size) for name in STATES},
     }
-    outputs = ("x", "weights", "new_h", "new_c", *["gate"] * (flow.step.gate is not None))
+    told: tuple[str, ...] = ()
+    if flow.step.text_mean is not None:
+        told = ("new_text_h", "new_text_c", "mean")
+        inputs |= {name: torch.zeros(1, 1, flow.step.text_mean.lstm.hidden_size) for name in TEXT_STATES[:2]}
+        inputs[TEXT_STATES[2]] = torch.zeros(1, channels)
+    outputs = ("x", "weights", "new_h", "new_c", *told, *["gate"] * (flow.step.gate is not None))
     axes = {name: {1: "tokens"} for name in ("keys", "values", "allowed", "weights")}
     return traced(StepGraph(flow.step), inputs, outputs, axes)
 
@@ -186,10 +196,15 @@ def _steps(
         h, c = (np.zeros(size, np.float32) for _ in range(2))
         given = {"keys": keys_and_values[2 * number - 2], "values": keys_and_values[2 * number - 1]}
         given["allowed"] = np.ones(given["keys"].shape[:2], bool)
-        before = np.zeros_like(own_x[:1])
+        before, told = np.zeros_like(own_x[:1]), {}
+        if flow.step.text_mean is not None:
+            shape = (1, 1, flow.step.text_mean.lstm.hidden_size)
+            sizes = (shape, shape, before.shape)
+            told = {name: np.zeros(size, np.float32) for name, size in zip(TEXT_STATES, sizes, strict=True)}
         for index in range(len(own_x)):
-            step = {**given, "z": own_z[index : index + 1], "before": before, "state_h": h, "state_c": c}
-            found, _, h, c, *_ = runs[f"flow{number}"](step)
+            step = {**given, **told, "z": own_z[index : index + 1], "before": before, "state_h": h, "state_c": c}
+            found, _, h, c, *rest = runs[f"flow{number}"](step)
+            told = dict(zip(told, rest, strict=False))
             before = own_x[index : index + 1]
             worst = max(worst, float(np.abs(found - before).max()))
         x = z
@@ -233,8 +248,9 @@ def describe(loaded: Loaded) -> dict[str, Any]:
                 "direction": direction,
                 "layers": 1 + config.num_decoder_layers,
                 "hidden": config.hidden_channels,
+                "text": 0 if index else config.text_mean_channels,
             }
-            for direction in config.flow_directions
+            for index, direction in enumerate(config.flow_directions)
         ],
         "prior": _prior(model.prior),
         "vocoder": dict(manifest.requires),

@@ -70,18 +70,30 @@ class StepGraph(nn.Module):
         allowed: Bool[Tensor, "1 tokens"],
         state_h: Float[Tensor, "layers 1 hidden"],
         state_c: Float[Tensor, "layers 1 hidden"],
+        *text: Tensor,
     ) -> tuple[Tensor, ...]:
         """x, the attention's weights, the new states, and the gate's probability in the flow that has one.
 
         before: the x of the step before, zeros at first. state_h, state_c: of the attention's LSTM, then of the
-        decoder's layers; zeros at first. allowed: where the attention may look.
+        decoder's layers; zeros at first. allowed: where the attention may look. text, in a step with a text mean: the
+        states h and c of its LSTM [1, 1, channels] and the mean of the step before [1, channels], zeros at first; their
+        new ones come out before the gate.
         """
         step = self.step
         hidden, h, c = _lstm(step.attention_lstm, 0, before, state_h[0], state_c[0])
         energy = torch.tanh(step.attention.query(hidden).unsqueeze(1) + keys) @ step.attention.score.weight[0]
         weights = energy.masked_fill(~allowed, -1e9).softmax(dim=1)
-        read = torch.cat([hidden, (weights.unsqueeze(1) @ values)[:, 0]], dim=1)
-        kept_h, kept_c, x = [h], [c], read
+        context = (weights.unsqueeze(1) @ values)[:, 0]
+        read = torch.cat([hidden, context], dim=1)
+        kept_h, kept_c, x, left = [h], [c], read, before
+        mean: Tensor | None = None
+        new_text: tuple[Tensor, ...] = ()
+        if step.text_mean is not None:
+            text_h, text_c, mean_before = text
+            told, h, c = _lstm(step.text_mean.lstm, 0, context, text_h[0], text_c[0])
+            mean = step.text_mean.out(torch.cat([told, context], dim=1))
+            left, new_text = before - mean_before, (h.unsqueeze(0), c.unsqueeze(0), mean)
+            x = torch.cat([left, context], dim=1)
         for layer in range(step.decoder_lstm.num_layers):
             x, h, c = _lstm(step.decoder_lstm, layer, x, state_h[layer + 1], state_c[layer + 1])
             kept_h.append(h)
@@ -92,8 +104,9 @@ class StepGraph(nn.Module):
         limit = step.log_scale_limit
         log_scale = log_scale if limit is None else limit * torch.tanh(log_scale / limit)
         x = (z - shift) * torch.exp(-log_scale)
-        x = x if step.prediction is None else x + step.prediction(before)
-        found = (x, weights, torch.stack(kept_h), torch.stack(kept_c))
+        x = x if step.prediction is None else x + step.prediction(left)
+        x = x if mean is None else x + mean
+        found = (x, weights, torch.stack(kept_h), torch.stack(kept_c), *new_text)
         return found if step.gate is None else (*found, torch.sigmoid(step.gate(read))[:, 0])
 
 
