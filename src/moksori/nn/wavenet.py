@@ -1,6 +1,13 @@
-"""The non-causal WaveNet stack of the VITS posterior encoder and flow (Prenger et al. 2019; Kim et al. 2021)."""
+"""The WaveNet stack: gated dilated convolutions with residual and skip connections (van den Oord et al. 2016).
+
+One for the whole house: causal in `nn.wavenet_network.WaveNet`, centred in VITS's posterior encoder and flow (Prenger
+et al. 2019; Kim et al. 2021).
+"""
+
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -8,21 +15,33 @@ from moksori.nn.conv import ConditionProjection, ProductConv1d, context_steps, i
 from moksori.nn.masks import masked
 
 
-def _gated(hidden: Float[Tensor, "batch both time"]) -> Float[Tensor, "batch half time"]:
-    """tanh of the first half of the channels times the sigmoid of the second."""
-    filtered, gated = hidden.chunk(2, dim=1)
+def gated(hidden: Float[Tensor, "batch both *time"]) -> Float[Tensor, "batch half *time"]:
+    """tanh of the first half of the channels times the sigmoid of the second: the order of every WaveNet here."""
+    filtered, gates = hidden.chunk(2, dim=1)
     if torch.is_grad_enabled() or is_traced():
-        return torch.tanh(filtered) * torch.sigmoid(gated)
+        return torch.tanh(filtered) * torch.sigmoid(gates)
     # sigmoid(x) = (1 + tanh(x / 2)) / 2: torch's own rounds in one way in vectors, in another in what is left over
     # where threads share a tensor, so that a step would depend on how many there are.
-    return torch.tanh(filtered) * (torch.tanh(gated * 0.5) + 1.0) * 0.5
+    return torch.tanh(filtered) * (torch.tanh(gates * 0.5) + 1.0) * 0.5
+
+
+def plus_repeated(
+    x: Float[Tensor, "batch channels time"], bias: Float[Tensor, "batch channels _"], repeats: int
+) -> Float[Tensor, "batch channels time"]:
+    """x with a bias that holds for `repeats` steps each; with 1, one for each step or one for all."""
+    if repeats == 1:
+        return x + bias
+    return (x.unflatten(2, (-1, repeats)) + bias.unsqueeze(3)).flatten(2)
 
 
 class WaveNetStack(nn.Module):
-    """Gated convolutions with residual and skip connections; returns the sum of the skips, `[batch, channels, time]`.
+    """Gated convolutions with residual and skip connections; returns the sum of the skips, `[batch, skip, time]`.
 
-    channels: of input, output and residual path. dilation_base: layer i has dilation dilation_base^i; VITS uses 1.
-    condition_channels: of the vector that steers every gate (a speaker, say); 0 for none.
+    channels: of input and residual path. dilation_base: layer i has dilation dilation_base^i; VITS uses 1; or
+    `dilations` names each. condition_channels: of what steers every gate, for the whole sequence or step by step (V of
+    the paper); vector_channels: of a vector that does so beside it, as a speaker's (U); 0 for none.
+    skip_channels: None takes `channels`. causal: a step hears itself and what is before it, zeros before the first.
+    residual_scale: factor on the residual sum; sqrt(0.5) keeps its variance.
     """
 
     def __init__(
@@ -34,50 +53,92 @@ class WaveNetStack(nn.Module):
         condition_channels: int = 0,
         dropout: float = 0.0,
         weight_norm: bool = True,
+        *,
+        dilations: Sequence[int] | None = None,
+        vector_channels: int = 0,
+        skip_channels: int | None = None,
+        causal: bool = False,
+        residual_scale: float = 1.0,
     ) -> None:
         super().__init__()
+        self.dilations = tuple(dilations or (dilation_base**index for index in range(num_layers)))
+        if len(self.dilations) != num_layers:
+            raise ValueError(f"{len(self.dilations)} dilations for {num_layers} layers: name one for each")
         self.channels = channels
+        self.skip_channels = channels if skip_channels is None else skip_channels
         self.num_layers = num_layers
+        self.kernel_size = kernel_size
+        self.causal = causal
+        self.residual_scale = residual_scale
         self.gates = nn.ModuleList()
         self.residual_skips = nn.ModuleList()
-        for index in range(num_layers):
-            dilation = dilation_base**index
-            padding = same_padding(kernel_size, dilation)
+        for index, dilation in enumerate(self.dilations):
+            padding = 0 if causal else same_padding(kernel_size, dilation)
             gate = ProductConv1d(channels, 2 * channels, kernel_size, dilation=dilation, padding=padding)
             self.gates.append(weight_normed(gate, weight_norm))
             # The last layer feeds nothing after it: all its output is skip.
-            out_channels = 2 * channels if index < num_layers - 1 else channels
+            out_channels = self.skip_channels + (channels if index < num_layers - 1 else 0)
             self.residual_skips.append(weight_normed(ProductConv1d(channels, out_channels, 1), weight_norm))
         # One projection for all layers, cut into their shares: cheaper than a small convolution in each.
         self.condition = ConditionProjection(condition_channels, 2 * channels * num_layers, weight_norm)
+        self.vector = ConditionProjection(vector_channels, 2 * channels * num_layers, weight_norm)
         self.dropout = nn.Dropout(dropout)
 
     @property
     def context_steps(self) -> int:
-        """Time steps on each side of a step that its output depends on."""
+        """Time steps that an output depends on: on each side of it, or before it where the stack is causal."""
+        if self.causal:
+            return (self.kernel_size - 1) * sum(self.dilations)
         return sum(context_steps(gate) for gate in self.gates)
+
+    def biases(
+        self,
+        condition: Float[Tensor, "batch condition _"] | None = None,
+        vector: Float[Tensor, "batch vector 1"] | None = None,
+    ) -> Float[Tensor, "batch gates _"] | None:
+        """What conditions add to the gates of all layers, layer by layer: V c + U g, at the rate of the condition.
+
+        Raises ValueError for one that is missing, or given to a stack without.
+        """
+        found = [bias for bias in (self.condition(condition), self.vector(vector)) if bias is not None]
+        return sum(found[1:], start=found[0]) if found else None
 
     def forward(
         self,
         x: Float[Tensor, "batch channels time"],
         mask: Bool[Tensor, "batch 1 time"] | None,
         condition: Float[Tensor, "batch condition _"] | None = None,
-    ) -> Float[Tensor, "batch channels time"]:
-        """condition: one step for the whole sequence, or one per time step. Padding may hold anything in `x`; there is
-        none where the mask is None."""
+        vector: Float[Tensor, "batch vector 1"] | None = None,
+        repeats: int = 1,
+    ) -> Float[Tensor, "batch skip time"]:
+        """condition: one step for the whole sequence, or one for each `repeats` time steps. Padding may hold anything
+        in `x`; there is none where the mask is None."""
+        return self.with_biases(x, mask, self.biases(condition, vector), repeats)
+
+    def with_biases(
+        self,
+        x: Float[Tensor, "batch channels time"],
+        mask: Bool[Tensor, "batch 1 time"] | None,
+        bias: Float[Tensor, "batch gates _"] | None,
+        repeats: int = 1,
+    ) -> Float[Tensor, "batch skip time"]:
+        """`forward` for conditions that are projected already: repeating them comes last, so it costs an addition."""
         x = masked(x, mask)
-        bias = self.condition(condition)
         biases = None if bias is None else bias.split(2 * self.channels, dim=1)
-        skip_sum = torch.zeros_like(x)
-        for index, (gate, residual_skip) in enumerate(zip(self.gates, self.residual_skips, strict=True)):
-            hidden = gate(x)
+        skip_sum = torch.zeros_like(x[:, :1])  # adds up in the precision of x
+        layers = zip(self.gates, self.residual_skips, self.dilations, strict=True)
+        for index, (gate, residual_skip, dilation) in enumerate(layers):
+            hidden = gate(F.pad(x, ((self.kernel_size - 1) * dilation, 0)) if self.causal else x)
             if biases is not None:
-                hidden = hidden + biases[index]
-            out = residual_skip(self.dropout(_gated(hidden)))
+                hidden = plus_repeated(hidden, biases[index], repeats)
+            out = residual_skip(self.dropout(gated(hidden)))
             if index < self.num_layers - 1:
-                residual, skip = out.chunk(2, dim=1)
-                x = masked(x + residual, mask)
+                residual, skip = out.split([self.channels, self.skip_channels], dim=1)
+                x = masked(self._scaled(x + residual), mask)
             else:
                 skip = out
             skip_sum = skip_sum + skip
         return masked(skip_sum, mask)
+
+    def _scaled(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
+        return x if self.residual_scale == 1.0 else x * self.residual_scale
