@@ -141,12 +141,14 @@ class StepCondition:
     layers: added to `a` of each layer; local and global condition together. A first axis of 1 serves every stream.
     head: added before the head's second ReLU, or None.
     offset: samples of the first frame that have passed already, for calls that begin inside a frame.
+    drive: added to the first convolution's output, a row for each sample of the call, or None.
     """
 
     layers: Float[np.ndarray, "streams frames L 2*G"]
     hop_length: int
     head: Float[np.ndarray, "streams frames H"] | None = None
     offset: int = 0
+    drive: Float[np.ndarray, "streams samples R"] | None = None
 
     @property
     def frames(self) -> int:
@@ -156,6 +158,7 @@ class StepCondition:
         """The same in contiguous float32; SamplingError where it does not fit weights, streams or samples."""
         layers = np.ascontiguousarray(self.layers, dtype=np.float32)
         head = None if self.head is None else np.ascontiguousarray(self.head, dtype=np.float32)
+        drive = None if self.drive is None else np.ascontiguousarray(self.drive[:, :samples], dtype=np.float32)
         if layers.ndim != 4 or layers.shape[2:] != weights.gate_bias.shape or layers.shape[0] not in (1, streams):
             raise SamplingError(
                 f"a condition of shape {layers.shape}: expected [{streams} (or 1), frames, {weights.layers}, "
@@ -170,9 +173,13 @@ class StepCondition:
                 f"{self.frames} frames of {self.hop_length} samples cannot steer {samples} samples from sample "
                 f"{self.offset} of the first; give {-(-(self.offset + samples) // self.hop_length)} frames"
             )
-        if not np.isfinite(layers).all() or (head is not None and not np.isfinite(head).all()):
+        if drive is not None and drive.shape not in {(rows, samples, weights.residual) for rows in (1, streams)}:
+            raise SamplingError(
+                f"a drive of shape {drive.shape}: expected [{streams} (or 1), {samples}, {weights.residual}]"
+            )
+        if not all(np.isfinite(part).all() for part in (layers, head, drive) if part is not None):
             raise SamplingError("the condition holds numbers that are not finite")
-        return StepCondition(layers, self.hop_length, head, self.offset)
+        return StepCondition(layers, self.hop_length, head, self.offset, drive)
 
 
 @dataclass
@@ -271,6 +278,8 @@ def run_reference(
             if condition.head is not None:
                 hidden_bias = hidden_bias + _of_lanes(condition.head[:, frame], stream, blocks).transpose(0, 2, 1)
         h = np.broadcast_to(weights.input_bias[None, :, None], (blocks, residual, lanes)).copy()
+        if condition is not None and condition.drive is not None:
+            h += _of_lanes(condition.drive[:, t], stream, blocks).transpose(0, 2, 1)
         for age in range(state.history.shape[1]):
             past, tap = state.history[:, age], weights.input_taps[-1 - age]
             if weights.mixtures:
