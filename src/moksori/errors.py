@@ -47,6 +47,10 @@ class UnsupportedTask(BadInput):
     """The model cannot do what was asked; the message names the families that can."""
 
 
+class TrainingCollapsed(MoksoriError):
+    """A run has gone wrong in a way that more steps do not mend; the message says what was seen and what to change."""
+
+
 class MissingExtra(MoksoriError):
     """An optional package is needed; the message gives the command that installs it."""
 

@@ -49,7 +49,8 @@ class SpeechNeeds:
     """What a family's training batches must hold, so that the corpus reader prepares that and nothing else.
 
     hop_length: samples per frame; waveforms are cut to whole frames and `durations` and `f0` count these frames.
-    durations: frames of each token, from the aligner. f0: fundamental frequency per frame, by `audio.f0`'s f0_method.
+    durations: frames of each token, from the aligner. f0: fundamental frequency per frame, by `audio.f0`'s f0_method,
+    looked for between f0_limits_hz; None: where people speak. Those who sing go higher.
     noisy: whether the family learns from recordings with noise over them (`corpus.augment`), where the run's settings
     ask for that.
     stretch_frames: a family that learns from short pieces needs no more than so many frames of a recording at a time,
@@ -65,6 +66,7 @@ class SpeechNeeds:
     durations: bool = False
     f0: bool = False
     f0_method: Literal["auto", "fast"] = "auto"
+    f0_limits_hz: tuple[float, float] | None = None
     noisy: bool = False
     stretch_frames: int = 0
     units: int = 0

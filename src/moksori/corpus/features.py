@@ -37,6 +37,8 @@ _LOGGER = logging.getLogger(__name__)
 CACHE_VERSION = 1
 """Part of every key: raise it when the files' own form changes."""
 WORKERS = 2
+SPOKEN_HZ = (60.0, 500.0)
+"""Where F0 is looked for where the needs say nothing."""
 PROCESSES_FROM = 64
 """Clips: with fewer, starting processes takes longer than they save."""
 
@@ -215,11 +217,23 @@ def _pitch(
     cache: _Cache, utterances: Sequence[Utterance], sound: Ragged, needs: SpeechNeeds, report: _Report
 ) -> Ragged:
     def make() -> Mapping[str, Ragged]:
-        one = partial(_frame_pitch, sample_rate=needs.sample_rate, hop_length=needs.hop_length, method=needs.f0_method)
+        one = partial(
+            _frame_pitch,
+            sample_rate=needs.sample_rate,
+            hop_length=needs.hop_length,
+            method=needs.f0_method,
+            limits_hz=needs.f0_limits_hz or SPOKEN_HZ,
+        )
         clips = [sound[index] for index in range(len(utterances))]
         return {"f0": Ragged.of(_parallel(one, clips, report, processes=len(clips) >= PROCESSES_FROM), np.float32)}
 
-    settings = {"sample_rate": needs.sample_rate, "hop_length": needs.hop_length, "tracker": needs.f0_method}
+    settings: dict[str, Any] = {
+        "sample_rate": needs.sample_rate,
+        "hop_length": needs.hop_length,
+        "tracker": needs.f0_method,
+    }
+    if needs.f0_limits_hz is not None:
+        settings["limits_hz"] = list(needs.f0_limits_hz)
     found, cached = cache.get("f0", settings, cache.items, make)
     if cached:
         report.step(len(utterances))
@@ -227,9 +241,10 @@ def _pitch(
 
 
 def _frame_pitch(
-    samples: np.ndarray, sample_rate: int, hop_length: int, method: Method
+    samples: np.ndarray, sample_rate: int, hop_length: int, method: Method, limits_hz: tuple[float, float]
 ) -> Float[np.ndarray, " frames"]:
-    f0 = extract_f0(Waveform(samples.astype(np.float32) / 32768.0, sample_rate), hop_length, method=method)
+    waveform = Waveform(samples.astype(np.float32) / 32768.0, sample_rate)
+    f0 = extract_f0(waveform, hop_length, *limits_hz, method=method)
     frames = len(samples) // hop_length
     return np.pad(f0[:frames], (0, max(frames - len(f0), 0))).astype(np.float32)
 

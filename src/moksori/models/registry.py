@@ -15,6 +15,8 @@ _MODULES = {
     "flowtron": "moksori.models.flowtron",
     "vits": "moksori.models.vits",
     "vocoder": "moksori.models.vocoder",
+    "wavenet": "moksori.models.wavenet",
+    "wavenet_autoencoder": "moksori.models.wavenet_autoencoder",
 }
 
 _LAYOUTS = ("moksori.models.vits.interop", "moksori.models.dsvae.interop", "moksori.models.flowtron.interop")

@@ -47,13 +47,17 @@ class EagerQueue:
 
     @torch.no_grad()
     def step(
-        self, gates: Float[Tensor, "batch gates"] | None = None, head: Float[Tensor, "batch skip"] | None = None
+        self,
+        gates: Float[Tensor, "batch gates"] | None = None,
+        head: Float[Tensor, "batch skip"] | None = None,
+        drive: Float[Tensor, "batch channels"] | None = None,
     ) -> Float[Tensor, "batch outputs"]:
-        """What it says of the next sample; `push` then tells which it was. gates, head: of that sample's frame."""
+        """What it says of the next sample; `push` then tells which it was. gates, head: of that sample's frame, drive
+        of itself."""
         stack = self._network.stack
         width, skips = stack.channels, stack.skip_channels
         biases = None if gates is None else gates.split(2 * width, dim=1)
-        hidden = self._first()
+        hidden = self._first() if drive is None else self._first() + drive
         total = hidden.new_zeros(self._batch, skips)
         for index, (rows, bias, mixing, mixing_bias) in enumerate(self._layers):
             ring, dilation = self._rings[index], stack.dilations[index]
@@ -96,7 +100,8 @@ def sample_eager(
 
     uniforms: in [0, 1); one decides a code, two a sample: its component, and where in it. temperature: below 1 the
     likelier becomes likelier still, at 0 nothing else comes; one for each frame of the conditions, if need be.
-    queue: goes on where it stands. offset: samples of the first frame that have been drawn already.
+    queue: goes on where it stands. offset: samples of the first frame that have been drawn already; the conditions'
+    drive begins with the first sample that is drawn here.
     """
     batch, samples = uniforms.shape[:2]
     queue = EagerQueue(network, batch) if queue is None else queue
@@ -104,7 +109,8 @@ def sample_eager(
     drawn: list[Tensor] = []
     with single_threaded(uniforms.device):
         for index, (gates, head, frame) in enumerate(_steps(conditions, offset, samples)):
-            outputs = queue.step(gates, head)
+            drive = None if conditions is None or conditions.drive is None else conditions.drive[:, :, index]
+            outputs = queue.step(gates, head, drive)
             warmth = temperature if isinstance(temperature, float | int) else temperature[:, frame]
             if network.levels:
                 newest: Tensor = pick_codes(outputs, uniforms[:, index, 0], warmth)
@@ -176,6 +182,7 @@ def step_condition(conditions: Conditions, layers: int, offset: int = 0) -> Step
         hop_length=ENDLESS if endless else conditions.repeats,
         head=None if head is None else _array(head.transpose(1, 2)),
         offset=0 if endless else offset,
+        drive=None if conditions.drive is None else _array(conditions.drive.transpose(1, 2)),
     )
 
 

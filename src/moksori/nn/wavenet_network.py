@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from moksori.nn.conv import ConditionProjection, ProductConv1d, weight_normed
+from moksori.nn.conv import ChannelsLastProductConv1d, ConditionProjection, weight_normed
 from moksori.nn.wavenet import WaveNetStack
 
 
@@ -28,17 +28,20 @@ class Conditions:
     """What steers a WaveNet, projected to where it is added; one step holds for `repeats` samples.
 
     gates: for the gates of all layers, layer by layer. head: for the head. None: nothing is added there. A single step
-    where there is no condition but a vector.
+    where there is no condition but a vector. drive: for the first convolution's output, sample by sample: what is known
+    of each sample before it is made, such as where in its period a voice is.
     """
 
     gates: Float[Tensor, "batch gates frames"] | None
     head: Float[Tensor, "batch skip frames"] | None
     repeats: int
+    drive: Float[Tensor, "batch channels samples"] | None = None
 
     def frames(self, start: int, stop: int) -> "Conditions":
         """Those of a stretch of frames."""
         parts = [None if part is None else part[:, :, start:stop] for part in (self.gates, self.head)]
-        return Conditions(parts[0], parts[1], self.repeats)
+        samples = slice(start * self.repeats, stop * self.repeats)
+        return Conditions(parts[0], parts[1], self.repeats, None if self.drive is None else self.drive[:, :, samples])
 
 
 class WaveNet(nn.Module):
@@ -92,9 +95,9 @@ class WaveNet(nn.Module):
             causal=True,
             residual_scale=residual_scale,
         )
-        self.head_in = weight_normed(ProductConv1d(skip_channels, skip_channels, 1), weight_norm)
+        self.head_in = weight_normed(ChannelsLastProductConv1d(skip_channels, skip_channels, 1), weight_norm)
         self.head_condition = ConditionProjection(condition_channels if head_condition else 0, skip_channels)
-        self.head_out = weight_normed(ProductConv1d(skip_channels, outputs, 1), weight_norm)
+        self.head_out = weight_normed(ChannelsLastProductConv1d(skip_channels, outputs, 1), weight_norm)
 
     @property
     def receptive_field(self) -> int:
@@ -133,7 +136,8 @@ class WaveNet(nn.Module):
             raise ValueError(
                 f"{gates.shape[2]} frames of conditions for {conditions.repeats} samples each, and {samples} samples"
             )
-        skips = self.stack.with_biases(self._first(inputs), None, gates, conditions.repeats)[:, :, first:]
+        begun = self._first(inputs) if conditions.drive is None else self._first(inputs) + conditions.drive
+        skips = self.stack.with_biases(begun, None, gates, conditions.repeats)[:, :, first:]
         hidden = self.head_in(F.relu(skips))
         if conditions.head is not None:
             head = conditions.head.repeat_interleave(conditions.repeats, dim=2)[:, :, first:]

@@ -1,0 +1,98 @@
+"""What keeps the codes free of who sings, and of the melody: networks that try to read both off them, and are resisted.
+
+UMTN's domain-confusion network C: three 1x1 convolutions of 100 channels with ELU, one to a logit for each singer, the
+mean over time (Mor et al. 2019). PitchNet's regressor has the same shape and reads pitch (Deng et al. 2020).
+"""
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from moksori.nn.gradient_reversal import reversed_gradient
+
+Resistance = Literal["negative", "reversal", "uniform"]
+"""How the encoder resists C: by its negative cross-entropy, which the paper has and which knows no bound; by the same
+through gradient reversal, with a strength that rises from 0; by the cross-entropy to equal odds for all singers, which
+has a least value."""
+
+
+class CodeReader(nn.Module):
+    """1x1 convolutions over codes, each frame by itself."""
+
+    def __init__(self, code_channels: int, channels: int, num_layers: int, out_channels: int) -> None:
+        super().__init__()
+        sizes = [code_channels, *[channels] * num_layers]
+        self.layers = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in pairwise(sizes))
+        self.last = nn.Conv1d(sizes[-1], out_channels, 1)
+
+    def forward(self, codes: Float[Tensor, "batch code frames"]) -> Float[Tensor, "batch out frames"]:
+        hidden = codes
+        for layer in self.layers:
+            hidden = F.elu(layer(hidden))
+        return self.last(hidden)
+
+
+class ConfusionNetwork(CodeReader):
+    """C: codes to a logit for each singer."""
+
+    def forward(self, codes: Float[Tensor, "batch code frames"]) -> Float[Tensor, "batch singers"]:
+        return super().forward(codes).float().mean(dim=2)
+
+
+def resisted(
+    network: nn.Module,
+    codes: Float[Tensor, "batch code frames"],
+    singer: Int[Tensor, " batch"],
+    resistance: Resistance,
+    strength: float = 1.0,
+) -> Float[Tensor, ""]:
+    """The term that the encoder minimises beside reconstruction; see Resistance.
+
+    `negative`: minus C's cross-entropy. `reversal`: the cross-entropy itself, whose gradient reaches the codes with the
+    opposite sign, `strength` times as large. `uniform`: cross-entropy to equal odds, ln K at the least.
+    """
+    if resistance == "reversal":
+        return F.cross_entropy(network(reversed_gradient(codes, strength)), singer)
+    logits = network(codes)
+    if resistance == "negative":
+        return -F.cross_entropy(logits, singer)
+    return -F.log_softmax(logits, dim=1).mean()
+
+
+def ramp(step: int, steps: int) -> float:
+    """The strength of reversal at a step: 2 / (1 + exp(-10 p)) - 1 of the share p of `steps` (Ganin 2015)."""
+    if steps <= 0:
+        return 1.0
+    share = min(step / steps, 1.0)
+    return 2.0 / (1.0 + math.exp(-10.0 * share)) - 1.0
+
+
+class PitchRegressor(CodeReader):
+    """What PitchNet's encoder resists: the pitch that can be read off a code."""
+
+    def __init__(self, code_channels: int, channels: int, num_layers: int) -> None:
+        super().__init__(code_channels, channels, num_layers, 1)
+
+    def error(
+        self,
+        codes: Float[Tensor, "batch code frames"],
+        pitch: Float[Tensor, "batch frames"],
+        voiced: Float[Tensor, "batch frames"],
+    ) -> Float[Tensor, ""]:
+        """e² / (1 + e²) of the error in standardised pitch, over voiced frames: what it learns from, and what reaches
+        the codes with the opposite sign. It stays below 1, so codes gain nothing by growing without end."""
+        found = super().forward(reversed_gradient(codes))[:, 0].float()
+        squared = (found - pitch).square()
+        each = (squared / (1.0 + squared) * voiced).sum(dim=1) / voiced.sum(dim=1).clamp(min=1.0)
+        return each.mean()
+
+
+@torch.no_grad()
+def accuracy(logits: Float[Tensor, "batch singers"], singer: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Share of the items whose singer has the highest logit."""
+    return (logits.argmax(dim=1) == singer).float().mean()
