@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from moksori.nn.conv import ChannelsLastProductConv1d, ConditionProjection, weight_normed
+from moksori.nn.conv import ConditionProjection, ProductConv1d, weight_normed
 from moksori.nn.wavenet import WaveNetStack
 
 
@@ -95,9 +95,9 @@ class WaveNet(nn.Module):
             causal=True,
             residual_scale=residual_scale,
         )
-        self.head_in = weight_normed(ChannelsLastProductConv1d(skip_channels, skip_channels, 1), weight_norm)
+        self.head_in = weight_normed(ProductConv1d(skip_channels, skip_channels, 1), weight_norm)
         self.head_condition = ConditionProjection(condition_channels if head_condition else 0, skip_channels)
-        self.head_out = weight_normed(ChannelsLastProductConv1d(skip_channels, outputs, 1), weight_norm)
+        self.head_out = weight_normed(ProductConv1d(skip_channels, outputs, 1), weight_norm)
 
     @property
     def receptive_field(self) -> int:

@@ -1,0 +1,213 @@
+"""WaveNet as a model: a vocoder whose sound is drawn sample by sample from mels, or one that draws of nothing."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Generator, Tensor, nn
+
+from moksori.audio.emphasis import deemphasised, emphasised
+from moksori.audio.mel import MelConfig, MelSpectrogram
+from moksori.models.decoders.progressive import chunks, with_context
+from moksori.models.wavenet.config import MuLawConfig, WavenetConfig
+from moksori.models.wavenet.network import MelConditioner, vocoder_network
+from moksori.nn.mulaw import decode_mu_law, encode_mu_law
+from moksori.nn.standardize import Standardize
+from moksori.nn.wavenet_network import Conditions
+from moksori.nn.wavenet_sampler import Sampler
+
+PartT = TypeVar("PartT")
+
+FREE_HOP = 256
+"""Samples that count as a frame where there are no mels."""
+PIECE_FRAMES = 64
+"""Frames of sound that are drawn in one go: a second, after which it can be told how far the work is."""
+
+
+class Wavenet(nn.Module):
+    """The network with what stands around it: coding of samples, mels in, sound out.
+
+    Without mels (`config.mel` null) it is no vocoder: it has no `mel_config` and no `look_ahead_frames`, and only
+    `draw_blocks` makes sound with it.
+    """
+
+    def __init__(self, config: WavenetConfig) -> None:
+        super().__init__()
+        self.config = config
+        mel = config.mel
+        self.front_end = None if mel is None else MelSpectrogram(mel)
+        self.standardize = Standardize(mel.n_mels) if mel is not None and config.standardize else None
+        self.conditioner = None if mel is None else MelConditioner(config.condition, mel.n_mels)
+        self.network = vocoder_network(config)
+
+    @property
+    def hop_length(self) -> int:
+        return FREE_HOP if self.config.mel is None else self.config.mel.hop_length
+
+    @property
+    def mel_config(self) -> MelConfig:
+        return self._told(self.config.mel)
+
+    @property
+    def look_ahead_frames(self) -> int:
+        """Frames that must have come after a frame before its samples can be drawn."""
+        return self._told(self.conditioner).context_frames
+
+    @property
+    def draws_freely(self) -> bool:
+        """Whether its sound is of nothing but chance."""
+        return self.config.mel is None
+
+    def coded(self, sound: Float[Tensor, "batch samples"]) -> Shaped[Tensor, "batch samples"]:
+        """Sound in [-1, 1] as the network takes it: emphasised, and codes where it has codes."""
+        sound = emphasised(sound, self.config.pre_emphasis).clamp(-1.0, 1.0)
+        coding = self.config.coding
+        return encode_mu_law(sound, coding.levels) if isinstance(coding, MuLawConfig) else sound
+
+    def decoded(
+        self, drawn: Shaped[Tensor, "batch samples"], before: Float[Tensor, "batch 1"] | None = None
+    ) -> Float[Tensor, "batch samples"]:
+        """Sound of what was drawn. before: its sample before the first, where it goes on."""
+        coding = self.config.coding
+        sound = decode_mu_law(drawn, coding.levels) if isinstance(coding, MuLawConfig) else drawn
+        return deemphasised(sound, self.config.pre_emphasis, before)
+
+    def condition(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch channels steps"]:
+        """What steers the network of log-mels, `config.condition.steps` steps a frame."""
+        found: Tensor = self._told(self.conditioner)(mel if self.standardize is None else self.standardize(mel))
+        return found
+
+    def conditions(self, mel: Float[Tensor, "batch mels frames"] | None) -> Conditions:
+        """The same, projected into the layers; of nothing where the model takes no mels."""
+        return self.network.conditions(None if mel is None else self.condition(mel))
+
+    def forward(
+        self, sound: Float[Tensor, "batch samples"], mel: Float[Tensor, "batch mels frames"] | None = None
+    ) -> Float[Tensor, "batch outputs samples"]:
+        """What the network says of each sample of a recording, given those before it and its mels."""
+        return self.network.teacher_forced(self.coded(sound), self.conditions(mel))
+
+    @torch.inference_mode()
+    def vocode(
+        self, mel: Float[Tensor, "batch mels frames"], mask: Tensor | None = None, generator: Generator | None = None
+    ) -> Float[Tensor, "batch samples"]:
+        """The waveforms of log-mels, side by side; frames * hop_length samples each, zero where the mask is False."""
+        voice = _Voice(self, mel.shape[0], generator)
+        sound = torch.cat(list(voice.speak(self.condition(mel), self._warmth(mel))), dim=1)
+        return sound if mask is None else sound * mask[:, 0].repeat_interleave(self.hop_length, dim=1)
+
+    @torch.inference_mode()
+    def vocode_blocks(
+        self,
+        blocks: Iterable[Float[Tensor, "1 mels frames"]],
+        frames: int | None = None,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
+        """The sound of mels that come block by block, in memory that does not grow: what `vocode` gives of the whole.
+
+        frames: in all blocks together. None: not known; silence is taken to follow.
+        Raises ValueError where there are fewer or more frames than that.
+        """
+        reach = self.look_ahead_frames
+        voice = _Voice(self, 1, generator)
+        kept = torch.zeros(1, self.mel_config.n_mels, 0)
+        came = done = 0
+
+        def until(stop: int, total: int) -> Iterator[Float[Tensor, "1 samples"]]:
+            nonlocal done
+            first = came - kept.shape[2]
+            for start, end in chunks(max(stop - done, 0), (PIECE_FRAMES,)):
+                start, end = done + start, done + end
+                steps = with_context(
+                    lambda a, b: self.condition(kept[..., a - first : b - first]), reach, start, end, total
+                )
+                yield from voice.speak(steps, self._warmth(kept[..., start - first : end - first]))
+            done = max(done, stop)
+
+        for block in blocks:
+            came += block.shape[2]
+            kept = torch.cat([kept.to(block), block], dim=2)[..., -(block.shape[2] + 2 * reach + PIECE_FRAMES) :]
+            yield from until(came if came == frames else came - reach, came)
+        if frames is not None and came != frames:
+            raise ValueError(f"{came} frames of mels came, {frames} were announced")
+        if frames is None and came:
+            end = came
+            came += reach
+            kept = torch.cat([kept, kept.new_full((1, kept.shape[1], reach), math.log(self.mel_config.floor))], dim=2)
+            yield from until(end, came)
+
+    @torch.inference_mode()
+    def draw_blocks(
+        self, samples: int, temperature: float | None = None, generator: Generator | None = None
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
+        """Sound of nothing but chance, block by block, for models without mels.
+
+        temperature: None takes the model's own. Raises ValueError for a model that is a vocoder.
+        """
+        if not self.draws_freely:
+            raise ValueError("a vocoder has no sound of its own: give it mels")
+        voice = _Voice(self, 1, generator)
+        warmth = None if temperature is None else torch.tensor([[temperature]])
+        for start, end in chunks(-(-samples // FREE_HOP), (PIECE_FRAMES,)):
+            block = voice.draw(end - start, self.conditions(None), warmth)
+            yield block[:, : samples - start * FREE_HOP]
+
+    @torch.inference_mode()
+    def reconstruct(
+        self,
+        waveform: Float[Tensor, "batch samples"],
+        speaker: Int[Tensor, " batch"],
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "batch samples"]:
+        """Copy-synthesis: to mels and back. speaker: does not matter."""
+        return self.vocode(self._told(self.front_end)(waveform), None, generator)
+
+    def _warmth(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch frames"] | None:
+        """The temperature of each frame, where they differ."""
+        config = self.config
+        if config.quiet_temperature is None:
+            return None
+        quiet = mel.mean(dim=1) < config.quiet_level
+        return torch.where(quiet, config.quiet_temperature, config.temperature)
+
+    def _told(self, part: PartT | None) -> PartT:
+        """Raises AttributeError, so that a model without mels has none of a vocoder's attributes."""
+        if part is None:
+            raise AttributeError("this WaveNet draws sound freely: it takes no mels")
+        return part
+
+
+class _Voice:
+    """Sound as it is drawn: the sampler's memory, the chance it uses up, and the last sample of what was made."""
+
+    def __init__(self, model: Wavenet, streams: int, generator: Generator | None) -> None:
+        self._model, self._streams, self._generator = model, streams, generator
+        self._sampler = Sampler(model.network, streams)
+        self._last: Tensor | None = None
+
+    def speak(
+        self, condition: Float[Tensor, "batch channels steps"], warmth: Float[Tensor, "batch frames"] | None
+    ) -> Iterator[Float[Tensor, "batch samples"]]:
+        """The sound of the frames that follow, in pieces."""
+        steps = self._model.config.condition.steps
+        conditions = self._model.network.conditions(condition)
+        if warmth is not None:
+            warmth = warmth.repeat_interleave(steps, dim=1)
+        for start, end in chunks(condition.shape[2] // steps, (PIECE_FRAMES,)):
+            part = slice(start * steps, end * steps)
+            yield self.draw(
+                end - start, conditions.frames(part.start, part.stop), None if warmth is None else warmth[:, part]
+            )
+
+    def draw(
+        self, frames: int, conditions: Conditions, warmth: Float[Tensor, "batch steps"] | None
+    ) -> Float[Tensor, "batch samples"]:
+        """So many frames of sound."""
+        model, sampler = self._model, self._sampler
+        uniforms = sampler.uniforms(frames * model.hop_length, self._generator)
+        temperature = model.config.temperature if warmth is None else warmth
+        sound = model.decoded(sampler.draw(uniforms, conditions, temperature), self._last)
+        self._last = sound[:, -1:]
+        return sound
