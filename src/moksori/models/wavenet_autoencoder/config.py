@@ -119,6 +119,11 @@ class WavenetAutoencoderConfig(Config):
     pre_emphasis: float = Field(default=0.0, ge=0.0, lt=1.0)
     """x_t - a x_(t-1) is what the decoder makes; undone afterwards, which makes the hiss of 8 bits softer."""
 
+    temperature: float = Field(default=1.0, ge=0.0)
+    """Of sampling: less takes likelier samples, 0 the likeliest."""
+    voiced_temperature: float = Field(default=1.0, ge=0.0)
+    """The same for voiced frames, where the model is given the pitch."""
+
     @property
     def condition_hop(self) -> int:
         """Samples for which a frame of the decoder's condition holds."""

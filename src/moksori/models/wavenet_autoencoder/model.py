@@ -1,5 +1,6 @@
 """The WaveNet autoencoder: what is sung as codes, who sings as a vector, and a WaveNet that makes a song of both."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -7,13 +8,24 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
+from moksori.audio.emphasis import emphasised
+from moksori.models.contract import BLOCK_FRAMES
 from moksori.models.wavenet_autoencoder.config import WavenetAutoencoderConfig
+from moksori.models.wavenet_autoencoder.conversion import (
+    Singer,
+    StreamConversion,
+    converted_blocks,
+    heard_pitch,
+    key_between,
+    voice_parts,
+)
 from moksori.models.wavenet_autoencoder.encoder import Encoder
 from moksori.models.wavenet_autoencoder.pitch import cycles, excitation, locked, pitch_channels
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
 from moksori.nn.mulaw import LEVELS, encode_mu_law
 from moksori.nn.precision import full_precision
 from moksori.nn.wavenet_network import WaveNet
+from moksori.types import ConvertControls, LongRecording, SoundBatch, Voice
 
 EXCITATION_CHANNELS = 2
 
@@ -72,14 +84,50 @@ class WavenetAutoencoder(nn.Module):
 
         f0: in Hz, 0 where unvoiced. Raises ValueError where the model needs it and there is none.
         """
+        return self.with_pitch(self.upsampled(codes), f0)
+
+    def upsampled(self, codes: Float[Tensor, "batch code frames"]) -> Float[Tensor, "batch code finer"]:
+        """Codes at the condition's rate."""
         times = self.config.encoder.pool // self.config.condition_hop
         if self.config.upsampling == "linear" and times > 1:
-            finer = F.interpolate(codes, scale_factor=times, mode="linear", align_corners=False)
-        else:
-            finer = codes.repeat_interleave(times, dim=2)
+            return F.interpolate(codes, scale_factor=times, mode="linear", align_corners=False)
+        return codes.repeat_interleave(times, dim=2)
+
+    def with_pitch(
+        self, finer: Float[Tensor, "batch code finer"], f0: Float[Tensor, "batch pitches"] | None
+    ) -> Float[Tensor, "batch channels finer"]:
+        """Codes with height and voicing beside them, where the model is given the pitch."""
         if self.config.pitch is None:
             return finer
         return torch.cat([finer, pitch_channels(self._known(f0)).to(finer)], dim=1)
+
+    def temperatures(
+        self, f0: Float[Tensor, "batch pitches"] | None, factor: float = 1.0
+    ) -> float | Float[Tensor, "batch pitches"]:
+        """Of sampling, times a factor: another one for voiced frames, where the model is given the pitch."""
+        config = self.config
+        if f0 is None or config.voiced_temperature == config.temperature:
+            return factor * config.temperature
+        return factor * torch.where(f0 > 0, config.voiced_temperature, config.temperature)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        codes: Float[Tensor, "batch code frames"],
+        vector: Float[Tensor, "batch channels"],
+        f0: Float[Tensor, "batch pitches"] | None = None,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+        backend: str | None = None,
+    ) -> Float[Tensor, "batch samples"]:
+        """D: codes sung by singers, sample by sample, all items side by side; `pool` samples for each code.
+
+        vector: of `vectors`, or between such; where each domain has a decoder, one domain for all items. temperature:
+        times the model's own; 0 takes the likeliest. backend: of nn.wavenet_sampler. Equal generators give equal
+        samples.
+        """
+        singer = Singer(self, vector, generator, backend)
+        return singer.sing(self.condition(codes, f0), f0, self.temperatures(f0, temperature))
 
     def nats(
         self,
@@ -93,7 +141,7 @@ class WavenetAutoencoder(nn.Module):
 
         Where there is an excitation, its phase is locked to the recording.
         """
-        target = self.emphasized(waveform)
+        target = emphasised(waveform, self.config.pre_emphasis).clamp(-1.0, 1.0)
         condition = self.condition(codes, f0)
         excited = self._excitation(waveform, f0)
         if self.config.decoders == "shared":
@@ -129,12 +177,66 @@ class WavenetAutoencoder(nn.Module):
                 return -logistic_mixture_log_probability(outputs.float(), target[:, first:])
             return F.cross_entropy(outputs.float(), inputs[:, first:], reduction="none")
 
-    def emphasized(self, waveform: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
-        """What the decoder makes of a sound: the sound, or its pre-emphasis."""
-        share = self.config.pre_emphasis
-        if not share:
-            return waveform
-        return (waveform - share * F.pad(waveform[:, :-1], (1, 0))).clamp(-1.0, 1.0)
+    # ---- what the pipeline asks for: models.contract.CanConvert, CanConvertInBlocks, CanFit ----
+
+    @property
+    def takes_pitch(self) -> bool:
+        """Whether a song can be moved to another key."""
+        return self.config.pitch is not None
+
+    @property
+    def voice_channels(self) -> int:
+        """Width of a voice in a file: a singer's vector and, where the model is given pitch, the middle of ln F0."""
+        return self.config.singer_channels + (self.config.pitch is not None)
+
+    @torch.no_grad()
+    def convert(
+        self,
+        sounds: SoundBatch,
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        generator: Generator | None = None,
+    ) -> SoundBatch:
+        """What is sung, in the voice of `target`, sample for sample as long; one after the other.
+
+        source: does not matter. `controls.variation` is a factor on the temperature, None = 1.
+        """
+        made = torch.zeros_like(sounds.waveform)
+        for row, length in enumerate(sounds.waveform_lengths.tolist()):
+            conversion = self.stream(target, controls, generator)
+            own = sounds.waveform[row, :length].cpu().numpy()
+            made[row, :length] = torch.cat([conversion.push(own), conversion.finish()], dim=1)[0].to(made)
+        return SoundBatch(made, sounds.waveform_lengths)
+
+    def convert_in_blocks(
+        self,
+        recording: LongRecording,
+        target: Voice,
+        source: Voice | None,
+        controls: ConvertControls,
+        block_frames: int = BLOCK_FRAMES,
+        generator: Generator | None = None,
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
+        """What `convert` gives for the same generator, in blocks as they are ready. block_frames: does not matter."""
+        yield from converted_blocks(recording, self.stream(target, controls, generator))
+
+    def stream(self, target: Voice, controls: ConvertControls, generator: Generator | None = None) -> StreamConversion:
+        """A conversion with its memory: push samples as they come, then finish; `delay_seconds` says how late it is.
+
+        Raises ValueError for a voice that is not of this model.
+        """
+        vector, _ = voice_parts(target, self)
+        temperature = 1.0 if controls.variation is None else controls.variation
+        return StreamConversion(self, vector, controls.shift_semitones, temperature, generator)
+
+    def auto_key(self, recording: LongRecording, target: Voice) -> int | None:
+        """Semitones that bring a song to where `target` sings; None where either is not known."""
+        pitch, (_, sings) = self.config.pitch, voice_parts(target, self)
+        if pitch is None or sings is None:
+            return None
+        heard = heard_pitch(recording, pitch)
+        return None if heard is None else key_between(heard, sings)
 
     def _excitation(
         self, waveform: Float[Tensor, "batch samples"], f0: Float[Tensor, "batch pitches"] | None
