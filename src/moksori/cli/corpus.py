@@ -1,10 +1,11 @@
-"""`moksori corpus`: import, check, stats, align, split, pack."""
+"""`moksori corpus`: import, check, stats, align, split, pack, sing."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moksori.cli.corpus_sing import sing
 from moksori.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     corpus.command("align")(align)
     corpus.command("split")(split)
     corpus.command("pack")(pack)
+    corpus.command("sing")(sing)
     app.add_typer(corpus, name="corpus")
 
 
