@@ -5,13 +5,15 @@ loaded and stored a quarter as often. In a block the streams are innermost: a we
 four outputs by four inputs go in one pass. Import this module only where numba is installed.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 from moksori.nn.wavenet_step import LANES, StepCondition, StepState, StepWeights
 
 # No "nnan" and no "ninf": what is not finite is refused before, and must not become undefined if it comes up.
-_OPTIONS = {
+_OPTIONS: dict[str, Any] = {
     "cache": True,
     "nogil": True,
     "error_model": "numpy",  # a division that may raise is a division that is not vectorised
@@ -69,20 +71,23 @@ def _rectify(x):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _softmax_index(logits, count, stride, uniform, temperature, summed):  # type: ignore[no-untyped-def]
-    """As `pick_code`, of logits[0], logits[stride], ...; `summed` is scratch."""
+def _softmax_index(logits, uniform, temperature, scratch, summed):  # type: ignore[no-untyped-def]
+    """As `pick_code`; scratch in float32, and `summed` in float64."""
+    count = logits.shape[0]
     best = 0
     for j in range(1, count):
-        if logits[j * stride] > logits[best * stride]:
+        if logits[j] > logits[best]:
             best = j
     if temperature <= _ZERO:
         return best
-    highest, colder = logits[best * stride], _ONE / temperature
+    highest, colder = logits[best], _ONE / temperature
     for j in range(count):
-        summed[j] = _exp((logits[j * stride] - highest) * colder)
-    for j in range(1, count):
-        summed[j] += summed[j - 1]
-    threshold = uniform * summed[count - 1]
+        scratch[j] = _exp((logits[j] - highest) * colder)
+    total = 0.0
+    for j in range(count):
+        total += scratch[j]
+        summed[j] = total
+    threshold = uniform * total
     low, high = 0, count - 1
     while low < high:
         middle = (low + high) // 2
@@ -94,15 +99,15 @@ def _softmax_index(logits, count, stride, uniform, temperature, summed):  # type
 
 
 @njit(**_OPTIONS)
-def _drawn(outputs, mixtures, stride, uniforms, temperature, minimum_log_scale, summed):  # type: ignore[no-untyped-def]
+def _drawn(outputs, mixtures, uniforms, temperature, minimum_log_scale, scratch, summed):  # type: ignore[no-untyped-def]
     """A code, or a sample of the mixture (as `pick_logistic`), as float32."""
     if mixtures == 0:
-        return np.float32(_softmax_index(outputs, summed.shape[0], stride, uniforms[0], temperature, summed))
-    k = _softmax_index(outputs, mixtures, stride, uniforms[0], temperature, summed)
-    log_scale = outputs[(2 * mixtures + k) * stride]
+        return np.float32(_softmax_index(outputs, uniforms[0], temperature, scratch, summed))
+    k = _softmax_index(outputs[:mixtures], uniforms[0], temperature, scratch, summed)
+    log_scale = outputs[2 * mixtures + k]
     log_scale = log_scale if log_scale > minimum_log_scale else minimum_log_scale
     place = np.log(uniforms[1]) - np.log1p(-uniforms[1])
-    sample = outputs[(mixtures + k) * stride] + temperature * np.exp(log_scale) * place
+    sample = outputs[mixtures + k] + temperature * np.exp(log_scale) * place
     sample = sample if sample > -_ONE else -_ONE
     return np.float32(sample if sample < _ONE else _ONE)
 
@@ -124,7 +129,7 @@ def _run_single(  # type: ignore[no-untyped-def]
     a, z = np.empty(both, np.float32), np.empty(width, np.float32)
     mixed = np.empty(mixing.shape[2], np.float32)
     head, final = np.empty(hidden.shape[1], np.float32), np.empty(out.shape[1], np.float32)
-    summed = np.empty(final.shape[0], np.float32)
+    scratch, summed = np.empty(out.shape[1], np.float32), np.empty(out.shape[1], np.float64)
     h, skips = mixed[:residual], mixed[residual:]
     steered = -1
     for t in range(samples.shape[0]):
@@ -179,7 +184,7 @@ def _run_single(  # type: ignore[no-untyped-def]
         if outputs.shape[0] > 0:
             outputs[t] = final
         warmth = temperature[min(frame, temperature.shape[0] - 1)]
-        samples[t] = _drawn(final, mixtures, 1, uniforms[t], warmth, minimum_log_scale, summed)
+        samples[t] = _drawn(final, mixtures, uniforms[t], warmth, minimum_log_scale, scratch, summed)
         for age in range(oldest - 1, 0, -1):
             history[age] = history[age - 1]
         history[0] = forced[t] if forced.shape[0] > 0 else samples[t]
@@ -245,7 +250,8 @@ def _run_block(  # type: ignore[no-untyped-def]
     a, z = np.empty((both, _LANES), np.float32), np.empty((width, _LANES), np.float32)
     mixed = np.empty((mixing.shape[2], _LANES), np.float32)
     head, final = np.empty((hidden.shape[1], _LANES), np.float32), np.empty((out.shape[1], _LANES), np.float32)
-    summed = np.empty(final.shape[0], np.float32)
+    lane = np.empty(out.shape[1], np.float32)
+    scratch, summed = np.empty(out.shape[1], np.float32), np.empty(out.shape[1], np.float64)
     h, skips = mixed[:residual], mixed[residual:]
     steered = -1
     for t in range(count):
@@ -315,11 +321,11 @@ def _run_block(  # type: ignore[no-untyped-def]
             if b < here:
                 row = s if temperature.shape[0] > 1 else 0
                 warmth = temperature[row, min(frame, temperature.shape[1] - 1)]
-                lane = final.reshape(-1)[b:]
-                samples[s, t] = _drawn(lane, mixtures, _LANES, uniforms[s, t], warmth, minimum_log_scale, summed)
+                for j in range(final.shape[0]):
+                    lane[j] = final[j, b]
+                samples[s, t] = _drawn(lane, mixtures, uniforms[s, t], warmth, minimum_log_scale, scratch, summed)
                 if outputs.shape[1] > 0:
-                    for j in range(final.shape[0]):
-                        outputs[s, t, j] = final[j, b]
+                    outputs[s, t] = lane
             history[0, b] = forced[s, t] if forced.shape[1] > 0 else samples[s, t]
 
 

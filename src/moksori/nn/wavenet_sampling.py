@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Shaped
 from torch import Generator
 
+from moksori.nn.wavenet_cpp import compiler_found
 from moksori.nn.wavenet_step import (
     SMALLEST_UNIFORM,
     SamplingError,
@@ -82,10 +83,11 @@ def stepwise_outputs(
 
 
 def available_backends() -> tuple[str, ...]:
-    """The back ends that this machine can have, the fastest first; compiles nothing."""
-    found = []
-    if find_spec("numba") is not None:
-        found.append("numba")
+    """The back ends that this machine can have, in the order in which "auto" takes them; compiles nothing."""
+    found = [
+        *(["numba"] if find_spec("numba") is not None else []),
+        *(["cpp"] if compiler_found() else []),
+    ]
     return (*found, "numpy")
 
 
@@ -127,4 +129,8 @@ def _backend(name: str) -> _Run:
         from moksori.nn.wavenet_numba import run_numba
 
         return run_numba
+    if name == "cpp":
+        from moksori.nn.wavenet_cpp import run_cpp
+
+        return run_cpp
     raise SamplingError(f"unknown back end {name!r}: {', '.join(BACKENDS)} or auto")

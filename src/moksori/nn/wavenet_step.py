@@ -227,7 +227,8 @@ def pick_code(
     """The first code at which the softmax of logits / temperature, summed up, exceeds `uniform`; at 0 the arg-max."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     cooled = shifted / np.where(temperature > 0, temperature, 1.0)[..., None].astype(np.float32)
-    summed = np.exp(cooled).cumsum(axis=-1)
+    # In float64: back ends differ in the last bits, and in float32 their sums would part many times as often.
+    summed = np.exp(cooled).cumsum(axis=-1, dtype=np.float64)
     drawn = (summed <= uniform[..., None] * summed[..., -1:]).sum(axis=-1)
     return np.where(temperature > 0, drawn, logits.argmax(axis=-1)).astype(np.int64)
 
