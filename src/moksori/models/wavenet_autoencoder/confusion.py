@@ -38,10 +38,21 @@ class CodeReader(nn.Module):
 
 
 class ConfusionNetwork(CodeReader):
-    """C: codes to a logit for each singer."""
+    """C: codes to a logit for each singer.
+
+    standardize: brings each channel to mean 0 and deviation 1 first. Otherwise an encoder that makes its codes small
+    is a step ahead of C, while who sings can still be read off them by anybody who multiplies.
+    """
+
+    def __init__(
+        self, code_channels: int, channels: int, num_layers: int, singers: int, standardize: bool = False
+    ) -> None:
+        super().__init__(code_channels, channels, num_layers, singers)
+        self.standard = nn.BatchNorm1d(code_channels, affine=False) if standardize else None
 
     def forward(self, codes: Float[Tensor, "batch code frames"]) -> Float[Tensor, "batch singers"]:
-        return super().forward(codes).float().mean(dim=2)
+        heard = codes if self.standard is None else self.standard(codes.float())
+        return super().forward(heard).float().mean(dim=2)
 
 
 def resisted(

@@ -1,6 +1,7 @@
 """The WaveNet autoencoder: what is sung as codes, who sings as a vector, and a WaveNet that makes a song of both."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,12 +21,13 @@ from moksori.models.wavenet_autoencoder.conversion import (
     voice_parts,
 )
 from moksori.models.wavenet_autoencoder.encoder import Encoder
-from moksori.models.wavenet_autoencoder.pitch import cycles, excitation, locked, pitch_channels
+from moksori.models.wavenet_autoencoder.fitting import FittedVector, fit_vector
+from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0, cycles, excitation, locked, pitch_channels
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
 from moksori.nn.mulaw import LEVELS, encode_mu_law
 from moksori.nn.precision import full_precision
 from moksori.nn.wavenet_network import WaveNet
-from moksori.types import ConvertControls, LongRecording, SoundBatch, Voice
+from moksori.types import ConvertControls, LongRecording, PitchRange, SoundBatch, Voice, Waveform
 
 EXCITATION_CHANNELS = 2
 
@@ -54,6 +56,11 @@ class WavenetAutoencoder(nn.Module):
     def hop_length(self) -> int:
         """Samples of a frame of the corpus's F0, or of a code's window where there is none."""
         return self.config.condition_hop
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of which a code is made."""
+        return self.config.encoder.pool
 
     @property
     def num_singers(self) -> int:
@@ -237,6 +244,41 @@ class WavenetAutoencoder(nn.Module):
             return None
         heard = heard_pitch(recording, pitch)
         return None if heard is None else key_between(heard, sings)
+
+    @property
+    def front_end_key(self) -> str:
+        """Of what a voice in a file belongs to: names the settings that decide what a vector's numbers mean."""
+        described = f"{self.sample_rate} Hz, {self.voice_channels} numbers"
+        return hashlib.sha256(described.encode()).hexdigest()[:12]
+
+    @property
+    def fits_voices(self) -> bool:
+        """Whether singers are vectors, which may be mixed, and found for those whom the table does not hold."""
+        return self.speaker_embedding is not None
+
+    @torch.no_grad()
+    def singer_vector(self, singer: int, pitch: PitchRange | None = None) -> Float[Tensor, " channels"]:
+        """A singer of the table as a voice's file keeps it. pitch: where the singer sings; None: the middle of voices.
+
+        Raises ValueError where singers are no vectors.
+        """
+        if self.speaker_embedding is None:
+            raise ValueError("this model has no singers' vectors")
+        vector = self.speaker_embedding.weight[singer].detach().cpu()
+        if self.config.pitch is None:
+            return vector
+        middle = CENTRE_LOG_F0 if pitch is None else pitch.mean
+        return torch.cat([vector, vector.new_tensor([middle])])
+
+    def fit_voice(
+        self,
+        recordings: Sequence[Waveform],
+        steps: int = 300,
+        generator: Generator | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> FittedVector:
+        """The vector of whoever sings in recordings at the model's rate; see models.wavenet_autoencoder.fitting."""
+        return fit_vector(self, recordings, steps, generator, progress)
 
     def _excitation(
         self, waveform: Float[Tensor, "batch samples"], f0: Float[Tensor, "batch pitches"] | None

@@ -52,7 +52,9 @@ class WavenetAutoencoderObjective(Objective):
         singers, confusion = settings.num_speakers, config.confusion
         self.confusion: ConfusionNetwork | None = None
         if singers > 1 and confusion.weight:
-            self.confusion = ConfusionNetwork(code, confusion.channels, confusion.num_layers, singers)
+            self.confusion = ConfusionNetwork(
+                code, confusion.channels, confusion.num_layers, singers, confusion.standardize
+            )
         self.regressor: PitchRegressor | None = None
         if settings.pitch is not None and config.pitch_weight:
             self.regressor = PitchRegressor(code, config.pitch_channels, 3)

@@ -1,0 +1,132 @@
+"""A vector for a singer whom the table does not hold: found by gradient descent, with E and D held still.
+
+It starts from the singer of the table with whose vector the recordings cost least, and minimises what D needs to tell
+their samples (specification C8; as voices are fitted in Taigman et al., "VoiceLoop", 2018).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from moksori.models.wavenet_autoencoder.conversion import tracked
+from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0
+from moksori.types import Waveform
+
+if TYPE_CHECKING:
+    from moksori.models.wavenet_autoencoder.model import WavenetAutoencoder
+
+CROP_SECONDS = 0.5
+BATCH = 4
+LEARNING_RATE = 0.03
+LOOK_CROPS = 8
+"""By which the nearest singer of the table is found, and by which what was gained is told."""
+
+
+@dataclass(frozen=True)
+class FittedVector:
+    """What was found.
+
+    vector: as a voice's file keeps it, the middle of ln F0 behind it where the model is given the pitch. nearest: row
+    of the table that it started from. bits_before, bits_after: a sample, on the same crops.
+    """
+
+    vector: Float[Tensor, " channels"]
+    nearest: int
+    bits_before: float
+    bits_after: float
+
+
+def fit_vector(
+    model: "WavenetAutoencoder",
+    recordings: Sequence[Waveform],
+    steps: int = 300,
+    generator: Generator | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> FittedVector:
+    """The vector of whoever sings in the recordings, at the model's rate and level; half a minute in all or more.
+
+    The model's weights stay as they are, and get no gradient. Equal generators give equal vectors.
+    Raises ValueError where the model has no table of vectors, or the recordings are shorter than a window.
+    """
+    if model.speaker_embedding is None:
+        raise ValueError("this model has no singers' vectors, so there is none to find")
+    material = _Material(model, recordings)
+    trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    for parameter, _ in trained:
+        parameter.requires_grad_(False)
+    was_training = model.training
+    model.eval()
+    try:
+        look = material.crops(LOOK_CROPS, generator)
+        table = model.speaker_embedding.weight
+        with torch.no_grad():
+            costs = [float(material.nats(look, row[None])) for row in table]
+        nearest = int(np.argmin(costs))
+        with torch.enable_grad():
+            vector = table[nearest].detach().clone().requires_grad_()
+            optimizer = torch.optim.Adam([vector], lr=LEARNING_RATE)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+            for step in range(steps):
+                optimizer.zero_grad()
+                material.nats(material.crops(BATCH, generator), vector[None]).backward()
+                optimizer.step()
+                schedule.step()
+                progress(step + 1, steps)
+        found = vector.detach()
+        with torch.no_grad():
+            after = float(material.nats(look, found[None]))
+    finally:
+        model.train(was_training)
+        for parameter, wanted in trained:
+            parameter.requires_grad_(wanted)
+    if material.middle is not None:
+        found = torch.cat([found, found.new_tensor([material.middle])])
+    return FittedVector(found.cpu(), nearest, costs[nearest] / math.log(2.0), after / math.log(2.0))
+
+
+class _Material:
+    """Recordings one after the other with their pitch, and crops of them."""
+
+    def __init__(self, model: "WavenetAutoencoder", recordings: Sequence[Waveform]) -> None:
+        self._model, config = model, model.config
+        pool = config.encoder.pool
+        whole = [recording.samples[: len(recording.samples) // pool * pool] for recording in recordings]
+        samples = np.concatenate(whole) if whole else np.zeros(0, np.float32)
+        if len(samples) == 0:
+            raise ValueError(f"the recordings hold less than {pool} samples, the window of one code")
+        self._device = next(model.parameters()).device
+        self._samples = torch.from_numpy(samples.astype(np.float32)).to(self._device)
+        self._size = min(max(round(CROP_SECONDS * config.sample_rate / pool), 1) * pool, len(samples))
+        self._f0: Tensor | None = None
+        self.middle: float | None = None
+        if config.pitch is not None:
+            pitch = config.pitch
+            f0 = np.concatenate([tracked(Waveform(part, config.sample_rate), pitch) for part in whole if len(part)])
+            voiced = f0[f0 > 0]
+            # Where nothing is voiced there is no height to tell: that of the middle of voices.
+            self.middle = float(np.median(np.log(voiced))) if len(voiced) else CENTRE_LOG_F0
+            self._f0 = torch.from_numpy(f0).to(self._device)
+
+    def crops(self, count: int, generator: Generator | None) -> tuple[Tensor, Tensor | None]:
+        """Samples and F0 of so many crops at random places."""
+        hop = self._model.hop_length
+        room = (len(self._samples) - self._size) // hop
+        start = (torch.rand(count, generator=generator) * (room + 1)).long().to(self._device) * hop
+        index = start[:, None] + torch.arange(self._size, device=self._device)
+        if self._f0 is None:
+            return self._samples[index], None
+        frames = start[:, None] // hop + torch.arange(self._size // hop, device=self._device)
+        return self._samples[index], self._f0[frames]
+
+    def nats(self, crops: tuple[Tensor, Tensor | None], vector: Float[Tensor, "1 channels"]) -> Float[Tensor, ""]:
+        """Of the crops, sung by a vector: a sample's mean."""
+        waveform, f0 = crops
+        with torch.no_grad():
+            codes = self._model.encode(waveform)
+        return self._model.nats(waveform, codes, vector.expand(len(waveform), -1), f0).mean()
