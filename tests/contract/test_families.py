@@ -26,6 +26,8 @@ PARAMETERS = {
     "vits/piper_medium": ((), 23.66e6),
     "dsvae/vctk": ((), 45_186_848),
     "vocoder/hifigan": ((), 13.92e6),
+    "wavenet/base": ((), 3_694_446),
+    "wavenet/unconditional": ((), 1_760_704),
 }
 """Preset -> overrides and its number of parameters without discriminators; 36.29 M is what the published code has.
 

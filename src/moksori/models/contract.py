@@ -13,9 +13,11 @@ from moksori.audio.mel import MelConfig
 from moksori.config import Config
 from moksori.types import (
     ConvertControls,
+    FittedVector,
     Heard,
     Judged,
     LongRecording,
+    PitchRange,
     ReadLatents,
     SayControls,
     SoundBatch,
@@ -26,6 +28,7 @@ from moksori.types import (
     SpokenMels,
     TextBatch,
     Voice,
+    Waveform,
 )
 
 
@@ -286,6 +289,38 @@ class CanEnroll(Protocol):
 
 
 @runtime_checkable
+class CanChangeKey(Protocol):
+    """A model that converts songs, and moves them to where the target sings: by whole semitones, for a song at once."""
+
+    def auto_key(self, recording: LongRecording, target: Voice) -> int | None: ...
+
+
+@runtime_checkable
+class CanFit(Protocol):
+    """A model whose singers are vectors of a table: they may be mixed, and found for somebody whom it does not hold.
+
+    fits_voices: whether these weights have such a table. singer_vector: of a row, as a voice's file keeps it; pitch:
+    where that singer sings. fit_voice: by gradient descent on recordings at the model's rate; progress is told steps.
+    """
+
+    @property
+    def front_end_key(self) -> str: ...
+
+    @property
+    def fits_voices(self) -> bool: ...
+
+    def singer_vector(self, singer: int, pitch: PitchRange | None = None) -> Float[Tensor, " channels"]: ...
+
+    def fit_voice(
+        self,
+        recordings: Sequence[Waveform],
+        steps: int = 300,
+        generator: Generator | None = None,
+        progress: Callable[[int, int], None] = ...,
+    ) -> FittedVector: ...
+
+
+@runtime_checkable
 class CanConvertMels(Protocol):
     """A model that changes who speaks, whose output is mels for a vocoder; target and source are voices with vectors.
 
@@ -334,6 +369,21 @@ class CanVocode(Protocol):
 
 
 @runtime_checkable
+class CanDraw(Protocol):
+    """A model that makes sound of nothing but chance, block by block, in memory that does not grow with its length.
+
+    sample_rate: of it, in Hz. temperature: below 1 the likelier comes more often still; None takes the model's own.
+    """
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    def draw_blocks(
+        self, samples: int, temperature: float | None = None, generator: Generator | None = None
+    ) -> Iterator[Float[Tensor, "1 samples"]]: ...
+
+
+@runtime_checkable
 class CanReconstructMels(Protocol):
     """A model of mels that makes those of a recording anew, in the voice it has: what a vocoder is given by it.
 
@@ -356,6 +406,21 @@ class CanShowCodes(Protocol):
     """
 
     def codes(self, sounds: SoundBatch) -> Mapping[str, Float[Tensor, "batch channels"]]: ...
+
+
+@runtime_checkable
+class CanEncode(Protocol):
+    """A model whose codes of a sound can be looked at as they are, a vector for each window of `window_samples`.
+
+    waveform: whole windows.
+    """
+
+    @property
+    def window_samples(self) -> int: ...
+
+    def encode(
+        self, waveform: Float[Tensor, "batch samples"], generator: Generator | None = None
+    ) -> Float[Tensor, "batch code frames"]: ...
 
 
 def no_change(model: nn.Module) -> None:

@@ -5,9 +5,10 @@ from typing import Any, Literal, overload
 
 from moksori.errors import UnsupportedTask
 from moksori.models.checkpoint import load_model
-from moksori.models.contract import CanConvert, CanConvertMels, CanVocode
+from moksori.models.contract import CanConvert, CanConvertMels, CanDraw, CanVocode
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.convert import Converter
+from moksori.pipeline.draw import SoundDrawer
 from moksori.pipeline.mel_voice import can_speak
 from moksori.pipeline.models import find_model
 from moksori.pipeline.say import check_precision, lower_precision
@@ -44,11 +45,12 @@ def load(
     lexicon: LexiconSource | None = None,
     precision: Precision = "fp32",
     vocoder: str | Path | None = None,
-) -> Speaker | Converter | MelVocoder:
+) -> Speaker | Converter | MelVocoder | SoundDrawer:
     """The model called `name` (a model's name, a family, or a model folder); None is the default voice.
 
     A model that speaks comes as a Speaker (`say`, `stream`, and `convert` where it can), one that only converts as a
-    Converter (`convert`, `denoise`, `enroll`), a vocoder as a MelVocoder (`vocode`, `mel`).
+    Converter (`convert`, `denoise`, `enroll`), a vocoder as a MelVocoder (`vocode`, `mel`), one that makes sound of
+    nothing as a SoundDrawer (`draw`).
     lexicon, precision: for models that speak, see `moksori.pipeline.say.load`. vocoder: for models that make mels, a
     name or folder; None: the one that the model names, or one for such mels.
     Raises UnknownName with the nearest names, CheckpointError for a broken folder, UnsupportedTask for a model that
@@ -65,4 +67,6 @@ def load(
             return Converter(loaded, vocoder)
         if isinstance(loaded.model, CanVocode):
             return MelVocoder(loaded)
+        if isinstance(loaded.model, CanDraw):
+            return SoundDrawer(loaded)
     return Speaker(loaded, lexicon, vocoder)  # raises for a model that cannot speak, naming the families that can

@@ -29,8 +29,8 @@ PIECE_FRAMES = 64
 class Wavenet(nn.Module):
     """The network with what stands around it: coding of samples, mels in, sound out.
 
-    Without mels (`config.mel` null) it is no vocoder: it has no `mel_config` and no `look_ahead_frames`, and only
-    `draw_blocks` makes sound with it.
+    With mels it is a vocoder (models.contract.CanVocode). Without (`config.mel` null) it makes sound of nothing
+    (CanDraw): a model has the attributes of what it is, and lacks the other's.
     """
 
     def __init__(self, config: WavenetConfig) -> None:
@@ -56,9 +56,10 @@ class Wavenet(nn.Module):
         return self._told(self.conditioner).context_frames
 
     @property
-    def draws_freely(self) -> bool:
-        """Whether its sound is of nothing but chance."""
-        return self.config.mel is None
+    def sample_rate(self) -> int:
+        """In Hz, of what is drawn of nothing."""
+        self._told(None if self.config.mel is not None else self.network)
+        return self.config.sample_rate
 
     def coded(self, sound: Float[Tensor, "batch samples"]) -> Shaped[Tensor, "batch samples"]:
         """Sound in [-1, 1] as the network takes it: emphasised, and codes where it has codes."""
@@ -142,14 +143,9 @@ class Wavenet(nn.Module):
     def draw_blocks(
         self, samples: int, temperature: float | None = None, generator: Generator | None = None
     ) -> Iterator[Float[Tensor, "1 samples"]]:
-        """Sound of nothing but chance, block by block, for models without mels.
-
-        temperature: None takes the model's own. Raises ValueError for a model that is a vocoder.
-        """
-        if not self.draws_freely:
-            raise ValueError("a vocoder has no sound of its own: give it mels")
+        """Sound of nothing but chance, block by block, for models without mels. temperature: None takes its own."""
         voice = _Voice(self, 1, generator)
-        warmth = None if temperature is None else torch.tensor([[temperature]])
+        warmth = self.config.temperature if temperature is None else temperature
         for start, end in chunks(-(-samples // FREE_HOP), (PIECE_FRAMES,)):
             block = voice.draw(end - start, self.conditions(None), warmth)
             yield block[:, : samples - start * FREE_HOP]
@@ -164,18 +160,18 @@ class Wavenet(nn.Module):
         """Copy-synthesis: to mels and back. speaker: does not matter."""
         return self.vocode(self._told(self.front_end)(waveform), None, generator)
 
-    def _warmth(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch frames"] | None:
-        """The temperature of each frame, where they differ."""
+    def _warmth(self, mel: Float[Tensor, "batch mels frames"]) -> float | Float[Tensor, "batch frames"]:
+        """The temperature, of each frame where they differ."""
         config = self.config
         if config.quiet_temperature is None:
-            return None
+            return config.temperature
         quiet = mel.mean(dim=1) < config.quiet_level
         return torch.where(quiet, config.quiet_temperature, config.temperature)
 
     def _told(self, part: PartT | None) -> PartT:
-        """Raises AttributeError, so that a model without mels has none of a vocoder's attributes."""
+        """Raises AttributeError for what this model lacks, so that protocols see that it does."""
         if part is None:
-            raise AttributeError("this WaveNet draws sound freely: it takes no mels")
+            raise AttributeError("a WaveNet takes mels or draws sound of nothing, not both: see model.mel")
         return part
 
 
@@ -188,26 +184,24 @@ class _Voice:
         self._last: Tensor | None = None
 
     def speak(
-        self, condition: Float[Tensor, "batch channels steps"], warmth: Float[Tensor, "batch frames"] | None
+        self, condition: Float[Tensor, "batch channels steps"], warmth: float | Float[Tensor, "batch frames"]
     ) -> Iterator[Float[Tensor, "batch samples"]]:
         """The sound of the frames that follow, in pieces."""
         steps = self._model.config.condition.steps
         conditions = self._model.network.conditions(condition)
-        if warmth is not None:
+        if isinstance(warmth, Tensor):
             warmth = warmth.repeat_interleave(steps, dim=1)
         for start, end in chunks(condition.shape[2] // steps, (PIECE_FRAMES,)):
             part = slice(start * steps, end * steps)
-            yield self.draw(
-                end - start, conditions.frames(part.start, part.stop), None if warmth is None else warmth[:, part]
-            )
+            warm = warmth[:, part] if isinstance(warmth, Tensor) else warmth
+            yield self.draw(end - start, conditions.frames(part.start, part.stop), warm)
 
     def draw(
-        self, frames: int, conditions: Conditions, warmth: Float[Tensor, "batch steps"] | None
+        self, frames: int, conditions: Conditions, warmth: float | Float[Tensor, "batch steps"]
     ) -> Float[Tensor, "batch samples"]:
         """So many frames of sound."""
         model, sampler = self._model, self._sampler
         uniforms = sampler.uniforms(frames * model.hop_length, self._generator)
-        temperature = model.config.temperature if warmth is None else warmth
-        sound = model.decoded(sampler.draw(uniforms, conditions, temperature), self._last)
+        sound = model.decoded(sampler.draw(uniforms, conditions, warmth), self._last)
         self._last = sound[:, -1:]
         return sound

@@ -54,8 +54,8 @@ class MelConditioner(nn.Module):
     @property
     def context_frames(self) -> int:
         """Frames on each side of a frame that its steps depend on."""
-        # Each finer layer reads one of its own steps on each side, the first of them a whole frame.
-        return sum(context_steps(layer) for layer in self.layers) + (2 if len(self.finer) > 1 else len(self.finer))
+        # The step beside a frame's outermost one lies in the neighbour's nearer half, which is made of the two frames.
+        return sum(context_steps(layer) for layer in self.layers) + (1 if len(self.finer) else 0)
 
     def forward(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch channels steps"]:
         for index, layer in enumerate(self.layers):
