@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor, nn
@@ -15,8 +16,12 @@ from moksori.models.wavenet.config import MuLawConfig, WavenetConfig
 from moksori.models.wavenet.network import MelConditioner, vocoder_network
 from moksori.nn.mulaw import decode_mu_law, encode_mu_law
 from moksori.nn.standardize import Standardize
+from moksori.nn.wavenet_eager import step_condition, step_weights
+from moksori.nn.wavenet_folding import sample_folded
 from moksori.nn.wavenet_network import Conditions
 from moksori.nn.wavenet_sampler import Sampler
+from moksori.nn.wavenet_sampling import draw_uniforms
+from moksori.nn.wavenet_step import LANES
 
 PartT = TypeVar("PartT")
 
@@ -24,6 +29,8 @@ FREE_HOP = 256
 """Samples that count as a frame where there are no mels."""
 PIECE_FRAMES = 64
 """Frames of sound that are drawn in one go: a second, after which it can be told how far the work is."""
+FOLD_OVERLAP_SECONDS = 0.025
+"""Over which a fold is faded into the next."""
 
 
 class Wavenet(nn.Module):
@@ -71,9 +78,7 @@ class Wavenet(nn.Module):
         self, drawn: Shaped[Tensor, "batch samples"], before: Float[Tensor, "batch 1"] | None = None
     ) -> Float[Tensor, "batch samples"]:
         """Sound of what was drawn. before: its sample before the first, where it goes on."""
-        coding = self.config.coding
-        sound = decode_mu_law(drawn, coding.levels) if isinstance(coding, MuLawConfig) else drawn
-        return deemphasised(sound, self.config.pre_emphasis, before)
+        return deemphasised(self._values(drawn), self.config.pre_emphasis, before)
 
     def condition(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch channels steps"]:
         """What steers the network of log-mels, `config.condition.steps` steps a frame."""
@@ -98,6 +103,25 @@ class Wavenet(nn.Module):
         voice = _Voice(self, mel.shape[0], generator)
         sound = torch.cat(list(voice.speak(self.condition(mel), self._warmth(mel))), dim=1)
         return sound if mask is None else sound * mask[:, 0].repeat_interleave(self.hop_length, dim=1)
+
+    @torch.inference_mode()
+    def vocode_folded(
+        self, mel: Float[Tensor, "1 mels frames"], folds: int = LANES, generator: Generator | None = None
+    ) -> Float[Tensor, "1 samples"]:
+        """The waveform of a long mel, drawn as so many parts side by side that are faded into each other: nearly the
+        work of `vocode`, but each weight that is read serves all parts. A mel too short for that sounds as in `vocode`.
+        """
+        config, weights = self.config, step_weights(self.network)
+        steered = step_condition(self.conditions(mel), weights.layers)
+        temperature: float | np.ndarray
+        if isinstance(warmth := self._warmth(mel), Tensor):
+            temperature = warmth.repeat_interleave(config.condition.steps, dim=1).cpu().numpy()
+        else:
+            temperature = warmth
+        uniforms = draw_uniforms(weights, 1, mel.shape[2] * self.hop_length, generator)
+        overlap = round(FOLD_OVERLAP_SECONDS * config.sample_rate)
+        joined = sample_folded(weights, uniforms, self._expanded, steered, temperature, folds, overlap)
+        return deemphasised(torch.from_numpy(joined)[None].to(mel.device), config.pre_emphasis)
 
     @torch.inference_mode()
     def vocode_blocks(
@@ -159,6 +183,14 @@ class Wavenet(nn.Module):
     ) -> Float[Tensor, "batch samples"]:
         """Copy-synthesis: to mels and back. speaker: does not matter."""
         return self.vocode(self._told(self.front_end)(waveform), None, generator)
+
+    def _values(self, drawn: Shaped[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
+        """The numbers that codes stand for."""
+        coding = self.config.coding
+        return decode_mu_law(drawn, coding.levels) if isinstance(coding, MuLawConfig) else drawn
+
+    def _expanded(self, drawn: Shaped[np.ndarray, "folds length"]) -> Float[np.ndarray, "folds length"]:
+        return self._values(torch.from_numpy(drawn)).numpy()
 
     def _warmth(self, mel: Float[Tensor, "batch mels frames"]) -> float | Float[Tensor, "batch frames"]:
         """The temperature, of each frame where they differ."""

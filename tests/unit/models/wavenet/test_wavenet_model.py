@@ -87,6 +87,17 @@ def test_recordings_side_by_side_and_what_is_beyond_their_ends() -> None:
     assert model.reconstruct(torch.randn(2, 10 * HOP) * 0.1, torch.zeros(2, dtype=torch.int64)).shape == (2, 10 * HOP)
 
 
+def test_folded_it_is_as_long_and_as_loud_and_a_short_mel_is_not_folded() -> None:
+    model, mel = tiny("model.quiet_temperature=0.7", "model.quiet_level=-4.0"), mels(140)
+    whole, folded = model.vocode(mel, None, seeded()), model.vocode_folded(mel, 8, seeded())
+    assert folded.shape == whole.shape
+    assert not torch.equal(folded, whole)
+    level = 10 * torch.log10(folded.square().mean() / whole.square().mean())
+    assert abs(float(level)) < 1.0
+    short = model.vocode_folded(mel[..., :6], 8, seeded())
+    torch.testing.assert_close(short, model.vocode(mel[..., :6], None, seeded()), atol=1e-5, rtol=0)
+
+
 @torch.no_grad()
 def test_conditions_are_made_of_the_frames_around_and_no_others() -> None:
     model, mel = tiny("model.condition.rates=[2, 4, 4]"), mels(40)
