@@ -391,3 +391,17 @@ class Heard:
     def vector(self) -> Float[Tensor, " channels"]:
         """The mean over the stretches: the recording's voice."""
         return self.windows.mean(dim=0)
+
+
+@dataclass(frozen=True)
+class FittedVector:
+    """A vector that was found for somebody whom a model's table does not hold.
+
+    vector: as a voice's file keeps it. nearest: row of the table that it started from. bits_before, bits_after: that a
+    sample of the recordings costs, with the nearest singer's vector and with this one.
+    """
+
+    vector: Float[Tensor, " channels"]
+    nearest: int
+    bits_before: float
+    bits_after: float

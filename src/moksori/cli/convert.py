@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -54,6 +54,12 @@ def convert(
     ] = 1.0,
     variation: Temperature = None,
     pitch: Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")] = 0.0,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key", help="Of a song: semitones, -24 to 24, or auto: to where --singer sings.", show_default="as it is"
+        ),
+    ] = None,
     seed: Seed = None,
     vocoder: Vocoder = None,
     stream: Annotated[
@@ -66,7 +72,8 @@ def convert(
     """Change who speaks in a recording.
 
     Examples: moksori convert talk.wav --speaker kathleen -o out.wav; moksori convert talk.wav --like target.wav -o
-    out.wav; arecord -t wav -f S16_LE -r 16000 | moksori convert - --like target.wav --stream | aplay
+    out.wav; moksori convert song.wav --singer kathleen --key auto -o out.wav; arecord -t wav -f S16_LE -r 16000 |
+    moksori convert - --like target.wav --stream | aplay
     """
     if speaker is None and not like:
         raise BadInput(
@@ -81,7 +88,7 @@ def convert(
 
     from moksori.pipeline import convert as converting
 
-    options = converting.ConvertOptions(speaker, source, variation, pitch, tuple(like or ()), strength)
+    options = converting.ConvertOptions(speaker, source, variation, pitch, tuple(like or ()), strength, _key(key))
     if pipe is not None:
         _check_live(options)
     else:
@@ -99,6 +106,16 @@ def convert(
         written = converting.convert_to_file(converter, recording, output, options, seed, progress)
     change = f"{written.source} to {written.speaker}" if written.source else f"to {written.speaker}"
     tell_written(written, change)
+
+
+def _key(given: str | None) -> "float | Literal['auto'] | None":
+    """What --key says; raises BadInput for what is neither a number nor auto."""
+    if given is None or given == "auto":
+        return "auto" if given else None
+    try:
+        return float(given)
+    except ValueError as error:
+        raise BadInput(f"--key {given!r}: expected semitones, such as +3, or auto") from error
 
 
 def tell_consent() -> None:
@@ -122,12 +139,14 @@ def tell_written(written: "WrittenConversion", change: str) -> None:
 
 def _check_live(options: "ConvertOptions") -> None:
     """Raises BadInput for what cannot be done before a recording has ended."""
-    if not options.like:
-        raise BadInput("--stream: converts to voices of recordings, as it comes: give --like target.wav")
     if options.strength != 1.0:
         raise BadInput(
             f"--strength {options.strength:g}: the recording's own voice is known at its end only: leave out --stream"
         )
+    if options.key == "auto":
+        raise BadInput("--key auto: where a song lies is known at its end only: give semitones, or leave out --stream")
+    if options.shift_semitones:
+        raise BadInput(f"--pitch {options.shift_semitones:g}: with --stream give --key instead")
 
 
 def _stream(
@@ -147,7 +166,8 @@ def _stream(
 
         rate = probe(recording).sample_rate
         blocks = read_blocks(recording, rate)
-    stream = converter.live(blocks, rate, list(options.like), seed, options.variation)
+    key = options.key if isinstance(options.key, float) else None
+    stream = converter.live(blocks, rate, list(options.like), seed, options.variation, options.speaker, key)
     for note in stream.notes:
         typer.echo(f"moksori: {note}", err=True)
     if form == "pcm":

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
         help="Keep voices in files: make, mix, draw and list them; look for one among samples.", no_args_is_help=True
     )
     group.command("make")(make)
+    group.command("fit")(fit)
     group.command("mix")(mix)
     group.command("random")(random)
     group.command("search")(search)
@@ -103,18 +104,64 @@ def _make_style(
     typer.echo(f"{path}: the style {made.name!r} of {count}, for {voice.name}")
 
 
+def fit(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings of one singer, or folders of such.")],
+    output: _Output = None,
+    name: _Name = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "--voice", help="A model's name or folder.", show_default="the one with singers"),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, max=10000, help="Of gradient descent.")] = 300,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws what is listened to at each step.")] = 0,
+) -> None:
+    """Find the voice of a singer whom a model's table does not hold, and keep it in a file.
+
+    Example: moksori voice fit my_singing/ --model DIR -o me.voice; moksori convert song.wav --like me.voice --model DIR
+    -o out.wav
+    """
+    path = _path(output)
+
+    from moksori.cli.progress import progress_bar
+    from moksori.models.checkpoint import load_model
+    from moksori.pipeline.voice_fitting import find_singing_model, fit_voice
+    from moksori.pipeline.voices import check_voice_path, write_voice
+
+    check_voice_path(path)
+    loaded = load_model(find_singing_model(model))
+    with progress_bar("fitting") as progress:
+        found = fit_voice(loaded, recordings, name, steps, seed, progress)
+    tell_consent()
+    for note in found.notes:
+        typer.echo(f"moksori: {note}", err=True)
+    write_voice(found.voice, path)
+    typer.echo(
+        f"{path}: the voice {found.voice.name!r}, for {loaded.manifest.name}; {found.bits_after:.3f} bits a sample, "
+        f"{found.bits_before:.3f} with the nearest singer, {found.nearest!r}"
+    )
+
+
 def mix(
-    voices: Annotated[list[Path], typer.Argument(help=".voice files of one model, at least two.")],
+    voices: Annotated[
+        list[str], typer.Argument(help="Voices of one model: .voice files, or singers and shares, a=0.3,b=0.7.")
+    ],
     output: _Output = None,
     weight: Annotated[
         list[float] | None,
-        typer.Option("--weight", help="Share of each, in the same order; may be repeated.", show_default="equal"),
+        typer.Option("--weight", help="Share of each file, in the same order; may be repeated.", show_default="equal"),
     ] = None,
     name: _Name = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="For singers by their names: whose they are.", show_default="the one with singers"
+        ),
+    ] = None,
 ) -> None:
     """Mix voices into a new one.
 
-    Example: moksori voice mix a.voice b.voice --weight 0.3 --weight 0.7 -o ab.voice
+    Examples: moksori voice mix a.voice b.voice --weight 0.3 --weight 0.7 -o ab.voice; moksori voice mix
+    kathleen=0.3,kerstin=0.7 --model DIR -o between.voice
     """
     path = _path(output)
 
@@ -123,7 +170,15 @@ def mix(
     from moksori.pipeline.voices import check_voice_path, mixed, read_voice, write_voice
 
     check_voice_path(path)
-    made = mixed([read_voice(voice) for voice in voices], weight or ())
+    if any("=" in voice for voice in voices):
+        from moksori.models.checkpoint import load_model
+        from moksori.pipeline.voice_fitting import find_singing_model, mixed_singers
+
+        if weight:
+            raise BadInput("--weight: the shares stand behind the names, a=0.3,b=0.7: leave it out")
+        made = mixed_singers(load_model(find_singing_model(model)), ",".join(voices))
+    else:
+        made = mixed([read_voice(voice) for voice in voices], weight or ())
     if name is not None:
         made = replace(made, name=name)
     write_voice(made, path)

@@ -295,6 +295,26 @@ class CanChangeKey(Protocol):
     def auto_key(self, recording: LongRecording, target: Voice) -> int | None: ...
 
 
+class ConversionInProgress(Protocol):
+    """Sound that is converted as it comes: push blocks, then finish, once. What leaves is late by delay_seconds."""
+
+    @property
+    def delay_seconds(self) -> float: ...
+
+    def push(self, block: Float[np.ndarray, " block"]) -> Float[Tensor, "1 samples"]: ...
+
+    def finish(self) -> Float[Tensor, "1 samples"]: ...
+
+
+@runtime_checkable
+class CanConvertLive(Protocol):
+    """A model that converts sound while it comes, and gives the samples that it would give of the whole."""
+
+    def stream(
+        self, target: Voice, controls: ConvertControls, generator: Generator | None = None
+    ) -> ConversionInProgress: ...
+
+
 @runtime_checkable
 class CanFit(Protocol):
     """A model whose singers are vectors of a table: they may be mixed, and found for somebody whom it does not hold.

@@ -19,5 +19,5 @@ class _Reversal(torch.autograd.Function):
 
 def reversed_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
     """`x` itself; its gradient is multiplied by -strength on the way back."""
-    found: Tensor = _Reversal.apply(x, strength)  # type: ignore[no-untyped-call]
+    found: Tensor = _Reversal.apply(x, strength)
     return found

@@ -1,7 +1,7 @@
 """How models change who speaks: between the speakers of a model's table, or through voices that they imitate."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -13,13 +13,23 @@ from jaxtyping import Float
 from moksori.errors import BadInput, MoksoriError, UnsupportedTask, unknown_name
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
-from moksori.models.contract import CanConvert, CanConvertInBlocks, CanConvertMels, CanEnroll, CanTellSpeakers
+from moksori.models.contract import (
+    CanChangeKey,
+    CanConvert,
+    CanConvertInBlocks,
+    CanConvertLive,
+    CanConvertMels,
+    CanEnroll,
+    CanTellSpeakers,
+    ConversionInProgress,
+)
 from moksori.pipeline.conversions import ConvertOptions
 from moksori.pipeline.enrolment import Enrolled, enroll, hear, source_remarks
 from moksori.pipeline.recordings import OpenRecording
 from moksori.pipeline.seeds import sentence_generator
+from moksori.pipeline.song_likeness import song_remarks
 from moksori.pipeline.vocoding import Sounding, find_vocoder
-from moksori.pipeline.voices import voice_of
+from moksori.pipeline.voices import is_voice_file, keeps_voices, voice_of
 from moksori.types import PitchRange, SoundBatch, Voice
 
 _LONGEST_LOOK_SECONDS = 4.0
@@ -64,7 +74,7 @@ def way_of(loaded: Loaded, vocoder: str | Path | None = None) -> "BetweenSpeaker
             f"{manifest.name}: was imported without {', '.join(manifest.absent)}, so it speaks but cannot listen: "
             "import it from a checkpoint that holds all parts"
         )
-    if len(manifest.speakers) < 2:
+    if len(manifest.speakers) < 2 and isinstance(model, CanTellSpeakers):
         raise UnsupportedTask(
             f"{manifest.name}: has one speaker, and conversion is between the speakers of a model: use a model of "
             "several (see 'moksori models')"
@@ -87,17 +97,14 @@ class BetweenSpeakers:
 
     def __init__(self, loaded: Loaded) -> None:
         assert isinstance(loaded.model, CanConvert)
-        self.manifest, self._model = loaded.manifest, loaded.model
+        self.manifest, self._model, self._loaded = loaded.manifest, loaded.model, loaded
         self._device = loaded.device
 
     def check(self, options: ConvertOptions) -> None:
         name = self.manifest.name
         if options.like:
-            raise UnsupportedTask(
-                f"{name}: a {self.manifest.family!r} model imitates no voice of a recording: use one of "
-                f"{', '.join(imitating_families())}"
-            )
-        if options.speaker is None:
+            self._check_likes(options)
+        elif options.speaker is None:
             raise UnsupportedTask(
                 f"{name}: converts to its own speakers only, and cleans no recordings: name a speaker, or use one of "
                 f"{', '.join(imitating_families())}"
@@ -107,12 +114,28 @@ class BetweenSpeakers:
                 raise unknown_name("speaker", known, self.manifest.speakers)
         if options.strength != 1.0:
             raise UnsupportedTask(f"{name}: nothing lies between the speakers of its table: leave the strength out")
-        if options.shift_semitones and not getattr(self._model, "takes_pitch", False):
-            raise UnsupportedTask(f"{name}: follows no pitch: leave the pitch out")
+        if (options.shift_semitones or options.key) and not getattr(self._model, "takes_pitch", False):
+            raise UnsupportedTask(f"{name}: follows no pitch: leave pitch and key out")
+        if options.key == "auto" and not isinstance(self._model, CanChangeKey):
+            raise UnsupportedTask(f"{name}: knows no key: leave --key auto out, or give --pitch in semitones")
+
+    def _check_likes(self, options: ConvertOptions) -> None:
+        name = self.manifest.name
+        if not keeps_voices(self._loaded):
+            raise UnsupportedTask(
+                f"{name}: a {self.manifest.family!r} model imitates no voice of a recording: use one of "
+                f"{', '.join(imitating_families())}"
+            )
+        for like in options.like:
+            if not isinstance(like, Voice) and not is_voice_file(like):
+                raise UnsupportedTask(
+                    f"{name}: hears no voice in a recording at once: fit one first, 'moksori voice fit {like} --model "
+                    f"{name} -o x.voice', and give it with --like x.voice"
+                )
 
     def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job:
-        assert options.speaker is not None
-        notes: list[str] = []
+        sings = getattr(self._model, "takes_pitch", None) is not None  # of the families here, only those that sing
+        notes = song_remarks(recording, self.manifest.speaker_pitch) if sings else []
         source = self._voice(options.source) if options.source is not None else None
         if source is None and isinstance(self._model, CanTellSpeakers):
             source = self._nearest(self._model, recording)
@@ -120,11 +143,51 @@ class BetweenSpeakers:
                 f"{recording.name}: taken as spoken by {source.name!r}, the best fit of {len(self.manifest.speakers)} "
                 "speakers; --source names another"
             )
-        target = self._voice(options.speaker)
+        target = self.target(options).voice
+        if options.key == "auto":
+            options, said = self._keyed(recording, target, options)
+            notes.append(said)
         if source is not None and source.speaker == target.speaker:
             notes.append(f"{source.name!r} stays {target.name!r}: the recording is only analysed and made anew")
         blocks = self._blocks(recording, target, source, options, sentence_generator(seed, 0, self._device))
         return Job(source, target, checked(self.manifest.name, recording.name, blocks), tuple(notes))
+
+    def target(self, options: ConvertOptions) -> Enrolled:
+        """Who is to be heard: of the table, or of voices in files."""
+        if options.like:
+            return enroll(self._loaded, options.like)
+        assert options.speaker is not None
+        return Enrolled(self._voice(options.speaker), ())
+
+    @property
+    def is_live(self) -> bool:
+        return isinstance(self._model, CanConvertLive) and not isinstance(self._model, CanTellSpeakers)
+
+    def live(
+        self, sound: Iterable[Float[np.ndarray, " block"]], target: Voice, options: ConvertOptions, seed: int
+    ) -> Iterator[Float[np.ndarray, " block"]]:
+        """Sound as it comes, at the model's rate and level, in another voice; as many samples as came."""
+        assert isinstance(self._model, CanConvertLive)
+        generator = sentence_generator(seed, 0, self._device)
+        conversion = self._model.stream(target, options.controls, generator)
+        made = (block for block in _through(conversion, sound) if block.shape[1])
+        return checked(self.manifest.name, "what comes in", made)
+
+    def live_delay_seconds(self, target: Voice) -> float:
+        """From a sample that comes in to the same one as it leaves, the work itself and changes of rate aside."""
+        assert isinstance(self._model, CanConvertLive)
+        return self._model.stream(target, ConvertOptions().controls).delay_seconds
+
+    def _keyed(self, recording: OpenRecording, target: Voice, options: ConvertOptions) -> tuple[ConvertOptions, str]:
+        """The options with the key that brings the song to where the target sings, and what to tell of it."""
+        assert isinstance(self._model, CanChangeKey)
+        found = self._model.auto_key(recording.sound, target)
+        if found is None:
+            return replace(options, key=0.0), (
+                f"{recording.name}: the key stays: next to nothing in it is sung at a pitch, or it is not known where "
+                f"{target.name!r} sings"
+            )
+        return replace(options, key=float(found)), f"{recording.name}: key {found:+d} semitones"
 
     def _voice(self, name: str) -> Voice:
         known = self.manifest.speaker_pitch.get(name)
@@ -187,8 +250,8 @@ class ThroughVoices:
             )
         if options.source is not None:
             raise BadInput(f"source {options.source!r}: {name} needs not know who speaks: leave the source out")
-        if options.shift_semitones:
-            raise UnsupportedTask(f"{name}: follows no pitch: leave the pitch out")
+        if options.shift_semitones or options.key:
+            raise UnsupportedTask(f"{name}: follows no pitch: leave pitch and key out")
 
     def target(self, options: ConvertOptions) -> Enrolled:
         """The voice that is to be imitated."""
@@ -218,8 +281,9 @@ class ThroughVoices:
         mels = self._model.convert_to_mels(sound, target, None, options.controls, True, generator)
         return checked(self.manifest.name, "what comes in", self.vocoder.sound(mels, None, generator))
 
-    @property
-    def live_delay_seconds(self) -> float:
+    is_live = True
+
+    def live_delay_seconds(self, target: Voice) -> float:
         """From a sample that comes in to the same one as it leaves, the work itself and changes of rate aside."""
         mel = self._model.mel_config
         frames = self._model.live_delay_frames + self.vocoder.model.look_ahead_frames
@@ -239,6 +303,14 @@ class ThroughVoices:
         for block in self.vocoder.sound(mels, -(-samples // hop), generator):
             yield block[:, : samples - given]
             given += block.shape[1]
+
+
+def _through(
+    conversion: ConversionInProgress, sound: Iterable[Float[np.ndarray, " block"]]
+) -> Iterator[Float[torch.Tensor, "1 samples"]]:
+    for block in sound:
+        yield conversion.push(block)
+    yield conversion.finish()
 
 
 def checked(

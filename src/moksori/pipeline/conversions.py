@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from moksori.pipeline.say_options import MAXIMUM_SHIFT_SEMITONES
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.types import ConvertControls
 
+MAXIMUM_KEY_SEMITONES = 24.0
+
 
 @dataclass(frozen=True)
 class ConvertOptions:
@@ -24,7 +26,8 @@ class ConvertOptions:
     like: recordings and voices of who is to speak instead, for models that imitate. Neither of both: who speaks
     already, so that the recording is only cleaned.
     variation: 0 to 10, noise in what is read off the recording; None = the model's own. shift_semitones: -12 to 12.
-    strength: 0, the source's own voice, to 1, the target's.
+    strength: 0, the source's own voice, to 1, the target's. key: of a song, in semitones, -24 to 24; "auto" brings it
+    to where the target sings; None: as it is, moved by shift_semitones alone.
     """
 
     speaker: str | None = None
@@ -33,8 +36,13 @@ class ConvertOptions:
     shift_semitones: float = 0.0
     like: tuple[Like, ...] = ()
     strength: float = 1.0
+    key: float | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
+        if self.key is not None and self.key != "auto":
+            _within("key", self.key, -MAXIMUM_KEY_SEMITONES, MAXIMUM_KEY_SEMITONES)
+        if self.key is not None and self.shift_semitones:
+            raise BadInput(f"a key ({self.key}) and a pitch ({self.shift_semitones:g}) are given: give one of them")
         _within("pitch", self.shift_semitones, -MAXIMUM_SHIFT_SEMITONES, MAXIMUM_SHIFT_SEMITONES)
         _within("strength", self.strength, 0.0, 1.0)
         if self.variation is not None:
@@ -46,7 +54,8 @@ class ConvertOptions:
 
     @property
     def controls(self) -> ConvertControls:
-        return ConvertControls(self.variation, self.shift_semitones, self.strength)
+        shift = self.key if isinstance(self.key, int | float) else self.shift_semitones
+        return ConvertControls(self.variation, shift, self.strength)
 
 
 def likes(given: Like | Sequence[Like] | None) -> tuple[Like, ...]:

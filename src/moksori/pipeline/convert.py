@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -80,18 +81,19 @@ class Converter:
         pitch: float = 0.0,
         like: Like | Sequence[Like] | None = None,
         strength: float = 1.0,
+        key: float | Literal["auto"] | None = None,
     ) -> Conversion:
         """The recording, spoken by somebody else; the same seed gives the same samples, None draws one.
 
         audio: a path, something with `samples` and `sample_rate`, or a pair of both. speaker, source: names among
         `speakers`; without a source the best fit of the model's speakers. like: who is to be imitated instead, one or
         several of recordings, `.voice` files and Voices. variation: noise in what is read off the recording. pitch:
-        semitones. strength: 0, the source's own voice, to 1, the target's. It is as long as the recording, at the
-        model's rate and level.
+        semitones. strength: 0, the source's own voice, to 1, the target's. key: of a song, semitones or "auto". It is
+        as long as the recording, at the model's rate and level.
         Raises AudioError for a recording that cannot be used or is longer than an hour, UnknownName for a speaker that
         does not exist, BadInput for a value out of range, UnsupportedTask for what this model cannot do.
         """
-        options = ConvertOptions(speaker, source, variation, pitch, likes(like), strength)
+        options = ConvertOptions(speaker, source, variation, pitch, likes(like), strength, key)
         if speaker is None and not options.like:
             raise BadInput("nobody to become: give a speaker of the model, or like= a recording of who is to speak")
         return self._made(audio, options, seed)
@@ -115,20 +117,25 @@ class Converter:
         self,
         blocks: Iterable[Float[np.ndarray, " block"]],
         sample_rate: int,
-        like: Like | Sequence[Like],
+        like: Like | Sequence[Like] | None = None,
         seed: int | None = None,
         variation: float | None = None,
+        speaker: str | None = None,
+        key: float | None = None,
     ) -> LiveConversion:
         """Sound that is converted while it comes; iterate over what this returns for blocks at the model's rate.
 
-        blocks: float32 samples of one channel at `sample_rate` Hz, as they come. `delay_seconds` says how long a sample
-        stays. Raises UnsupportedTask for a model that converts whole recordings only, otherwise as `convert` does.
+        blocks: float32 samples of one channel at `sample_rate` Hz, as they come. like, or speaker: who is to be heard.
+        key: of a song, in semitones. `delay_seconds` says how long a sample stays. Raises UnsupportedTask for a model
+        that converts whole recordings only, otherwise as `convert` does.
         """
-        options = ConvertOptions(variation=variation, like=likes(like))
-        if not isinstance(self._way, ThroughVoices):
+        options = ConvertOptions(speaker, variation=variation, like=likes(like), key=key)
+        if not self._way.is_live:
             raise UnsupportedTask(
                 f"{self.name}: converts whole recordings only: use a model of {' or '.join(imitating_families())}"
             )
+        if key == "auto":
+            raise BadInput("key auto: where a song lies is known at its end only: give semitones")
         return LiveConversion(self._way, blocks, sample_rate, options, chosen_seed(seed))
 
     def check(self, options: ConvertOptions) -> None:

@@ -11,7 +11,7 @@ from moksori.errors import AudioError, BadInput
 from moksori.models.checkpoint import Loaded
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.speech_likeness import unlike_speech
-from moksori.pipeline.voices import check_voice, is_voice_file, listener, read_voice, voice_of
+from moksori.pipeline.voices import check_voice, is_voice_file, keeps_voices, listener, read_voice, voice_of
 from moksori.types import Heard, Voice
 
 Like = Audio | Voice
@@ -41,7 +41,8 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
     recording that cannot be used or holds too little speech, CheckpointError and BadInput for a voice file that is
     damaged or of another model.
     """
-    listener(loaded)
+    if not keeps_voices(loaded):
+        listener(loaded)
     if not likes:
         raise BadInput("no recording: give at least one of who is to be imitated")
     vectors: list[torch.Tensor] = []

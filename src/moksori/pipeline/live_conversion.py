@@ -13,7 +13,7 @@ from moksori.pipeline.conversions import ConvertOptions, conversion_metadata
 from moksori.pipeline.recordings import TARGET_POWER
 
 if TYPE_CHECKING:
-    from moksori.pipeline.conversion_ways import ThroughVoices
+    from moksori.pipeline.conversion_ways import BetweenSpeakers, ThroughVoices
 
 _STEP_SECONDS = 0.05
 _MEMORY_SECONDS = 10.0
@@ -66,7 +66,7 @@ class LiveConversion:
 
     def __init__(
         self,
-        way: "ThroughVoices",
+        way: "ThroughVoices | BetweenSpeakers",
         blocks: Iterable[Float[np.ndarray, " block"]],
         sample_rate: int,
         options: ConvertOptions,
@@ -84,7 +84,8 @@ class LiveConversion:
 
     @property
     def delay_seconds(self) -> float:
-        return self._way.live_delay_seconds + _STEP_SECONDS + _resampling_seconds(self._native_rate, self.sample_rate)
+        resampling = _resampling_seconds(self._native_rate, self.sample_rate)
+        return self._way.live_delay_seconds(self.target) + _STEP_SECONDS + resampling
 
     @property
     def duration_seconds(self) -> float:

@@ -19,7 +19,7 @@ import torch
 from moksori.errors import BadInput, CheckpointError, MoksoriError, UnsupportedTask
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, fingerprint
-from moksori.models.contract import CanEnroll
+from moksori.models.contract import CanEnroll, CanFit
 from moksori.pipeline.say import check_folder
 from moksori.pipeline.seeds import sentence_generator
 from moksori.types import Voice
@@ -50,9 +50,30 @@ def listener(loaded: Loaded) -> CanEnroll:
     return loaded.model
 
 
+def keeps_voices(loaded: Loaded) -> bool:
+    """Whether a model has voices that a file can keep: it hears them in recordings, or its singers are vectors."""
+    return isinstance(loaded.model, CanEnroll) or (isinstance(loaded.model, CanFit) and loaded.model.fits_voices)
+
+
+def _front_end(loaded: Loaded) -> str:
+    model = loaded.model
+    return model.front_end_key if isinstance(model, CanFit) and model.fits_voices else listener(loaded).front_end_key
+
+
+def fitter(loaded: Loaded) -> CanFit:
+    """The model, as one whose singers are vectors; raises UnsupportedTask where it is none."""
+    if not isinstance(loaded.model, CanFit) or not loaded.model.fits_voices:
+        able = [name for name in registry.family_names() if hasattr(registry.family(name).model, "fit_voice")]
+        raise UnsupportedTask(
+            f"{loaded.manifest.name}: a {loaded.manifest.family!r} model has no singers' vectors that could be fitted "
+            f"or mixed: use one of {', '.join(able)}"
+        )
+    return loaded.model
+
+
 def voice_of(loaded: Loaded, vector: torch.Tensor, name: str, sources: Sequence[str]) -> Voice:
-    """A voice of a model that enrolls."""
-    key, model = listener(loaded).front_end_key, fingerprint(loaded.folder)
+    """A voice of a model that enrolls or fits."""
+    key, model = _front_end(loaded), fingerprint(loaded.folder)
     shown = " ".join(name.split())[:_NAME_CHARACTERS]
     vector = vector.detach().float().cpu()
     return Voice(loaded.manifest.family, name=shown, vector=vector, front_end=key, model=model, sources=tuple(sources))
@@ -70,7 +91,7 @@ def check_voice(voice: Voice, loaded: Loaded) -> None:
         )
     if voice.vector is None:
         raise BadInput(f"{what}: holds no vector: make it with 'moksori voice make'")
-    key, own = listener(loaded).front_end_key, fingerprint(loaded.folder)
+    key, own = _front_end(loaded), fingerprint(loaded.folder)
     if voice.front_end != key:
         raise BadInput(
             f"{what}: was read off the features {voice.front_end}, {manifest.name} listens to {key}: make it from its "

@@ -136,7 +136,7 @@ def test_stdin_is_converted_as_it_comes(run, tmp_path, form):
         ("convert talk.ogg --like target.wav -o o.wav --vocoder toy", "a 'toy' model is no vocoder"),
         ("convert talk.ogg --like target.wav -o talk.ogg", "talk.ogg: is the recording itself"),
         ("convert - --like target.wav -o o.wav", "-: a recording on stdin is converted as it comes: --stream"),
-        ("convert talk.ogg --speaker ann --stream", "--stream: converts to voices of recordings"),
+        ("convert talk.ogg --speaker ann --stream", "three: converts whole recordings only: use a model of"),
         ("convert talk.ogg --like target.wav --stream --strength 0.5", "own voice is known at its end only"),
         ("convert talk.ogg --like target.wav --stream -o o.wav", "--stream: writes to standard output, not to o.wav"),
         ("convert - --like target.wav --stream", "stdin: is no wav: pipe one"),

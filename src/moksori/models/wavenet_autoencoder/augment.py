@@ -73,8 +73,11 @@ def _vocoded(spectrum: Tensor, speed: float) -> Tensor:
     expected = torch.linspace(0.0, math.pi * SLICE_HOP, bins, device=spectrum.device)[:, None]
     turn = after.angle() - before.angle() - expected
     turn = turn - 2.0 * math.pi * torch.round(turn / (2.0 * math.pi)) + expected
-    phase = torch.cat([spectrum[:, :1].angle(), turn[:, :-1]], dim=1).cumsum(dim=1)
-    return torch.polar(magnitude, phase)
+    phase = torch.cat([torch.zeros_like(turn[:, :1]), turn[:, :-1]], dim=1).cumsum(dim=1)
+    # As in the recording in the middle: at its ends the transform sees mirrored sound, whose bins do not go together.
+    middle = len(steps) // 2
+    known = before[:, middle].angle() + (steps - left)[middle] * turn[:, middle]
+    return torch.polar(magnitude, phase + (known - phase[:, middle])[:, None])
 
 
 def read_at(x: Float[Tensor, "batch samples"], at: Float[Tensor, "batch places"]) -> Float[Tensor, "batch places"]:

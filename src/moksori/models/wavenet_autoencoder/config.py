@@ -162,7 +162,7 @@ class ConfusionConfig(Config):
     ramp_steps: int = Field(default=0, ge=0)
     """Steps over which reversal gains its strength."""
     standardize: bool = False
-    """C hears codes of mean 0 and deviation 1, so that small ones are no way out; the papers' hears them as they are."""
+    """C hears codes of mean 0 and deviation 1, so that small ones are no way out; in the papers, codes as they are."""
     own_codes: bool = True
     """C learns from codes of the crop as it is, computed for it, as in UMTN; false: from those that E learns with,
     which saves an encoder's pass."""

@@ -6,7 +6,6 @@ their samples (specification C8; as voices are fitted in Taigman et al., "VoiceL
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Generator, Tensor
 
 from moksori.models.wavenet_autoencoder.conversion import tracked
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0
-from moksori.types import Waveform
+from moksori.types import FittedVector, Waveform
 
 if TYPE_CHECKING:
     from moksori.models.wavenet_autoencoder.model import WavenetAutoencoder
@@ -26,20 +25,6 @@ BATCH = 4
 LEARNING_RATE = 0.03
 LOOK_CROPS = 8
 """By which the nearest singer of the table is found, and by which what was gained is told."""
-
-
-@dataclass(frozen=True)
-class FittedVector:
-    """What was found.
-
-    vector: as a voice's file keeps it, the middle of ln F0 behind it where the model is given the pitch. nearest: row
-    of the table that it started from. bits_before, bits_after: a sample, on the same crops.
-    """
-
-    vector: Float[Tensor, " channels"]
-    nearest: int
-    bits_before: float
-    bits_after: float
 
 
 def fit_vector(

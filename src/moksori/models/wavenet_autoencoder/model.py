@@ -21,13 +21,13 @@ from moksori.models.wavenet_autoencoder.conversion import (
     voice_parts,
 )
 from moksori.models.wavenet_autoencoder.encoder import Encoder
-from moksori.models.wavenet_autoencoder.fitting import FittedVector, fit_vector
+from moksori.models.wavenet_autoencoder.fitting import fit_vector
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0, cycles, excitation, locked, pitch_channels
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
 from moksori.nn.mulaw import LEVELS, encode_mu_law
 from moksori.nn.precision import full_precision
 from moksori.nn.wavenet_network import WaveNet
-from moksori.types import ConvertControls, LongRecording, PitchRange, SoundBatch, Voice, Waveform
+from moksori.types import ConvertControls, FittedVector, LongRecording, PitchRange, SoundBatch, Voice, Waveform
 
 EXCITATION_CHANNELS = 2
 
@@ -239,11 +239,15 @@ class WavenetAutoencoder(nn.Module):
 
     def auto_key(self, recording: LongRecording, target: Voice) -> int | None:
         """Semitones that bring a song to where `target` sings; None where either is not known."""
-        pitch, (_, sings) = self.config.pitch, voice_parts(target, self)
-        if pitch is None or sings is None:
+        if self.config.pitch is None:
             return None
-        heard = heard_pitch(recording, pitch)
-        return None if heard is None else key_between(heard, sings)
+        heard = heard_pitch(recording, self.config.pitch)
+        return None if heard is None else self.auto_key_of(heard, target)
+
+    def auto_key_of(self, heard: PitchRange, target: Voice) -> int | None:
+        """The same for a song whose pitch is known."""
+        _, sings = voice_parts(target, self)
+        return None if sings is None else key_between(heard, sings)
 
     @property
     def front_end_key(self) -> str:

@@ -1,0 +1,102 @@
+"""Who sings goes out of the codes where the encoder resists the confusion network, and stays where it does not."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_singers import small_objective, sung, take_steps
+
+from moksori.evaluation.probes import linear_probe
+from moksori.models.wavenet_autoencoder.confusion import CodeReader, ConfusionNetwork, PitchRegressor, ramp, resisted
+from moksori.nn.gradient_reversal import reversed_gradient
+
+SINGERS = 4
+
+
+def probe_accuracy(model) -> float:
+    """A fresh linear probe of frames: who sings, in notes that it has not heard."""
+    model.eval()
+    parts = []
+    for seed in range(1000, 1004):
+        batch = sung([*range(SINGERS)] * 2, 1600, seed)
+        with torch.no_grad():
+            codes = model.encode(batch.waveform)
+        frames = codes.transpose(1, 2).flatten(0, 1).numpy()
+        parts.append((frames, batch.speaker.repeat_interleave(codes.shape[2]).numpy()))
+    seen, heard = ([np.concatenate(arrays) for arrays in zip(*half, strict=True)] for half in (parts[:2], parts[2:]))
+    return linear_probe(*seen, *heard).accuracy
+
+
+@pytest.mark.parametrize(("weight", "steps"), [(0.0, 15), (1.0, 60)])
+def test_the_probe_falls_to_chance_with_resistance_and_not_without(weight: float, steps: int) -> None:
+    objective = small_objective(
+        f"model.num_speakers={SINGERS}",
+        "model.pitch=null",
+        f"objective.confusion={{weight: {weight}, resistance: uniform, standardize: true}}",
+        "objective.slice_semitones=0",
+    )
+    take_steps(objective, steps)
+    found = probe_accuracy(objective.model)
+    if weight:
+        assert found < 1.5 / SINGERS
+    else:
+        assert found > 2.5 / SINGERS
+
+
+def test_reversed_gradients_are_the_negative() -> None:
+    x = torch.randn(3, requires_grad=True)
+    (2.0 * reversed_gradient(x, 0.5)).sum().backward()
+    assert torch.equal(reversed_gradient(x), x)
+    assert x.grad.tolist() == [-1.0, -1.0, -1.0]
+
+
+def test_the_three_resistances_push_codes_the_same_way() -> None:
+    torch.manual_seed(0)
+    network, singer = ConfusionNetwork(4, 8, 2, 3), torch.tensor([0, 1])
+    gradients = {}
+    for name in ("negative", "reversal", "uniform"):
+        codes = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        resisted(network, codes, singer, name).backward()
+        gradients[name] = codes.grad
+    assert torch.allclose(gradients["negative"], gradients["reversal"])
+    halved = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    resisted(network, halved, singer, "reversal", 0.5).backward()
+    assert torch.allclose(halved.grad, 0.5 * gradients["reversal"])
+    with torch.no_grad():
+        least = resisted(network, torch.zeros(2, 4, 6), singer, "uniform")
+    assert float(least) >= math.log(3) - 1e-6
+
+
+def test_the_strength_of_reversal_rises_from_nothing_to_one() -> None:
+    assert ramp(0, 100) == 0.0
+    assert ramp(50, 100) == pytest.approx(0.98661, abs=1e-4)
+    assert ramp(100, 100) == ramp(500, 100) == pytest.approx(1.0, abs=1e-4)
+    assert ramp(0, 0) == 1.0
+
+
+def test_the_pitch_term_is_bounded_and_hears_voiced_frames_only() -> None:
+    torch.manual_seed(0)
+    regressor = PitchRegressor(4, 8, 2)
+    codes = torch.randn(2, 4, 6)
+    pitch, voiced = torch.full((2, 6), 1e4), torch.ones(2, 6)
+    assert float(regressor.error(codes, pitch, voiced)) <= 1.0
+    assert float(regressor.error(codes, pitch, torch.zeros(2, 6))) == 0.0
+    own = CodeReader.forward(regressor, codes)[:, 0].detach()
+    voiced[:, 3:] = 0.0
+    own[:, 3:] += 100.0
+    assert float(regressor.error(codes, own, voiced)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_c_and_the_encoder_pull_in_opposite_directions() -> None:
+    objective = small_objective("objective.confusion.weight=1.0", "objective.confusion.own_codes=false")
+    batch = sung([0, 1], 800)
+    updates = objective.updates(batch, 0, torch.Generator().manual_seed(0))
+    first = next(updates)
+    assert first.optimizer == "confusion"
+    assert first.weights == {"confusion": 1.0}
+    first.total().backward()
+    assert all(parameter.grad is None for parameter in objective.model.parameters())
+    second = next(updates)
+    assert second.optimizer == "model"
+    assert float(second.terms["singer_resisted"]) == pytest.approx(-float(first.terms["confusion"]), rel=1e-5)

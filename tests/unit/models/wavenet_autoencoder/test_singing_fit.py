@@ -1,0 +1,91 @@
+"""A vector for a stranger: the weights stay, the cost falls, the seed decides; and the variants with other decoders."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from small_singers import small_model, small_objective, sung, take_steps
+
+from moksori.models.wavenet_autoencoder.fitting import fit_vector
+from moksori.types import ConvertControls, PitchRange, SoundBatch, Voice, Waveform
+
+
+def stranger() -> list[Waveform]:
+    return [Waveform(x, 8000) for x in sung([3, 3], 6_000).waveform.numpy()]
+
+
+def test_only_the_vector_moves_and_the_cost_falls() -> None:
+    model = small_model()
+    before = copy.deepcopy(model.state_dict())
+    told = []
+    one, two = (
+        fit_vector(model, stranger(), 8, torch.Generator().manual_seed(1), lambda done, total: told.append(done))
+        for _ in range(2)
+    )
+    assert torch.equal(one.vector, two.vector)
+    assert one.bits_after < one.bits_before
+    assert one.vector.shape == (model.voice_channels,)
+    assert float(one.vector[-1]) == pytest.approx(np.median(np.log(sung([3, 3], 6_000).f0.numpy())), abs=0.05)
+    assert told == [*range(1, 9)] * 2
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    voice = Voice("wavenet_autoencoder", vector=one.vector)
+    assert model.auto_key_of(PitchRange(float(one.vector[-1]) - np.log(2.0), 0.1), voice) == 12
+
+
+def test_it_starts_from_the_nearest_singer_of_the_table() -> None:
+    model = small_model("model.num_speakers=3")
+    costs = [fit_vector(model, stranger(), 0, torch.Generator().manual_seed(1))]
+    assert torch.equal(costs[0].vector[:-1], model.speaker_embedding.weight[costs[0].nearest].detach())
+    assert costs[0].bits_after == pytest.approx(costs[0].bits_before, rel=1e-5)
+
+
+def test_what_cannot_be_fitted_is_said() -> None:
+    with pytest.raises(ValueError, match="less than 200 samples"):
+        fit_vector(small_model(), [Waveform(np.zeros(150, np.float32), 8000)])
+    with pytest.raises(ValueError, match="no singers' vectors"):
+        fit_vector(small_model("model.decoders=per_domain"), stranger())
+
+
+def test_a_domain_learns_in_its_own_decoder_only() -> None:
+    objective = small_objective("model.decoders=per_domain", "model.num_speakers=3")
+    for update in objective.updates(sung([0, 2], 800), 0, torch.Generator().manual_seed(0)):
+        if update.optimizer == "model":
+            update.total().backward()
+    reached = [any(p.grad is not None and bool(p.grad.any()) for p in d.parameters()) for d in objective.model.decoders]
+    assert reached == [True, False, True]
+
+
+VARIANTS = [("model.decoders=per_domain",), ("model.speaker_channels=0", "model.pitch=null")]
+
+
+@pytest.mark.parametrize("overrides", VARIANTS)
+def test_music_is_translated_and_nsynth_copies(overrides) -> None:
+    """A decoder a domain; and NSynth's, which is told of nobody: both train, and make sound of a recording's length."""
+    objective = small_objective(*overrides)
+    terms = take_steps(objective, 3)
+    assert terms[-1]["reconstruction"] < terms[0]["reconstruction"]
+    model, batch = objective.model.eval(), sung([0], 1_500)
+    sounds = SoundBatch(batch.waveform, batch.waveform_lengths)
+    one, two = (
+        model.convert(
+            sounds, Voice("wavenet_autoencoder", domain), None, ConvertControls(), torch.Generator().manual_seed(0)
+        ).waveform
+        for domain in (0, 1)
+    )
+    assert one.shape == batch.waveform.shape
+    assert torch.equal(one, two) == ("model.speaker_channels=0" in overrides)
+
+
+def test_mixtures_of_logistics_sing_samples_of_16_bits() -> None:
+    objective = small_objective("model.decoder={mixtures: 3, one_hot: false}")
+    terms = take_steps(objective, 2)
+    assert all(np.isfinite(term["reconstruction"]) for term in terms)
+    batch = sung([0], 400)
+    model = objective.model.eval()
+    made = model.decode(
+        model.encode(batch.waveform), model.vectors(batch.speaker), batch.f0, 1.0, torch.Generator().manual_seed(0)
+    )
+    assert made.shape == (1, 400)
+    assert len(made.unique()) > 100  # samples, not codes; an untrained mixture often lies beyond full scale
