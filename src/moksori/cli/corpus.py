@@ -1,4 +1,4 @@
-"""`moksori corpus`: import, check, stats, align, split, pack, sing."""
+"""`moksori corpus`: import, check, stats, align, split, merge, pack, sing."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     corpus.command("stats")(stats)
     corpus.command("align")(align)
     corpus.command("split")(split)
+    corpus.command("merge")(merge)
     corpus.command("pack")(pack)
     corpus.command("sing")(sing)
     app.add_typer(corpus, name="corpus")
@@ -242,6 +243,22 @@ def split(
     if report.too_long:
         typer.echo(f"{len(report.too_long)} have no pause to cut at and are left out: {', '.join(report.too_long[:5])}")
     _print_counts(report.info)
+
+
+def merge(
+    places: Annotated[
+        list[Path], typer.Argument(metavar="CORPUS... DST", help="Corpora, and a new folder for all of them.")
+    ],
+) -> None:
+    """Make one corpus of several, such as songs and speech; held-out sentences stay held out in all of them."""
+    from moksori.pipeline.corpora import merge as write
+
+    if len(places) < 2:
+        raise typer.BadParameter("expected CORPUS... DST, for example: corpora/speech corpora/sung corpora/all")
+    with progress_bar("merging") as progress:
+        info = write(places[:-1], places[-1], progress=progress)
+    _print_counts(info)
+    typer.echo(f"wrote {places[-1]}: {len(info.speakers)} speakers")
 
 
 def pack(

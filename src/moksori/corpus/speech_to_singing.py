@@ -5,6 +5,7 @@ pressed) until the next vowel begins where the next note does, its edges and all
 the melody's; spectral envelope and aperiodicity, which make the voice, stay.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from jaxtyping import Float, Int
 from moksori.audio.world import PERIOD_SECONDS, WorldFrames, analyse_world, synthesise_world
 from moksori.corpus.melody import Key, Note, SingingStyle, SyllableNotes, draw_melody, pitch_curve
 from moksori.text.symbols import is_vowel
-from moksori.types import Waveform
+from moksori.types import Utterance, Waveform
 
 LEAST_CORE_SECONDS = 0.03
 """A vowel with less voice than this carries no note."""
@@ -27,6 +28,17 @@ _LEVELLED = 0.5
 """Share of the differences in level between syllables that is taken out: songs are sung more evenly than read."""
 _HOME = 0.5
 """Share of the songs in the singer's own key, not in a related one."""
+_SUNG = re.compile(r"-sung\d+$")
+
+
+def sung_name(name: str, turn: int) -> str:
+    """What the song is called that is made of a recording; turn: 1, and more where it is sung again."""
+    return f"{name}-sung{turn}"
+
+
+def is_song(utterance: Utterance) -> bool:
+    """Whether something is sung: made songs by their names, recorded ones since they have no text."""
+    return not utterance.text or _SUNG.search(utterance.name) is not None
 
 
 @dataclass(frozen=True)

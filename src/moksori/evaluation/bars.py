@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moksori.evaluation.names import GRIFFIN_LIM, HUMAN, UNCHANGED, at_snr
+from moksori.evaluation.names import CHANCE, GRIFFIN_LIM, HUMAN, UNCHANGED, at_snr
 from moksori.evaluation.score import SystemScores
 from moksori.evaluation.statistics import Estimate
 
@@ -16,6 +16,7 @@ NOISE_DB, LIKENESS_LOST = 10.0, 0.05
 SPEAKER_CODE_EER, CONTENT_CODE_EER = 0.10, 0.35
 CONVERSION_RTF = 0.1
 ALL_SAID_ONCE = 0.9
+SINGER_IDENTIFIED, TUNE_KEPT, PROBE_TIMES_CHANCE = 0.70, 0.85, 1.5
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def task_bars(
         return conversion_bars(systems, model, trials)
     if task == "hard":
         return hard_bars(systems, model)
+    if task == "sing":
+        return singing_bars(systems, model)
     return copy_bars(systems, model) if task == "vocode" else []
 
 
@@ -109,6 +112,26 @@ def hard_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
     """Nothing skipped, repeated or cut off in 90 % of the hard list."""
     clean = _value(systems, model, "clean")
     return [] if math.isnan(clean) else [Bar("clean", clean, ALL_SAID_ONCE, "at least", clean >= ALL_SAID_ONCE)]
+
+
+def singing_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
+    """Of conversions: taken for the target in 70 %, 85 % of the pitch within 50 cents of the tune in its key, and codes
+    off which the singer is read at most 1.5 times as often as by guessing. Models that only copy have no bars."""
+    found = []
+    identified = _value(systems, model, "singer_identified")
+    if not math.isnan(identified):
+        rule = "of the conversions at least, by a classifier of recordings and made songs"
+        found.append(Bar("singer_identified", identified, SINGER_IDENTIFIED, rule, identified >= SINGER_IDENTIFIED))
+        tune = _value(systems, model, "raw_pitch_accuracy")
+        if not math.isnan(tune):
+            rule = "at least, of the source's tune in its new key"
+            found.append(Bar("raw_pitch_accuracy", tune, TUNE_KEPT, rule, tune >= TUNE_KEPT))
+    probe, chance = _value(systems, model, "code_probe"), _value(systems, CHANCE, "code_probe")
+    if not math.isnan(probe + chance):
+        limit = PROBE_TIMES_CHANCE * chance
+        rule = f"at most {PROBE_TIMES_CHANCE:g} times guessing"
+        found.append(Bar("code_probe", probe, limit, rule, probe <= limit))
+    return found
 
 
 def copy_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:

@@ -6,8 +6,10 @@ OTHER_TEXTS, NOISE = "recordings against other texts", "noise"
 OWN_OTHER_TEXTS = "the same against other texts"
 UNCHANGED = "no conversion"
 PITCH_SHIFT = "mean-pitch shift (WORLD)"
+KEY_CHANGE = "key change alone (WORLD)"
 GRIFFIN_LIM = "Griffin-Lim"
 NOISY = "noisy"
+PROBED_MELS, CHANCE = "the same probe on mels", "guessing"
 CONTROLS = (OTHER_TEXTS, OWN_OTHER_TEXTS, NOISE)
 """What must fail: shown under the tables, not in them."""
 

@@ -34,11 +34,11 @@ _BESIDE_THE_RECORDINGS = ("wer", "ovrl", "p808", "text_margin")
 _ALONE = (
     *("clean", "skips", "repeats", "cut_off"),
     *("pesq", "stoi", "mel_distance", "mcd", "log_f0_rmse", "duration_mae", "speaker", "speaker_source", "nearer"),
-    *("speaker_identified", "likelihood_ratio", "raw_pitch_accuracy"),
+    *("speaker_identified", "likelihood_ratio", "singer_identified", "raw_pitch_accuracy", "code_probe"),
 )
 """What the table of speakers shows of the model, the first with the recordings' value in brackets."""
 _GROUPED_BY = {
-    **{"denoise": "SNR", "vocode": "kind", "convert": "pairs", "like": "prompts", "sing": "singer"},
+    **{"denoise": "SNR", "vocode": "kind", "convert": "pairs", "like": "prompts", "sing": "songs"},
     "hard": "kind",
 }
 

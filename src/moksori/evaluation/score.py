@@ -55,7 +55,8 @@ class Item:
 
     compute_seconds: what making `waveform` took, NaN where it is a recording. speaker: who is heard, or should be.
     values: measures that are known already, by name. impostors: cosines of other people with whoever should be heard,
-    for the equal error rate, where `Judges.voices` has none. transposed: the tune may be in another key.
+    for the equal error rate, where `Judges.voices` has none. transposed: the tune may be in another key. key_semitones:
+    the key that it should be in, from the reference's.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Item:
     values: Mapping[str, float] = field(default_factory=dict)
     impostors: tuple[float, ...] = ()
     transposed: bool = False
+    key_semitones: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -237,11 +239,13 @@ class Judges:
         """The tune against the reference's; nothing where that has none."""
         pair = item.reference, item.waveform
         judge = f"melody pyworld {_version('pyworld')} mir_eval {_version('mir_eval')} {item.transposed}"
+        judge += f" {item.key_semitones:+g}" if item.key_semitones else ""
 
         def compared() -> dict[str, float]:
             first, second = (sung_f0(resample(sound, _MELODY_RATE), _MELODY_HOP) for sound in pair)
             if not (first > 0).any():
                 return {}
+            first = first * np.float32(2.0 ** (item.key_semitones / 12.0))
             found = compare_melodies(first, second, _MELODY_HOP / _MELODY_RATE, item.transposed)
             return {"pitch_correlation" if key == "correlation" else key: value for key, value in asdict(found).items()}
 

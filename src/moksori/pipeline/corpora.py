@@ -1,4 +1,4 @@
-"""What one can do with a corpus: import, check, stats, split, pack. Prints nothing; progress goes to a callback."""
+"""What one can do with a corpus: import, check, stats, split, merge, pack. Progress goes to a callback."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from moksori.corpus.check import CheckReport, check_corpus
 from moksori.corpus.features import prepare
 from moksori.corpus.ingest import ImportReport, ImportSettings
 from moksori.corpus.manifest import Corpus, CorpusInfo
+from moksori.corpus.merge import merge_corpora
 from moksori.corpus.pack import pack_corpus
 from moksori.corpus.segment import SplitReport, Timing, snap_to_pauses, split_corpus
 from moksori.corpus.stats import SpeakerStats, corpus_stats
@@ -105,6 +106,11 @@ def _aligned_words(
                 silences = pauses(Waveform(example.waveform, ALIGNED_RATE), minimum_pause, PAUSE_DB)
                 times[utterance.name] = snap_to_pauses(words, silences)
     return times
+
+
+def merge(corpora: Sequence[Path | str], target: Path | str, *, progress: Progress | None = None) -> CorpusInfo:
+    """Writes several corpora as one; a sentence that is held out in one of them is held out in all."""
+    return merge_corpora([ingest.open_imported(Path(corpus)) for corpus in corpora], Path(target), progress)
 
 
 def pack(

@@ -21,13 +21,14 @@ from moksori.evaluation.report import Group, Report, environment
 from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
 from moksori.models.checkpoint import Loaded, count_parameters, fingerprint, load_model, read_manifest
-from moksori.models.contract import CanConvert, CanConvertMels, CanEnroll, CanReconstruct
+from moksori.models.contract import CanConvert, CanConvertMels, CanDraw, CanEnroll, CanReconstruct
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
 from moksori.pipeline.evaluate_convert import evaluate_convert
 from moksori.pipeline.evaluate_copies import evaluate_denoise, evaluate_sing, evaluate_vocode
 from moksori.pipeline.evaluate_hard import evaluate_hard
-from moksori.pipeline.evaluate_settings import PICTURED, Settings, Task
+from moksori.pipeline.evaluate_settings import PICTURED, Findings, Settings, Task
+from moksori.pipeline.evaluate_songs import evaluate_songs
 from moksori.pipeline.evaluation_run import Run, Sentences, Steps
 from moksori.pipeline.mel_voice import can_speak, speaks
 from moksori.pipeline.models import find_model
@@ -40,11 +41,18 @@ from moksori.types import Utterance
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+def _evaluate_singing(loaded: Loaded, settings: Settings, task: str = "sing") -> Findings:
+    """Of models that change who sings between their own singers the conversions, of others the copies of songs."""
+    changes = isinstance(loaded.model, CanConvert) and not isinstance(loaded.model, CanReconstruct)
+    return evaluate_songs(loaded, settings, task) if changes else evaluate_sing(loaded, settings, task)
+
+
 TASKS = ("speak", "hard", "like", "convert", "sing", "vocode", "denoise")
 _OTHERS: Mapping[str, Task] = {
     "like": evaluate_convert,
     "convert": evaluate_convert,
-    "sing": evaluate_sing,
+    "sing": _evaluate_singing,
     "vocode": evaluate_vocode,
     "denoise": evaluate_denoise,
 }
@@ -87,7 +95,7 @@ def evaluate(
     recorded several times, one take is the reference and one other is a system of its own. Word errors are measured of
     English speakers only, with one recogniser for all. `hard`: over a list of sentences of its own, which needs no
     corpus: see `evaluate_hard`. `convert`, `like`: see `evaluate_convert`; `vocode`, `denoise`,
-    `sing`: see `evaluate_copies`.
+    `sing`: see `evaluate_copies`, and of models that change who sings `evaluate_songs`.
 
     limit: only the first so many sentences of each speaker, in the other tasks so many recordings; the recogniser's
     language model is of all of them even then. speakers: of the corpus, for `speak`; None or "all" takes all that the
@@ -146,7 +154,9 @@ def tasks_of(loaded: Loaded) -> list[str]:
         able |= {"convert", "like", "denoise", "sing"}
     elif isinstance(model, CanConvert) and len(loaded.manifest.speakers) > 1 and not loaded.manifest.absent:
         able.add("convert")
-    if isinstance(model, CanReconstruct) and not loaded.manifest.absent:
+        if getattr(model, "takes_pitch", None) is not None:
+            able.add("sing")
+    if isinstance(model, CanReconstruct) and not isinstance(model, CanDraw) and not loaded.manifest.absent:
         able |= {"vocode", "sing"}
     return [task for task in _FIRST if task in able]
 

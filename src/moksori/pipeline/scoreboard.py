@@ -60,7 +60,10 @@ LOOKS: Mapping[str, Look] = {
     "sing": Look(
         "Singing",
         "노래",
-        ("raw_pitch_accuracy", "octave_errors", "pitch_correlation", "voicing_recall", "voicing_false_alarm"),
+        (
+            *("singer_identified", "raw_pitch_accuracy", "octave_errors", "pitch_correlation", "voicing_recall"),
+            *("voicing_false_alarm", "code_probe"),
+        ),
     ),
     "hard": Look("Hard sentences", "어려운 문장", ("clean", "skips", "repeats", "cut_off", "wer", "ovrl", "rtf")),
     "vocode": Look("Copies of recordings", "녹음 복원", ("pesq", "stoi", "mel_distance", "ovrl", "p808", "rtf")),

@@ -31,7 +31,7 @@ from moksori.corpus.manifest import (
     write_text,
 )
 from moksori.corpus.melody import Key, Note, SingingStyle, note_name, note_pitch, singing_style
-from moksori.corpus.speech_to_singing import Song, find_syllables, sing
+from moksori.corpus.speech_to_singing import Song, find_syllables, sing, sung_name
 from moksori.corpus.splits import order
 from moksori.errors import BadInput, CorpusError, unknown_name
 from moksori.pipeline.align import align
@@ -43,6 +43,8 @@ from moksori.text.tokenizer import TextConfig, Tokenizer
 from moksori.types import SpeechNeeds, Utterance, Waveform
 
 SONGS = "songs.jsonl"
+RECIPE = 1
+"""Raise it when the same settings make other songs: a corpus is of one recipe."""
 HELD_OUT_SHARE = 0.1
 """Of the training songs' minutes: so many are made of the sentences of each other split."""
 LEAST_RATE = 8000
@@ -125,7 +127,7 @@ def sing_corpus(
         "sample_rate": sample_rate, "seed": seed, "minutes": minutes,
         "singers": {name: _told(style) for name, style in styles.items()},
     }  # fmt: skip
-    header = {"version": CORPUS_VERSION, "source": str(source.resolve()), **settings}
+    header = {"version": CORPUS_VERSION, "recipe": RECIPE, "source": str(source.resolve()), **settings}
     journal = _Journal.open(target, header, redo)
     before = len(journal.songs)
     maker = _Maker(corpus, styles, sample_rate, seed, progress)
@@ -285,7 +287,7 @@ def _turns(spoken: Sequence[Utterance], seed: int) -> Iterator[tuple[Utterance, 
     drawn = sorted(spoken, key=lambda u: order(f"{seed} {u.name}"))
     for turn in range(1, _MOST_ROUNDS + 1):
         for utterance in drawn:
-            yield utterance, f"{utterance.name}-sung{turn}"
+            yield utterance, sung_name(utterance.name, turn)
 
 
 def _utterance(folder: Path, song: SungSong, spoken: Utterance, sample_rate: int) -> Utterance:

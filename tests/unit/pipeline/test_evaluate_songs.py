@@ -1,0 +1,167 @@
+"""`evaluate --task sing` of models that change who sings: a perfect converter, and one that changes nothing."""
+
+import numpy as np
+import pytest
+import torch
+from small_singers import configured
+
+pytest.importorskip("pyworld")
+pytest.importorskip("mir_eval")
+
+from moksori.audio.f0 import extract_f0, interpolate_f0
+from moksori.audio.io import write
+from moksori.audio.resample import resample
+from moksori.corpus.manifest import Corpus, CorpusInfo, rewrite
+from moksori.errors import CorpusError
+from moksori.evaluation import speaker_encoders
+from moksori.evaluation.names import CHANCE, COPY, HUMAN, KEY_CHANGE, PROBED_MELS, UNCHANGED
+from moksori.models.checkpoint import Manifest, save_model
+from moksori.models.wavenet_autoencoder import WavenetAutoencoder
+from moksori.pipeline.conversions import Conversion
+from moksori.pipeline.convert import Converter
+from moksori.pipeline.evaluate import evaluate
+from moksori.types import Utterance, Waveform
+
+RATE = 16000
+TABLE = ("ann", "bob", "cleo")
+FORMANTS = {"ann": (500, 1800), "bob": (800, 1200), "cleo": (350, 2600), "stranger": (650, 2200)}
+MEDIANS = {"ann": 260.0, "bob": 140.0, "cleo": 220.0, "stranger": 330.0}
+
+
+class Ears:
+    """An embedding that tells voices by where their spectrum is strong, whatever the pitch."""
+
+    identity = name = "ears"
+
+    def embed(self, waveform):
+        spectrum = np.abs(np.fft.rfft(waveform.samples, 4 * waveform.sample_rate))[400:12800]
+        bands = np.log(np.square(spectrum).reshape(31, -1).mean(axis=1) + 1e-6)
+        return (bands / np.linalg.norm(bands)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def ears(monkeypatch):
+    monkeypatch.setattr(speaker_encoders, "SpeakerEncoder", Ears)
+
+
+def voiced(f0, singer):
+    """F0 every 5 ms, sung by somebody."""
+    phase = 2 * np.pi * np.cumsum(np.repeat(f0, 80)) / RATE
+    numbers = np.arange(1, 25)[:, None]
+    places = numbers * np.repeat(f0, 80)
+    strength = sum(np.exp(-(((places - formant) / 200) ** 2)) for formant in FORMANTS[singer]) + 0.02
+    sound = 0.1 * (strength * np.sin(numbers * phase) * (places < 7000)).sum(axis=0)
+    return Waveform((sound / max(1.0, np.abs(sound).max())).astype(np.float32), RATE)
+
+
+def melody(median, seed, seconds=2.0):
+    notes = median * 2.0 ** (np.random.default_rng(seed).integers(-4, 5, 10) / 12.0)
+    return np.repeat(notes, round(seconds * 20))[: round(seconds * 200)]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Three singers who speak and sing in training, sing in the test, and a stranger's song without a text."""
+    folder = tmp_path_factory.mktemp("songs")
+    parts = {"train": [], "test": []}
+
+    def add(split, name, singer, seed, text):
+        path = folder / "audio" / f"{name}.flac"
+        path.parent.mkdir(exist_ok=True)
+        write(path, voiced(melody(MEDIANS[singer], seed), singer))
+        parts[split].append(Utterance(name, text, singer, "en-us", path, 0.0, 2.0, RATE))
+
+    for place, singer in enumerate(TABLE):
+        for take in range(4):
+            seed = 10 * place + take
+            add("train", f"{singer}{take}{'-sung1' if take % 2 else ''}", singer, seed, f"sentence {seed}")
+        add("test", f"{singer}8-sung1", singer, 100 + place, f"test {place}")
+    add("test", "song", "stranger", 200, "")
+    rewrite(folder, CorpusInfo("songs", "CC0", "en-us", tuple(FORMANTS)), parts)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "singers"
+    config = configured("model.num_speakers=3").model
+    torch.manual_seed(0)
+    manifest = Manifest(
+        family="wavenet_autoencoder", name="singers", model=config.model_dump(mode="json"), sample_rate=8000,
+        speakers=TABLE, speaker_pitch={name: (float(np.log(MEDIANS[name])), 0.2) for name in TABLE},
+    )  # fmt: skip
+    save_model(folder, WavenetAutoencoder(config).eval(), manifest)
+    return folder
+
+
+def conversion(sound, speaker):
+    at_rate = resample(sound, 8000)
+    return Conversion(at_rate.samples, 8000, speaker, "", 0, "singers", ())
+
+
+def perfect(self, audio, speaker=None, pitch=0.0, **_):
+    """What is asked for: the source's tune, in another key, by another."""
+    f0 = interpolate_f0(extract_f0(audio, 80, 60.0, 1000.0, method="harvest"))
+    return conversion(voiced(f0 * 2.0 ** (pitch / 12.0), speaker), speaker)
+
+
+def lazy(self, audio, speaker=None, **_):
+    return conversion(audio, speaker)
+
+
+def figures(report):
+    return {system.name: {k: e.value for k, e in system.measures.items()} for system in report.systems}
+
+
+def test_a_perfect_conversion_is_told_from_none(model, corpus, monkeypatch):
+    monkeypatch.setattr(Converter, "convert", perfect)
+    report = evaluate(model, corpus, task="sing", measures=["singer", "melody"], limit=2, targets=1)
+    found = figures(report)
+    assert [group.speaker for group in report.groups] == ["recorded songs", "made songs"]
+    assert [group.n for group in report.groups] == [1, 2]
+    assert found["singers"]["singer_identified"] == 1.0
+    assert found["singers"]["raw_pitch_accuracy"] > 0.9
+    assert found[HUMAN]["singer_identified"] == 1.0
+    assert "raw_pitch_accuracy" not in found[HUMAN]
+    assert found[UNCHANGED]["singer_identified"] < 0.5
+    assert found[UNCHANGED]["singer_source"] == 1.0
+    assert found[KEY_CHANGE]["raw_pitch_accuracy"] > 0.85
+    assert found[KEY_CHANGE]["singer_identified"] < 0.7
+    assert found[COPY]["singer_identified"] == 1.0
+    assert found[COPY]["raw_pitch_accuracy"] > 0.9
+    assert all(bar.reached for bar in report.bars())
+    assert any("classifier that has learnt from" in note for note in report.notes)
+    assert {picture.name.split(" to ")[0] for picture in report.pictures}
+
+
+def test_a_model_that_changes_nothing_is_found_out(model, corpus, monkeypatch):
+    monkeypatch.setattr(Converter, "convert", lazy)
+    report = evaluate(model, corpus, task="sing", measures=["singer", "melody"], limit=2, targets=1)
+    found = figures(report)["singers"]
+    assert found["singer_identified"] < 0.5
+    assert found["raw_pitch_accuracy"] < 0.3  # the key was asked for, and did not come
+    assert [bar.reached for bar in report.bars()] == [False, False]
+
+
+def test_codes_are_probed_beside_mels_and_guessing(model, corpus, monkeypatch):
+    report = evaluate(model, corpus, task="sing", measures=["codes"], limit=1, targets=1)
+    found = figures(report)
+    assert found[CHANCE]["code_probe"] == pytest.approx(1 / 3)
+    assert found[PROBED_MELS]["code_probe"] > 0.8
+    assert 0.0 <= found["singers"]["code_probe"] <= 1.0
+    assert "rtf" in found["singers"]
+    assert [bar.measure for bar in report.bars()] == ["code_probe"]
+
+
+def test_a_split_without_songs_says_what_to_do(model, corpus, tmp_path):
+    opened = Corpus.open(corpus)
+    rewrite(tmp_path, opened.info, {"train": opened.split("train"), "test": [opened.split("train")[0]]})
+    with pytest.raises(CorpusError, match="moksori corpus sing"):
+        evaluate(model, tmp_path, task="sing")
+
+
+def test_a_corpus_without_the_models_singers_is_named(model, corpus, tmp_path):
+    opened = Corpus.open(corpus)
+    rewrite(tmp_path, opened.info, {"train": opened.split("train")[:2], "test": opened.split("test")})
+    with pytest.raises(CorpusError, match="training recordings of 1 of the singers"):
+        evaluate(model, tmp_path, task="sing", measures=["singer"])
