@@ -26,6 +26,9 @@ PARAMETERS = {
     "vits/piper_medium": ((), 23.66e6),
     "dsvae/vctk": ((), 45_186_848),
     "vocoder/hifigan": ((), 13.92e6),
+    "wavenet_autoencoder/base": (("model.num_speakers=5",), 7_300_096),
+    "wavenet_autoencoder/music": (("model.num_speakers=6",), 29_892_416),
+    "wavenet_autoencoder/nsynth": ((), 61_410_064),
     "wavenet/base": ((), 3_694_446),
     "wavenet/unconditional": ((), 1_760_704),
 }

@@ -13,9 +13,19 @@ def example(manifest: Manifest, name: str) -> str:
         return f'moksori say "Hello." --voice {name} -o hello.wav'
     if hasattr(model, "convert_to_mels"):
         return f"moksori convert talk.wav --like target.wav --model {name} -o out.wav"
+    if hasattr(model, "fit_voice"):
+        singer = manifest.speakers[0] if manifest.speakers else "NAME"
+        return f"moksori convert song.wav --singer {singer} --key auto --model {name} -o out.wav"
+    if draws_of_nothing(manifest):
+        return f"moksori vocode --model {name} --seconds 5 -o drawn.wav"
     if hasattr(model, "vocode_blocks"):
         return f"moksori vocode talk.wav --model {name} -o copy.wav"
     return f"moksori info {name}"
+
+
+def draws_of_nothing(manifest: Manifest) -> bool:
+    """Whether a model of a family that can do without mels was made without."""
+    return hasattr(family(manifest.family).model, "draw_blocks") and manifest.model.get("mel") is None
 
 
 def _whose(manifest: Manifest) -> str:
@@ -23,6 +33,8 @@ def _whose(manifest: Manifest) -> str:
     model = family(manifest.family).model
     if hasattr(model, "convert_to_mels"):
         return "It imitates whoever is heard in a recording: ask that person's consent first."
+    if draws_of_nothing(manifest):
+        return "What it makes sounds like the people of its training data, and says nothing."
     if hasattr(model, "vocode_blocks"):
         return "It has no voice of its own: what it makes sounds like whoever is in the mels."
     return "The voice belongs to a person who gave the recordings under the licence above."

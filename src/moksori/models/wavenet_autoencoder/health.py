@@ -51,7 +51,7 @@ def health(measures: Mapping[str, float], singers: int) -> list[Reading]:
 
     bits: a sample, teacher-forced. code_gain, singer_gain: bits a sample lost with another recording's codes, another
     singer's vector. confusion: the confusion network's cross-entropy in nats. code_probe: how often it is right.
-    code_spread: standard deviation of the codes.
+    code_spread: standard deviation of the codes over time.
     """
     found = []
 

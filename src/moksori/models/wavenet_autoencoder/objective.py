@@ -258,5 +258,5 @@ class WavenetAutoencoderObjective(Objective):
 
 @torch.no_grad()
 def spread(codes: Float[Tensor, "batch code frames"]) -> Float[Tensor, ""]:
-    """Standard deviation of the codes, a mean over channels: 0 where they never change."""
-    return codes.float().transpose(0, 1).flatten(1).std(dim=1, correction=0).mean()
+    """Standard deviation of codes over time, a mean over items and channels: 0 where they never change."""
+    return codes.float().std(dim=2, correction=0).mean()

@@ -7,8 +7,9 @@ import pytest
 import torch
 from small_singers import small_model, small_objective, sung, take_steps
 
+from moksori.audio.io import read
 from moksori.models.wavenet_autoencoder.fitting import fit_vector
-from moksori.types import ConvertControls, PitchRange, SoundBatch, Voice, Waveform
+from moksori.types import ConvertControls, PitchRange, SoundBatch, SpeechBatch, Voice, Waveform
 
 
 def stranger() -> list[Waveform]:
@@ -76,6 +77,37 @@ def test_music_is_translated_and_nsynth_copies(overrides) -> None:
     )
     assert one.shape == batch.waveform.shape
     assert torch.equal(one, two) == ("model.speaker_channels=0" in overrides)
+
+
+@pytest.mark.data
+def test_speech_becomes_music_and_music_speech(recordings) -> None:
+    """UMTN on two real domains, a few steps: each learns to be copied, and each is translated into the other."""
+    names = ("noise-music/fs_cello_phrase.flac", "ljspeech-mini/LJ001-0001.ogg")
+    files = [recordings / name for name in names]
+    sounds = [read(file, 8000).samples for file in files]
+    objective = small_objective("model.decoders=per_domain", "model.pitch=null", "objective.slice_semitones=0")
+    waveform = torch.from_numpy(np.stack([sound[8000:24000] for sound in sounds]))
+    batch = SpeechBatch(("cello", "speech"), waveform, torch.tensor([16000, 16000]), torch.tensor([0, 1]))
+    first = objective.eval().validate(batch)["total"]
+    optimizers = {
+        name: torch.optim.Adam(list(parameters), lr=3e-3) for name, parameters in objective.parameter_groups().items()
+    }
+    objective.train()
+    for step in range(15):
+        for update in objective.updates(batch, step, torch.Generator().manual_seed(step)):
+            optimizers[update.optimizer].zero_grad()
+            update.total().backward()
+            optimizers[update.optimizer].step()
+    assert float(objective.eval().validate(batch)["total"]) < float(first) - 0.05
+    one = SoundBatch(waveform[:, :4000], torch.tensor([4000, 4000]))
+    swapped = [
+        objective.model.convert(
+            one, Voice("wavenet_autoencoder", domain), None, ConvertControls(), torch.Generator().manual_seed(0)
+        ).waveform
+        for domain in (0, 1)
+    ]
+    assert all(bool(sound.isfinite().all()) and float(sound.std()) > 1e-3 for sound in swapped)
+    assert not torch.equal(*swapped)
 
 
 def test_mixtures_of_logistics_sing_samples_of_16_bits() -> None:
