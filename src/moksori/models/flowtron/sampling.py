@@ -161,9 +161,8 @@ class StepLoop:
         new = projected.values.new_zeros
         read = self._decoder_cells[0].input
         self._left: Tensor | None = None
-        if step.text_mean is not None:  # the decoder then reads what the mean left of the x before
-            self._left, self._heard = read[:, :-width], read[:, -width:]
-            read = new(batch, hidden + width)
+        if step.text_mean is not None:  # the decoder reads what the mean left of the x before, too
+            read, self._left = read[:, : hidden + width], read[:, hidden + width :]
         self._hidden, self._context = read[:, :hidden], read[:, hidden:]
         query = new(batch, width)
         self._ask = Product(_plain(step.attention.query.weight), None, self._attention_cell.hidden, query)
@@ -229,7 +228,6 @@ class StepLoop:
             self._open()
         if self._left is not None:
             torch.sub(self.x, self._mean, out=self._left)
-            self._heard.copy_(self._context)
             self._advance_mean()
         below = None
         for cell in self._decoder_cells:

@@ -4,8 +4,8 @@ previous frames ─► attention LSTM ─► h ─► attention over the text �
 [h ; c] ─┬─► gate (in the last flow)
          └─► decoder LSTM ─► dense, tanh ─► head, zero at first ─► log scale s, shift b
 
-With a text mean m(c so far), which departs from the paper, the decoder LSTM reads [x - m of the step before ; c], and
-the flow is z = exp(s) · (x - m) + b.
+With a text mean m(c so far), which departs from the paper, the decoder LSTM reads x - m of the step before as well,
+and the flow is z = exp(s) · (x - m) + b.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ class AutoregressiveStep(nn.Module):
         self.text_mean: TextMean | None = None
         if text_mean_channels:
             self.text_mean = TextMean(attention_channels, text_mean_channels, channels)
-            width = channels + attention_channels
+            width += channels
         self.decoder_lstm = nn.LSTM(width, hidden_channels, num_layers=num_decoder_layers, batch_first=True)
         self.dense = nn.ModuleList(nn.Linear(hidden_channels, hidden_channels) for _ in range(num_dense_layers))
         self.head = zero_initialised(nn.Linear(hidden_channels, 2 * channels))
@@ -122,7 +122,7 @@ class AutoregressiveStep(nn.Module):
             # The likelihood does not teach it: that would have it say what the frames before say better.
             before = before - F.pad(mean.detach()[:, :-1], (0, 0, 1, 0))
             left = before if keep is None else before * keep.unsqueeze(2)
-            read = torch.cat([left, attended.context], dim=2).to(hidden.dtype)
+            read = torch.cat([read, left.to(read.dtype)], dim=2)
         decoded, _ = self.decoder_lstm(read)
         log_scale, shift = self._head(decoded, before, None if mean is None else mean.detach())
         return StepOutput(log_scale, shift, attended, gate_logits, mean)
@@ -157,7 +157,7 @@ class AutoregressiveStep(nn.Module):
         if self.text_mean is not None:
             mean, text = self.text_mean(attended.context, state.text)
             before = before if state.mean is None else before - state.mean
-            read = torch.cat([before, attended.context], dim=2)
+            read = torch.cat([read, before], dim=2)
         decoded, decoder = self.decoder_lstm(read, state.decoder)
         log_scale, shift = self._head(decoded, before, mean)
         out = StepOutput(log_scale, shift, attended, gate_logits, mean)

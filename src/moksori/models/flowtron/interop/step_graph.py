@@ -93,7 +93,7 @@ class StepGraph(nn.Module):
             told, h, c = _lstm(step.text_mean.lstm, 0, context, text_h[0], text_c[0])
             mean = step.text_mean.out(torch.cat([told, context], dim=1))
             left, new_text = before - mean_before, (h.unsqueeze(0), c.unsqueeze(0), mean)
-            x = torch.cat([left, context], dim=1)
+            x = torch.cat([read, left], dim=1)
         for layer in range(step.decoder_lstm.num_layers):
             x, h, c = _lstm(step.decoder_lstm, layer, x, state_h[layer + 1], state_c[layer + 1])
             kept_h.append(h)
