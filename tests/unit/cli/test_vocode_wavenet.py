@@ -14,6 +14,8 @@ from moksori.errors import BadInput
 from moksori.models.checkpoint import Manifest, save_model
 from moksori.models.wavenet import Wavenet
 from moksori.pipeline.draw import SoundDrawer
+from moksori.pipeline.evaluate import tasks_of
+from moksori.pipeline.model_card import example, model_card
 from moksori.pipeline.run_config import run_config
 from moksori.pipeline.vocode import MelVocoder
 from moksori.types import SpeechNeeds, Waveform
@@ -72,6 +74,9 @@ def test_sound_of_nothing_by_command_and_in_python(run):
     assert out.endswith("seed 3\n")
     drawer = moksori.load("free")
     assert isinstance(drawer, SoundDrawer)
+    assert example(drawer.loaded.manifest, "free") == "moksori vocode --model free --seconds 5 -o drawn.wav"
+    assert "says nothing" in model_card(drawer.loaded.manifest)
+    assert tasks_of(drawer.loaded) == []  # there is nothing to measure it against
     drawn = drawer.draw(1.5, seed=3)
     assert len(drawn.samples) == 12_000
     np.testing.assert_allclose(read("drawn.wav").samples, drawn.samples, atol=1e-4)
