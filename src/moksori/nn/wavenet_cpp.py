@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import os
 import shutil
+import time
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import torch
 from moksori.nn.wavenet_step import SamplingError, StepCondition, StepState, StepWeights
 
 _SOURCE = Path(__file__).with_name("wavenet_step.cpp")
+_LONGEST_COMPILATION = 300.0
+"""Seconds; a lock that is older was left behind."""
 _FLAGS = ["-O3", "-std=c++17", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
 
@@ -29,6 +32,13 @@ _ARRAYS = (
     *("input_taps", "input_bias", "taps", "gate_bias", "mixing", "residual_bias", "skip_bias"),
     *("hidden", "hidden_bias", "out", "out_bias"),
 )
+
+
+def unlock(folder: Path) -> None:
+    """Takes away the lock of a compilation that was killed: the loader would wait for it for ever."""
+    lock = folder / "lock"
+    if lock.exists() and time.time() - lock.stat().st_mtime > _LONGEST_COMPILATION:
+        lock.unlink(missing_ok=True)
 
 
 class _Step(ctypes.Structure):
@@ -104,9 +114,10 @@ def _library() -> ctypes.CDLL:
     machine = f"{torch.backends.cpu.get_cpu_capability()} {_FLAGS}"
     digest = hashlib.sha256(_SOURCE.read_bytes() + machine.encode()).hexdigest()[:12]
     try:
-        from torch.utils.cpp_extension import load  # needs setuptools
+        from torch.utils.cpp_extension import _get_build_directory, load  # needs setuptools
 
         name = f"moksori_wavenet_{digest}"
+        unlock(Path(_get_build_directory(name, False)))
         path = load(name, [str(_SOURCE)], extra_cflags=_FLAGS, is_python_module=False, with_cuda=False)
         library = ctypes.CDLL(str(path))
         library.moksori_wavenet_run.restype = None

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, Shaped
 
 from moksori.nn.wavenet_sampling import sample
-from moksori.nn.wavenet_step import FEWEST_LANES, LANES, SamplingError, StepCondition, StepWeights
+from moksori.nn.wavenet_step import LANES, SamplingError, StepCondition, StepWeights
 
-LEAST_USEFUL = 2
-"""A fold keeps at least so many times what it throws away, or there are fewer folds."""
+LEAST_USEFUL = 8
+"""A sound of fewer times what a fold throws away is not folded: that would cost more than a block saves."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Folds:
 
 
 def plan_folds(samples: int, warm_up: int, overlap: int, hop_length: int = 1, folds: int = LANES) -> Folds:
-    """Folds of one sound: at most `folds`, fewer where the sound is so short that they would throw most away.
+    """Folds of one sound: `folds` of them, or one where the sound is so short that they would throw most away.
 
     warm_up: the receptive field. Folds begin at whole frames of `hop_length`.
     Raises SamplingError if a number is out of range.
@@ -99,12 +99,10 @@ def plan_folds(samples: int, warm_up: int, overlap: int, hop_length: int = 1, fo
         raise SamplingError(
             f"{samples} samples in {folds} folds, {warm_up} to warm up, {overlap} to overlap, {hop_length} a frame"
         )
-    useful = LEAST_USEFUL * (warm_up + overlap) or 1
-    count = min(folds, samples // useful)
-    if count < min(FEWEST_LANES, folds):
+    if samples < LEAST_USEFUL * (warm_up + overlap) or folds == 1:
         return Folds(1, samples, 0, 0, samples)
-    step = ceil(max(samples - warm_up - overlap, 1) / count)
-    return Folds(count, ceil(step / hop_length) * hop_length, warm_up, overlap, samples)
+    step = ceil(ceil((samples - warm_up - overlap) / folds) / hop_length) * hop_length
+    return Folds(ceil((samples - warm_up - overlap) / step), step, warm_up, overlap, samples)
 
 
 def sample_folded(

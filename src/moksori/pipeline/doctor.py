@@ -19,7 +19,7 @@ _TORCH = ((2, 6), (2, 14))
 _EXTRAS = {
     "espeak": (("phonemizer", "espeakng_loader"), "phonemes of most languages"),
     "play": (("sounddevice",), "playing without an output file"),
-    "fast": (("numba",), "faster alignment search"),
+    "fast": (("numba",), "faster alignment search, fast WaveNet sampling"),
     "world": (("pyworld",), "F0 and mel-cepstra by WORLD"),
     "train": (("lightning", "lhotse", "scipy", "tensorboard", "librosa", "pyloudnorm"), "corpora and training"),
     "evaluate": (("jiwer", "pocketsphinx", "speechmos", "pystoi", "mir_eval", "onnxruntime"), "measuring"),

@@ -1,5 +1,7 @@
 """Stepping a WaveNet: the same numbers as the parallel pass, on every back end, in every company, in any blocks."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -208,6 +210,16 @@ def test_without_a_compiler_the_cpp_backend_says_what_is_missing(monkeypatch):
     weights = SHAPES["softmax"].step_weights()
     with pytest.raises(SamplingError, match="compiler"):
         sample(weights, draw_uniforms(weights, 1, 5, generator()), backend="cpp")
+
+
+def test_the_lock_of_a_killed_compilation_is_taken_away_and_no_other(tmp_path):
+    lock = tmp_path / "lock"
+    lock.touch()
+    wavenet_cpp.unlock(tmp_path)
+    assert lock.exists()
+    os.utime(lock, (0, 0))
+    wavenet_cpp.unlock(tmp_path)
+    assert not lock.exists()
 
 
 def test_what_does_not_fit_is_refused():
