@@ -10,14 +10,17 @@ from moksori.types import Example
 _LEAST_FRAMES = 50
 
 
-def pitch_ranges(examples: Iterable[Example]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of ln F0 (Hz) by speaker, of those whose examples have F0; {} for one speaker."""
+def pitch_ranges(examples: Iterable[Example], alone: bool = False) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of ln F0 (Hz) by speaker, of those whose examples have F0.
+
+    alone: whether it is told of a single speaker too, as songs in another key need; otherwise {} for one.
+    """
     found: dict[str, list[Float[np.ndarray, " frames"]]] = {}
     for example in examples:
         tracks = found.setdefault(example.utterance.speaker, [])
         if example.f0 is not None:
             tracks.append(example.f0)
-    return ranges_of_tracks(found) if len(found) > 1 else {}
+    return ranges_of_tracks(found) if len(found) > 1 or alone else {}
 
 
 def ranges_of_tracks(tracks: Mapping[str, list[Float[np.ndarray, " frames"]]]) -> dict[str, tuple[float, float]]:

@@ -19,7 +19,7 @@ from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus
 from moksori.errors import CheckpointError, ConfigError, CorpusError, MoksoriError
 from moksori.models.checkpoint import Loaded, Manifest, save_model
-from moksori.models.contract import CanVocode, Objective
+from moksori.models.contract import CanChangeKey, CanVocode, Objective
 from moksori.pipeline.adapt import VALIDATED_CLIPS, adapted_run
 from moksori.pipeline.align import align
 from moksori.pipeline.batches import ExampleBatches, fixed_batches
@@ -121,7 +121,8 @@ def train(
         listener.tell(taken.lines())
     _write_plan(plan, config)
     target = folder / "model"
-    manifest = _manifest(config, found, text, needs, plan).model_copy(update={"speaker_pitch": pitch_ranges(examples)})
+    ranges = pitch_ranges(examples, alone=isinstance(objective.model, CanChangeKey))
+    manifest = _manifest(config, found, text, needs, plan).model_copy(update={"speaker_pitch": ranges})
     notes = f"Adapted from {plan.record['source']['name']}." if plan.adapts else ""
     looks = -(-VALIDATED_CLIPS // max(len(validation), 1)) if plan.adapts else 1
 

@@ -34,6 +34,7 @@ def test_examples_without_f0_or_of_one_speaker_have_none() -> None:
     with_f0, without = SpeechNeeds(22050, 256, f0=True), SpeechNeeds(22050, 256)
     assert pitch_ranges(synthetic_examples(without, 4, 0, speakers=2)) == {}
     assert pitch_ranges(synthetic_examples(with_f0, 4, 0, speakers=1)) == {}
+    assert len(pitch_ranges(synthetic_examples(with_f0, 4, 0, speakers=1), alone=True)) == 1
     assert len(pitch_ranges(synthetic_examples(with_f0, 8, 0, speakers=2))) == 2
 
 
