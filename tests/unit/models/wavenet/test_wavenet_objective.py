@@ -104,6 +104,30 @@ def test_it_learns_a_tone_and_sings_it_alone() -> None:
         assert float(sound[0, 4000:].square().mean().sqrt()) == pytest.approx(0.5 / math.sqrt(2), rel=0.1)
 
 
+def test_what_it_draws_follows_the_mels() -> None:
+    changes = [
+        "model.network.layers=5", "model.network.cycles=1", "model.condition.rates=[]", "model.pre_emphasis=0",
+        "objective.crop_frames=6", "objective.context_frames=0",
+    ]  # fmt: skip
+    made = objective(*changes)
+    model, time = made.model, torch.arange(8192) / 8000
+    sound = torch.stack([0.3 * torch.sin(2 * torch.pi * pitch * time) for pitch in (300, 520)])
+    given = SpeechBatch(("low", "high"), sound, torch.tensor([8192, 8192]), torch.zeros(2, dtype=torch.int64))
+    made.initialise([given])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(150):
+        (update,) = made.updates(given, step, torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        update.total().backward()
+        optimizer.step()
+    mel = model.eval().front_end(sound)
+    drawn = model.vocode(torch.cat([mel[:1, :, :32], mel[1:, :, 32:]], dim=2), None, torch.Generator().manual_seed(1))
+    for part, pitch in ((drawn[0, 1000:4000], 300), (drawn[0, 4600:8000], 520)):
+        spectrum = torch.fft.rfft(part * torch.hann_window(len(part)), 8000).abs()
+        assert float(spectrum.argmax()) == pytest.approx(pitch, rel=0.02)
+        assert float(part.std()) == pytest.approx(0.3 / math.sqrt(2), rel=0.1)
+
+
 def test_resumed_it_goes_on_with_the_same_loss(tmp_path) -> None:
     given = batch()
 
