@@ -94,7 +94,7 @@ def run_cpp(
         *(*uniforms.shape, temperature.shape[1], 1 if layers is None else len(layers)),
         *(1 if drive is None else len(drive), len(temperature)),
     )
-    _library().moksori_wavenet_run(ctypes.byref(step), ctypes.byref(run), len(state.rings), state.lanes)
+    compiled_library().moksori_wavenet_run(ctypes.byref(step), ctypes.byref(run), len(state.rings), state.lanes)
     state.position += samples.shape[1]
 
 
@@ -107,7 +107,8 @@ def _at(array: np.ndarray | None) -> int | None:
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def compiled_library() -> ctypes.CDLL:
+    """The compiled source; compiles it where that has not been done. Raises SamplingError where it cannot be had."""
     if not compiler_found():
         raise SamplingError("the cpp back end needs a C++ compiler (g++ or clang++, or CXX) and ninja on the PATH")
     # The machine's instructions are part of the name: a home that several machines share keeps one for each.

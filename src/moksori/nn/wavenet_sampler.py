@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from moksori.nn.wavenet_eager import EagerQueue, sample_eager, step_condition, step_weights
 from moksori.nn.wavenet_network import Conditions, WaveNet
-from moksori.nn.wavenet_sampling import available_backends, sample
+from moksori.nn.wavenet_sampling import fastest_backend, sample
 from moksori.nn.wavenet_step import StepState
 
 EAGER = "eager"
@@ -23,7 +23,7 @@ class Sampler:
 
     def __init__(self, network: WaveNet, streams: int = 1, backend: str | None = None) -> None:
         self.network, self.streams = network, streams
-        fastest = available_backends()[0]
+        fastest = fastest_backend()
         # The reference in NumPy is for tests; the queue is as fast, and goes to an accelerator too.
         self.backend = backend or (EAGER if fastest == "numpy" else fastest)
         if self.backend == EAGER:

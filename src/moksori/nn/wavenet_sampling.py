@@ -4,6 +4,7 @@ The uniforms are drawn before, so that every back end makes the same sound of on
 (compiled on first use and kept; extra `fast`) and `cpp` (torch's extension loader; where a compiler is found).
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Shaped
 from torch import Generator
 
-from moksori.nn.wavenet_cpp import compiler_found
+from moksori.nn.wavenet_cpp import compiled_library, compiler_found, run_cpp
 from moksori.nn.wavenet_step import (
     SMALLEST_UNIFORM,
     SamplingError,
@@ -25,6 +26,7 @@ from moksori.nn.wavenet_step import (
 
 BACKENDS = ("numpy", "numba", "cpp")
 _Run = Callable[..., None]
+_LOG = logging.getLogger(__name__)
 
 
 def draw_uniforms(
@@ -91,6 +93,21 @@ def available_backends() -> tuple[str, ...]:
     return (*found, "numpy")
 
 
+@cache
+def fastest_backend() -> str:
+    """What "auto" takes: the first of `available_backends` that works; a compiler that was found may still fail."""
+    for name in available_backends():
+        if name != "cpp":
+            return name
+        try:
+            compiled_library()
+        except SamplingError as error:
+            _LOG.warning("%s", error)
+        else:
+            return name
+    return "numpy"
+
+
 def _run(
     weights: StepWeights,
     uniforms: np.ndarray,
@@ -102,7 +119,7 @@ def _run(
     want_outputs: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     streams, count = uniforms.shape[:2]
-    run = _backend(available_backends()[0] if backend == "auto" else backend)
+    run = _backend(fastest_backend() if backend == "auto" else backend)
     state = StepState.zeros(weights, streams) if state is None else state.checked(weights, streams)
     condition = None if condition is None else condition.checked(weights, streams, count)
     warmth = np.ascontiguousarray(temperature, dtype=np.float32)
@@ -130,7 +147,5 @@ def _backend(name: str) -> _Run:
 
         return run_numba
     if name == "cpp":
-        from moksori.nn.wavenet_cpp import run_cpp
-
         return run_cpp
     raise SamplingError(f"unknown back end {name!r}: {', '.join(BACKENDS)} or auto")

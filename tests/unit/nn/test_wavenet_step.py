@@ -190,23 +190,47 @@ def test_pick_code_takes_the_first_code_beyond_the_uniform():
     assert picked.tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_auto_takes_what_there_is(monkeypatch):
-    network = SHAPES["softmax"]
-    weights = network.step_weights()
+@pytest.fixture
+def fresh():
+    """What is known of back ends is found out anew, and again after the test."""
+    caches = wavenet_sampling._backend, wavenet_sampling.fastest_backend, wavenet_cpp.compiled_library
+    for known in caches:
+        known.cache_clear()
+    yield
+    for known in caches:
+        known.cache_clear()
+
+
+def test_auto_takes_what_there_is(monkeypatch, fresh):
+    weights = SHAPES["softmax"].step_weights()
     uniforms = draw_uniforms(weights, 1, 5, generator())
     monkeypatch.setattr(wavenet_sampling, "find_spec", lambda name: None)
     monkeypatch.setattr(wavenet_sampling, "compiler_found", lambda: False)
-    wavenet_sampling._backend.cache_clear()
     assert available_backends() == ("numpy",)
     np.testing.assert_array_equal(sample(weights, uniforms), sample(weights, uniforms, backend="numpy"))
     with pytest.raises(SamplingError, match="pip install 'moksori"):
         sample(weights, uniforms, backend="numba")
-    wavenet_sampling._backend.cache_clear()
 
 
-def test_without_a_compiler_the_cpp_backend_says_what_is_missing(monkeypatch):
+def test_a_compiler_that_fails_is_told_and_not_needed(monkeypatch, fresh, caplog):
+    from torch.utils import cpp_extension
+
+    def fail(*given, **named):
+        raise RuntimeError("no header <cmath>")
+
+    monkeypatch.setattr(cpp_extension, "load", fail)
+    monkeypatch.setattr(wavenet_sampling, "find_spec", lambda name: None)
+    for module in (wavenet_sampling, wavenet_cpp):
+        monkeypatch.setattr(module, "compiler_found", lambda: True)
+    assert wavenet_sampling.fastest_backend() == "numpy"
+    assert "no header <cmath>" in caplog.text
+    weights = SHAPES["softmax"].step_weights()
+    with pytest.raises(SamplingError, match="take numba or numpy"):
+        sample(weights, draw_uniforms(weights, 1, 5, generator()), backend="cpp")
+
+
+def test_without_a_compiler_the_cpp_backend_says_what_is_missing(monkeypatch, fresh):
     monkeypatch.setattr(wavenet_cpp, "compiler_found", lambda: False)
-    wavenet_cpp._library.cache_clear()
     weights = SHAPES["softmax"].step_weights()
     with pytest.raises(SamplingError, match="compiler"):
         sample(weights, draw_uniforms(weights, 1, 5, generator()), backend="cpp")
