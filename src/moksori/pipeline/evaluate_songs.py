@@ -219,7 +219,7 @@ class _Run:
         if key not in self._copies:
             self._copies[key] = self.converter.convert(
                 task.source.sound, task.target, seed=settings.seed + task.place, variation=settings.variation,
-                pitch=float(task.key),
+                key=float(task.key),
             ).waveform  # fmt: skip
         return self._copies.pop(key)
 

@@ -99,10 +99,10 @@ def conversion(sound, speaker):
     return Conversion(at_rate.samples, 8000, speaker, "", 0, "singers", ())
 
 
-def perfect(self, audio, speaker=None, pitch=0.0, **_):
+def perfect(self, audio, speaker=None, key=0.0, **_):
     """What is asked for: the source's tune, in another key, by another."""
     f0 = interpolate_f0(extract_f0(audio, 80, 60.0, 1000.0, method="harvest"))
-    return conversion(voiced(f0 * 2.0 ** (pitch / 12.0), speaker), speaker)
+    return conversion(voiced(f0 * 2.0 ** (key / 12.0), speaker), speaker)
 
 
 def lazy(self, audio, speaker=None, **_):
