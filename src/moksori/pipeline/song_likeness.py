@@ -2,8 +2,8 @@
 
 Two trackers that work in different ways, WORLD's dio and harvest, agree on the pitch of one voice; with several voices
 or instruments at once each follows another. Where 78 % of the loud frames lie within 50 cents of each other nothing is
-said: of thirteen real and made songs and notes of one voice all lie above (84 % the least), of seven duets and choirs of
-three all below (73 % the most), as do a carnatic group and a song with it (18 % the most). Singing in unison, and a
+said: of thirteen real and made songs and notes of one voice all lie above (84 % the least), of seven duets and choirs
+of three all below (73 % the most), as do a carnatic group and a song with it (18 % the most). Singing in unison, and a
 single instrument, pass for one voice.
 """
 
