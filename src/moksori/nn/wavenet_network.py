@@ -83,9 +83,9 @@ class WaveNet(nn.Module):
         self.input_bias = nn.Parameter(torch.zeros(residual_channels))
         nn.init.normal_(self.table, std=first_kernel_size**-0.5)
         if one_hot:  # neighbouring codes sound alike: their rows begin next to each other on a line, and learn faster
-            direction = 2.0 * first_kernel_size**-0.5 * torch.randn(first_kernel_size, 1, residual_channels)
-            place = torch.linspace(-1.0, 1.0, levels)[None, :, None]
             with torch.no_grad():
+                direction = 2.0 * first_kernel_size**-0.5 * torch.randn_like(self.table[:, :1])
+                place = torch.linspace(-1.0, 1.0, levels, device=self.table.device)[:, None]
                 self.table.mul_(0.05).add_(place * direction)
         self.stack = WaveNetStack(
             residual_channels,

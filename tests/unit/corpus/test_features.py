@@ -31,9 +31,9 @@ def counted(monkeypatch):
         calls["read"] += 1
         return features_read(utterance, rate)
 
-    def f0(waveform, hop, **settings):
+    def f0(waveform, hop, *limits, **settings):
         calls["f0"] += 1
-        return features_f0(waveform, hop, **settings)
+        return features_f0(waveform, hop, *limits, **settings)
 
     features_read, features_f0 = features.read_utterance, features.extract_f0
     monkeypatch.setattr(features, "read_utterance", read)

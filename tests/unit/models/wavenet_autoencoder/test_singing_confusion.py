@@ -28,13 +28,14 @@ def probe_accuracy(model) -> float:
     return linear_probe(*seen, *heard).accuracy
 
 
-@pytest.mark.parametrize(("weight", "steps"), [(0.0, 15), (1.0, 60)])
+@pytest.mark.parametrize(("weight", "steps"), [(0.0, 15), (1.0, 120)])
 def test_the_probe_falls_to_chance_with_resistance_and_not_without(weight: float, steps: int) -> None:
     objective = small_objective(
         f"model.num_speakers={SINGERS}",
         "model.pitch=null",
         f"objective.confusion={{weight: {weight}, resistance: uniform, standardize: true}}",
         "objective.slice_semitones=0",
+        "model.decoder.one_hot=false",  # as in the papers; a table is learnt faster, and C then lags behind for longer
     )
     take_steps(objective, steps)
     found = probe_accuracy(objective.model)
