@@ -28,8 +28,8 @@ def probe_accuracy(model) -> float:
     return linear_probe(*seen, *heard).accuracy
 
 
-@pytest.mark.parametrize(("weight", "steps"), [(0.0, 15), (1.0, 120)])
-def test_the_probe_falls_to_chance_with_resistance_and_not_without(weight: float, steps: int) -> None:
+@pytest.mark.parametrize(("weight", "steps"), [(0.0, (15,)), (1.0, (40, 40))])
+def test_the_probe_falls_to_chance_with_resistance_and_not_without(weight: float, steps: tuple[int, ...]) -> None:
     objective = small_objective(
         f"model.num_speakers={SINGERS}",
         "model.pitch=null",
@@ -37,7 +37,8 @@ def test_the_probe_falls_to_chance_with_resistance_and_not_without(weight: float
         "objective.slice_semitones=0",
         "model.decoder.one_hot=false",  # as in the papers; a table is learnt faster, and C then lags behind for longer
     )
-    take_steps(objective, steps)
+    for turn, count in enumerate(steps):  # a new optimiser for each: C catches up sooner with codes that ran ahead
+        take_steps(objective, count, first=turn * count)
     found = probe_accuracy(objective.model)
     if weight:
         assert found < 1.5 / SINGERS
