@@ -12,7 +12,7 @@ from moksori.config import validate
 from moksori.errors import CheckpointError, ConfigError, MoksoriError, UnsupportedTask
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, Manifest, fingerprint, load_model, read_manifest
-from moksori.models.contract import CanVocode
+from moksori.models.contract import CanDraw, CanVocode
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.models import family_default, find_model, models
 
@@ -24,6 +24,11 @@ class Sounding:
     """A vocoder, loaded: its name, its folder, and `sound` of mels."""
 
     def __init__(self, loaded: Loaded) -> None:
+        if isinstance(loaded.model, CanDraw):
+            raise UnsupportedTask(
+                f"{loaded.manifest.name}: was trained without mels and draws sound of nothing: give --seconds "
+                "instead of an input, or name a vocoder"
+            )
         if not isinstance(loaded.model, CanVocode):
             raise UnsupportedTask(
                 f"{loaded.manifest.name}: a {loaded.manifest.family!r} model is no vocoder: name one of the family "

@@ -97,7 +97,7 @@ def test_sound_of_nothing_by_command_and_in_python(run):
         (["--seconds", "1", "-o", "o.txt"], "o.txt: has the suffix '.txt'"),
         (["--seconds", "1", "-o", "o.wav", "--temperature", "3"], "temperature 3: expected 0 to 2"),
         (["talk.wav", "-o", "o.wav", "--temperature", "1"], "--temperature 1: goes with --seconds"),
-        (["talk.wav", "-o", "o.wav"], "a 'wavenet' model is no vocoder"),
+        (["talk.wav", "-o", "o.wav"], "free: was trained without mels and draws sound of nothing: give --seconds"),
         (["--seconds", "1", "-o", "o.wav", "--model", "toy"], "this 'toy' model makes no sound of nothing"),
     ],
 )  # fmt: skip
