@@ -6,8 +6,6 @@ last of them; one that finished has nothing to do; one whose settings or sources
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -23,6 +21,7 @@ from moksori.audio.trim import trim_silence
 from moksori.config import Config
 from moksori.corpus import importers, splits
 from moksori.corpus.importers import Row, Source
+from moksori.corpus.journal import begin_journal
 from moksori.corpus.manifest import (
     CORPUS_VERSION,
     SPLITS,
@@ -32,7 +31,6 @@ from moksori.corpus.manifest import (
     read_info,
     rewrite,
     write_dropped,
-    write_text,
 )
 from moksori.errors import AudioError, CorpusError
 from moksori.types import Utterance, Waveform
@@ -176,43 +174,11 @@ def _open_target(target: Path, header: Mapping[str, Any], redo: bool) -> dict[st
     """What earlier runs finished; makes the folder and its journal. Raises CorpusError if it cannot be used."""
     journal = target / JOURNAL
     try:
-        if target.exists() and not target.is_dir():
-            raise CorpusError(f"{target}: is a file; give a folder as destination")
-        if target.is_dir() and not journal.is_file() and any(target.iterdir()):
-            raise CorpusError(
-                f"{target}: holds something that is no import; give an empty or new folder as destination"
-            )
         stored, finished = _read_journal(journal) if journal.is_file() else (None, {})
-        if stored is not None and stored != dict(header):
-            changed = ", ".join(_changes(stored, header))
-            if not redo:
-                raise CorpusError(f"{target}: was imported otherwise ({changed}); give another destination or --redo")
-            for path in (target / "audio", target / "features"):
-                shutil.rmtree(path, ignore_errors=True)
-            for path in (*target.glob("*.cuts.jsonl.gz"), target / "corpus.json", target / "dropped.tsv", journal):
-                path.unlink(missing_ok=True)
-            stored, finished = None, {}
-        (target / "audio").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target):  # a finished import must not find out at its end
-            pass
     except OSError as error:
-        raise CorpusError(
-            f"{target}: cannot be written ({error.strerror or error}); give another destination"
-        ) from error
-    if stored is None:
-        write_text(journal, json.dumps(header, ensure_ascii=False) + "\n")
-    return finished
-
-
-def _changes(stored: Mapping[str, Any], header: Mapping[str, Any]) -> list[str]:
-    changes = []
-    for key in header:
-        old, new = stored.get(key), header[key]
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changes += [f"{name} was {old.get(name)}, now {new[name]}" for name in new if old.get(name) != new[name]]
-        elif old != new:
-            changes.append(f"{key} was {old}, now {new}")
-    return changes or ["by another version"]
+        raise CorpusError(f"{journal}: cannot be read ({error.strerror or error})") from error
+    holds = begin_journal(journal, header, stored, redo, foreign="is no import", done="imported")
+    return finished if holds else {}
 
 
 def _read_journal(path: Path) -> tuple[dict[str, Any], dict[str, _Finished]]:

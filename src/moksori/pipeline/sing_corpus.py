@@ -6,8 +6,6 @@ further line one song with its notes. A run that was interrupted goes on after t
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from moksori.audio.io import write
 from moksori.audio.loudness import normalize_loudness
 from moksori.audio.world import analyse_world, require_pyworld
 from moksori.corpus import ingest
+from moksori.corpus.journal import begin_journal
 from moksori.corpus.manifest import (
     CORPUS_VERSION,
     SPLITS,
@@ -312,31 +311,9 @@ class _Journal:
         """The target's journal, begun where there is none. Raises CorpusError where the target cannot be used."""
         path = target / SONGS
         stored, songs = _read_journal(path) if path.is_file() else (None, {})
-        if stored is None and target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise CorpusError(f"{target}: holds something that 'corpus sing' did not make; give a new or empty folder")
-        wanted = json.loads(json.dumps(header))
-        try:
-            if stored is not None and stored != wanted:
-                changed = [key for key in wanted if stored.get(key) != wanted[key]]
-                if not redo:
-                    raise CorpusError(
-                        f"{target}: was made otherwise ({', '.join(changed)}); give another destination or --redo"
-                    )
-                for folder in (target / "audio", target / "features", target / "alignment"):
-                    shutil.rmtree(folder, ignore_errors=True)
-                for old in (*target.glob("*.cuts.jsonl.gz"), target / "corpus.json", target / "dropped.tsv", path):
-                    old.unlink(missing_ok=True)
-                stored, songs = None, {}
-            (target / "audio").mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=target):  # a long job must not find out at its end
-                pass
-        except OSError as error:
-            raise CorpusError(
-                f"{target}: cannot be written ({error.strerror or error}); give another destination"
-            ) from error
-        if stored is None:
-            write_text(path, json.dumps(wanted, ensure_ascii=False) + "\n")
-        return cls(target, songs)
+        foreign = "'corpus sing' did not make"
+        holds = begin_journal(path, header, stored, redo, foreign=foreign, done="made")
+        return cls(target, songs if holds else {})
 
     def find(self, name: str) -> SungSong | None:
         """What the journal says of a song; None if it is not there or its sound is missing."""
