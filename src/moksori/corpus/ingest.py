@@ -21,7 +21,7 @@ from moksori.audio.trim import trim_silence
 from moksori.config import Config
 from moksori.corpus import importers, splits
 from moksori.corpus.importers import Row, Source
-from moksori.corpus.journal import begin_journal
+from moksori.corpus.journal import begin_journal, read_journal
 from moksori.corpus.manifest import (
     CORPUS_VERSION,
     SPLITS,
@@ -182,19 +182,8 @@ def _open_target(target: Path, header: Mapping[str, Any], redo: bool) -> dict[st
 
 
 def _read_journal(path: Path) -> tuple[dict[str, Any], dict[str, _Finished]]:
-    finished: dict[str, _Finished] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        header = json.loads(lines[0])
-    except (UnicodeDecodeError, ValueError, IndexError) as error:
-        raise CorpusError(f"{path}: the import's journal is broken; remove the folder and import again") from error
-    for line in lines[1:]:
-        try:
-            item = _Finished(**json.loads(line))
-        except (ValueError, TypeError):  # the line that was being written when the run was killed
-            continue
-        finished[item.name] = item
-    return header, finished
+    broken = "the import's journal is broken; remove the folder and import again"
+    return read_journal(path, lambda stored: _Finished(**stored), broken)
 
 
 def utterance_name(identifier: str) -> str:
@@ -247,7 +236,8 @@ def _work(
             journal.write("\n")  # ends a line that a killed run left half-written
             while pending:
                 ready, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in ready:
+                # One that failed comes last, so that what was finished beside it is not done again.
+                for future in sorted(ready, key=lambda one: one.exception() is not None):
                     item = future.result()
                     finished[item.name] = item
                     journal.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")

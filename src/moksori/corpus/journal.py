@@ -3,12 +3,36 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from moksori.corpus.manifest import write_text
 from moksori.errors import CorpusError
+
+Entry = TypeVar("Entry")
+
+
+def read_journal(
+    path: Path, entry: Callable[[dict[str, Any]], Entry], broken: str
+) -> tuple[dict[str, Any], dict[str, Entry]]:
+    """A journal's first line, and what it holds by name: the last line of each, made by `entry` of what is stored.
+
+    broken: what to say, and do, where the first line cannot be read; CorpusError then.
+    """
+    found: dict[str, Entry] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header = json.loads(lines[0])
+    except (UnicodeDecodeError, ValueError, IndexError) as error:
+        raise CorpusError(f"{path}: {broken}") from error
+    for line in lines[1:]:
+        try:
+            stored = json.loads(line)
+            found[stored["name"]] = entry(stored)
+        except (ValueError, TypeError, KeyError):  # the line that was being written when the run was killed
+            continue
+    return header, found
 
 
 def begin_journal(

@@ -134,7 +134,7 @@ class BetweenSpeakers:
                 )
 
     def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job:
-        sings = getattr(self._model, "takes_pitch", None) is not None  # of the families here, only those that sing
+        sings = isinstance(self._model, CanChangeKey)
         notes = song_remarks(recording, self.manifest.speaker_pitch) if sings else []
         source = self._voice(options.source) if options.source is not None else None
         if source is None and isinstance(self._model, CanTellSpeakers):

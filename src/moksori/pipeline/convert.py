@@ -23,7 +23,7 @@ from moksori.pipeline.conversions import (
 from moksori.pipeline.enrolment import Enrolled, Like, enroll
 from moksori.pipeline.live_conversion import LiveConversion
 from moksori.pipeline.made_sound import is_same_file, told
-from moksori.pipeline.models import family_default, find_model, models
+from moksori.pipeline.models import family_default, find_model, models, only_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.seeds import chosen_seed
@@ -184,12 +184,9 @@ def find_imitator(name: str | Path | None = None) -> Path:
         folder = family_default(family)
         if folder is not None:
             return folder
-    here = [model.folder for model in models() if model.manifest is not None and model.manifest.family in families]
-    if len(here) == 1:
-        return here[0]
-    if here:
-        names = " and ".join(repr(folder.name) for folder in here)
-        raise BadInput(f"the models {names} imitate voices, and none is the default: choose with --model")
+    only = only_model(families, "imitate voices, and none is the default")
+    if only is not None:
+        return only
     raise CheckpointError(
         f"no model here imitates the voice of a recording: name one of the family {' or '.join(families)} with --model "
         "NAME or a model folder"

@@ -21,7 +21,7 @@ from moksori.evaluation.report import Group, Report, environment
 from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
 from moksori.models.checkpoint import Loaded, count_parameters, fingerprint, load_model, read_manifest
-from moksori.models.contract import CanConvert, CanConvertMels, CanDraw, CanEnroll, CanReconstruct
+from moksori.models.contract import CanChangeKey, CanConvert, CanConvertMels, CanDraw, CanEnroll, CanReconstruct
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
 from moksori.pipeline.evaluate_convert import evaluate_convert
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 def _evaluate_singing(loaded: Loaded, settings: Settings, task: str = "sing") -> Findings:
     """Of models that change who sings between their own singers the conversions, of others the copies of songs."""
-    changes = isinstance(loaded.model, CanConvert) and not isinstance(loaded.model, CanReconstruct)
-    return evaluate_songs(loaded, settings, task) if changes else evaluate_sing(loaded, settings, task)
+    evaluated = evaluate_songs if isinstance(loaded.model, CanChangeKey) else evaluate_sing
+    return evaluated(loaded, settings, task)
 
 
 TASKS = ("speak", "hard", "like", "convert", "sing", "vocode", "denoise")
@@ -154,7 +154,7 @@ def tasks_of(loaded: Loaded) -> list[str]:
         able |= {"convert", "like", "denoise", "sing"}
     elif isinstance(model, CanConvert) and len(loaded.manifest.speakers) > 1 and not loaded.manifest.absent:
         able.add("convert")
-        if getattr(model, "takes_pitch", None) is not None:
+        if isinstance(model, CanChangeKey):
             able.add("sing")
     if isinstance(model, CanReconstruct) and not isinstance(model, CanDraw) and not loaded.manifest.absent:
         able |= {"vocode", "sing"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from moksori.errors import CheckpointError, MoksoriError, UnknownName, unknown_name
+from moksori.errors import BadInput, CheckpointError, MoksoriError, UnknownName, unknown_name
 from moksori.models.checkpoint import CONFIG_NAME, Manifest, count_parameters, has_discriminators, read_manifest
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -133,6 +133,19 @@ def find_model(name: str | Path | None = None) -> Path:
 def family_default(family: str) -> Path | None:
     """The folder of a family's default model; None where it has none here."""
     return _named(family, _index()[1])
+
+
+def only_model(families: Iterable[str], said: str) -> Path | None:
+    """The folder of the one model here of these families; None without any.
+
+    Raises BadInput where there are several, naming them. said: of all of them, for the message.
+    """
+    able = set(families)
+    here = [model.folder for model in models() if model.manifest is not None and model.manifest.family in able]
+    if len(here) > 1:
+        names = " and ".join(repr(folder.name) for folder in here)
+        raise BadInput(f"the models {names} {said}: choose with --model")
+    return here[0] if here else None
 
 
 def bundled_folder() -> Path:

@@ -18,7 +18,7 @@ from moksori.audio.io import write
 from moksori.audio.loudness import normalize_loudness
 from moksori.audio.world import analyse_world, require_pyworld
 from moksori.corpus import ingest
-from moksori.corpus.journal import begin_journal
+from moksori.corpus.journal import begin_journal, read_journal
 from moksori.corpus.manifest import (
     CORPUS_VERSION,
     SPLITS,
@@ -351,20 +351,10 @@ class _Journal:
 
 
 def _read_journal(path: Path) -> tuple[dict[str, Any], dict[str, SungSong]]:
-    songs: dict[str, SungSong] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        header = json.loads(lines[0])
-    except (UnicodeDecodeError, ValueError, IndexError) as error:
-        raise CorpusError(f"{path}: the list of songs is broken; remove the folder and make it again") from error
-    for line in lines[1:]:
-        try:
-            stored = json.loads(line)
-            notes = tuple(Note(*note) for note in stored.pop("notes"))
-            songs[stored["name"]] = SungSong(**stored, notes=notes)
-        except (ValueError, TypeError, KeyError):  # the line that was being written when the run was killed
-            continue
-    return header, songs
+    def song(stored: dict[str, Any]) -> SungSong:
+        return SungSong(**{**stored, "notes": tuple(Note(*note) for note in stored["notes"])})
+
+    return read_journal(path, song, "the list of songs is broken; remove the folder and make it again")
 
 
 def _draw(seed: int, name: str) -> np.random.Generator:

@@ -11,7 +11,7 @@ from moksori.errors import BadInput, CheckpointError, unknown_name
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
 from moksori.pipeline.enrolment import source_remarks
-from moksori.pipeline.models import find_model, models
+from moksori.pipeline.models import find_model, only_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import open_recording
 from moksori.pipeline.seeds import sentence_generator
@@ -42,12 +42,9 @@ def find_singing_model(name: str | Path | None = None) -> Path:
     if name is not None:
         return find_model(name)
     able = {family for family in registry.family_names() if hasattr(registry.family(family).model, "fit_voice")}
-    here = [model.folder for model in models() if model.manifest is not None and model.manifest.family in able]
-    if len(here) == 1:
-        return here[0]
-    if here:
-        names = " and ".join(repr(folder.name) for folder in here)
-        raise BadInput(f"the models {names} have singers: choose with --model")
+    only = only_model(able, "have singers")
+    if only is not None:
+        return only
     raise CheckpointError(
         f"no model here has singers: name one of the family {' or '.join(sorted(able))} with --model NAME or a model "
         "folder"

@@ -103,6 +103,11 @@ def test_without_a_source_the_best_fit_is_taken_and_told(converter: Converter, m
     assert same.notes[1:] == converter.convert(talk(), "bob", source="bob", seed=1).notes
 
 
+def test_a_model_of_speech_doubts_no_song(converter: Converter) -> None:
+    noise = Waveform(np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32), RATE)
+    assert converter.convert(noise, "bob", source="ann", seed=1).notes == ()
+
+
 def test_a_file_of_any_length_takes_little_memory(converter: Converter, tmp_path, monkeypatch) -> None:
     """All that is kept of a recording is a number for each tenth of a second."""
     monkeypatch.setattr(type(converter._model), "convert_in_blocks", lambda self, recording, *_, **__: (
