@@ -21,8 +21,8 @@ from moksori.pipeline.models import find_model
 from moksori.pipeline.run_config import RunConfig, run_config
 from moksori.pipeline.study_data import StudyData, study_data
 from moksori.pipeline.study_measures import Embed, measure, references, vocoded
-from moksori.pipeline.train import Listener, train
-from moksori.training.checkpoints import checkpoints
+from moksori.pipeline.study_runs import keep, kept, numbers, rounded, train_case
+from moksori.pipeline.train import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Outcome:
             "pooling": self.case.pooling,
             "steps": self.steps,
             "symptoms": dict(self.symptoms),
-            "measures": {name: _rounded(value) for name, value in self.measures.items()},
+            "measures": {name: rounded(value) for name, value in self.measures.items()},
         }
 
 
@@ -85,7 +85,7 @@ class Study:
     def as_json(self) -> dict[str, Any]:
         return {
             **self.settings,
-            "references": {name: _rounded(value) for name, value in self.references.items()},
+            "references": {name: rounded(value) for name, value in self.references.items()},
             "cases": [outcome.as_json() for outcome in self.outcomes],
         }
 
@@ -95,10 +95,10 @@ class Study:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             cases = [
-                Outcome(Case(c["ratio"], c["pooling"]), c["steps"], _numbers(c["measures"]), c["symptoms"])
+                Outcome(Case(c["ratio"], c["pooling"]), c["steps"], numbers(c["measures"]), c["symptoms"])
                 for c in stored.pop("cases")
             ]
-            return cls(path.parent, stored, _numbers(stored.pop("references")), cases)
+            return cls(path.parent, stored, numbers(stored.pop("references")), cases)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{path}: no result of a study ({error}): run 'moksori study balance'") from error
 
@@ -146,7 +146,7 @@ def study_balance(
         if outcome is None:
             data = data or study_data(found, config.model.mel, folder / "labels", listener.progress)
             outcome = _measured(case, weights, config, data, {"spectral": data.judge.embed, **extra})
-            write_text(path, json.dumps({"key": own, **outcome.as_json()}, indent=2) + "\n")
+            keep(path, own, outcome.as_json())
         outcomes.append(outcome)
         listener.progress(place + 1, len(cases))
     settings, beside = _beside(folder / "references.json", key, data, found, config, {"preset": preset}, extra)
@@ -180,16 +180,8 @@ def _train(
     listener: Listener,
 ) -> None:
     run = folder / case.name
-    if (run / MEASURES_NAME).is_file():
-        return  # it was finished before it was measured
-    begun = bool(checkpoints(run / "checkpoints"))
-    own = [*assignments, *case.assignments(alpha)]
-    # The names of stages are the study's: a case is one stage.
-    quiet = Listener(progress=listener.progress, step=listener.step)
-    if begun:
-        train(None, corpus, run, assignments, resume=True, listener=quiet)
-    else:
-        train(preset, corpus, run, own, listener=quiet)
+    if not (run / MEASURES_NAME).is_file():  # otherwise it was finished before it was measured
+        train_case(preset, corpus, run, [*assignments, *case.assignments(alpha)], listener, again=assignments)
 
 
 def _listening_judge(vocoder: str | None, encoder: str, config: RunConfig) -> dict[str, Embed]:
@@ -214,12 +206,12 @@ def _measured(case: Case, weights: Path, config: RunConfig, data: StudyData, jud
 
 def _measured_before(path: Path, case: Case, key: Sequence[Any]) -> Outcome | None:
     """What `path` holds of the same weights, corpus and judges; None for anything else."""
+    stored = kept(path, key)
+    if stored is None:
+        return None
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["key"] != json.loads(json.dumps(list(key))):
-            return None
-        return Outcome(case, stored["steps"], _numbers(stored["measures"]), stored["symptoms"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return Outcome(case, stored["steps"], numbers(stored["measures"]), stored["symptoms"])
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -234,12 +226,8 @@ def _beside(
 ) -> tuple[dict[str, Any], Mapping[str, float]]:
     """Settings, and what mels and recordings measure themselves: as kept, or made from the data."""
     if data is None:
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            if stored["key"] == json.loads(json.dumps(list(key))):
-                return stored["settings"], _numbers(stored["references"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+        if (stored := kept(path, key)) is not None:
+            return stored["settings"], numbers(stored["references"])
         data = study_data(corpus, config.model.mel, path.parent / "labels", lambda done, total: None)
     found = references(data, {"spectral": data.judge.embed, **extra})
     settings |= {
@@ -256,20 +244,10 @@ def _beside(
         "content_labels": data.labels,
         "judges": ["spectral", *extra],
     }
-    kept = {"key": list(key), "settings": settings, "references": found}
-    write_text(path, json.dumps(kept, indent=2) + "\n")
+    keep(path, key, {"settings": settings, "references": found})
     return settings, found
 
 
 def _parameters(config: RunConfig) -> "list[torch.nn.Parameter]":
     with torch.random.fork_rng(devices=[]):
         return list(config.family.model(config.model).parameters())
-
-
-def _numbers(stored: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: float("nan") if value is None else float(value) for name, value in stored.items()}
-
-
-def _rounded(value: float) -> float | None:
-    """Six digits; JSON has no NaN."""
-    return None if value != value else float(f"{value:.6g}")

@@ -81,7 +81,7 @@ def test_a_study_from_nothing_to_its_table(
     assert found["references"]["content_accuracy"] > 2 * found["references"]["content_chance"]
 
     # A second call finds everything, and gives the same.
-    monkeypatch.setattr("moksori.pipeline.study.train", lambda *given, **named: pytest.fail("trained again"))
+    monkeypatch.setattr("moksori.pipeline.study_runs.train", lambda *given, **named: pytest.fail("trained again"))
     monkeypatch.setattr("moksori.pipeline.study.measure", lambda *given, **named: pytest.fail("measured again"))
     assert run(corpus, folder, "--ratio", "1", "--ratio", "100") == 0
     assert json.loads((folder / "balance.json").read_text(encoding="utf-8")) == found
