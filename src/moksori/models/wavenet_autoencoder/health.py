@@ -7,9 +7,11 @@ is lost with the codes of another recording, and with another singer's vector. W
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from moksori.errors import TrainingCollapsed
+from moksori.models.health import Reading, RunningMeans
+
+__all__ = ["CollapseDetector", "Reading", "health"]
 
 WELL_BITS = 3.5
 """Of 8 a sample; 1.0 to 1.5 nats, or 1.4 to 2.2 bits, is good for speech (ibab/tensorflow-wavenet#193)."""
@@ -22,28 +24,6 @@ LEAST_CODE_SPREAD = 1e-3
 MOST_CONFUSION = 2.0
 """Times ln K: beyond it the negative cross-entropy runs away."""
 LEARNS_NOTHING_BITS = 7.8
-_MEMORY = 0.98
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One measure, the range in which it is well, and what to do where it lies outside; empty where it is well."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    unit: str
-    advice: str
-
-    @property
-    def is_well(self) -> bool:
-        return self.low <= self.value <= self.high
-
-    def line(self) -> str:
-        """For a log."""
-        band = f"{self.low:.3g} to {self.high:.3g}" if math.isfinite(self.high) else f"{self.low:.3g} and more"
-        return f"{self.name} {self.value:.3g} {self.unit}, well at {band}" + (f": {self.advice}" if self.advice else "")
 
 
 def health(measures: Mapping[str, float], singers: int) -> list[Reading]:
@@ -100,19 +80,16 @@ class CollapseDetector:
     def __init__(self, singers: int, from_step: int, bits_of_noise: float) -> None:
         """from_step: first step that is judged. bits_of_noise: a sample, of a decoder that knows nothing."""
         self._singers, self._from, self._noise = singers, from_step, bits_of_noise
-        self._means: dict[str, float] = {}
+        self._means = RunningMeans()
 
     def look(self, terms: Mapping[str, float], step: int) -> None:
         """Takes in the terms of a step. Raises TrainingCollapsed."""
-        for name in ("bits", "confusion", "code_spread"):
-            if name in terms:
-                before = self._means.get(name, terms[name])
-                self._means[name] = _MEMORY * before + (1.0 - _MEMORY) * terms[name]
+        self._means.look(terms)
         if step >= self._from:
             self._judge(step)
 
     def _judge(self, step: int) -> None:
-        means = self._means
+        means = self._means.values
         limit = MOST_CONFUSION * math.log(max(self._singers, 2))
         reason = ""
         if means.get("confusion", 0.0) > limit:
