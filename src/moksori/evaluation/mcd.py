@@ -4,6 +4,8 @@ WORLD's spectral envelope (CheapTrick, Morise 2015) -> logarithm -> cepstrum -> 
 (Tokuda et al. 1994): the mel-cepstrum c_0 ... c_24. MCD in dB = 10 / ln 10 · sqrt(2 · sum over m = 1..24 of
 (c_m - c'_m)²), averaged over the warping path. c_0, the level, is left out. Both recordings are analysed at 16 kHz, so
 that models of every rate are compared over the same band, and without the silence at their ends.
+
+In the voiced form only frames count that are voiced in both: vowels, where a voice is told from another.
 """
 
 import math
@@ -18,7 +20,7 @@ from jaxtyping import Float, Int
 from moksori.audio.f0 import extract_f0
 from moksori.audio.loudness import normalize_loudness
 from moksori.audio.resample import resample
-from moksori.audio.trim import trim_silence
+from moksori.audio.trim import sounding
 from moksori.errors import MissingExtra
 from moksori.evaluation.alignment import warp
 from moksori.types import Waveform
@@ -28,6 +30,8 @@ HOP_LENGTH = 80
 ORDER = 24
 LEVEL_LUFS = -23.0
 _MINIMUM_SAMPLES = SAMPLE_RATE // 20
+_FEWEST_VOICED = 10
+"""Frames, under which a mean over voiced ones means nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,25 @@ class SpeechFrames:
 
 
 @dataclass(frozen=True)
+class Envelopes:
+    """What WORLD finds before anything is left out of it, every 5 ms: F0 in Hz (0 unvoiced) and power spectra.
+
+    start_seconds: where in the recording the first frame's piece begins, after the silence; duration_seconds: of what
+    follows, to the silence at the end.
+    """
+
+    f0: Float[np.ndarray, " frames"]
+    power: Float[np.ndarray, "frames bins"]
+    start_seconds: float
+    duration_seconds: float
+
+    def speech_frames(self) -> SpeechFrames:
+        """Its mel-cepstra."""
+        found = mel_cepstrum(self.power, ORDER, warping_factor(SAMPLE_RATE))
+        return SpeechFrames(self.f0, found, self.duration_seconds)
+
+
+@dataclass(frozen=True)
 class Aligned:
     """Two recordings and which frames of theirs go together."""
 
@@ -53,16 +76,22 @@ class Aligned:
 
 def analyse(waveform: Waveform) -> SpeechFrames:
     """F0 and mel-cepstra of a recording at 16 kHz. Raises MissingExtra without pyworld."""
+    return envelopes(waveform).speech_frames()
+
+
+def envelopes(waveform: Waveform) -> Envelopes:
+    """F0 and spectral envelopes (513 bins to 8 kHz) of a recording at -23 LUFS. Raises MissingExtra without pyworld."""
     pyworld = require_pyworld()
     waveform = normalize_loudness(resample(waveform, SAMPLE_RATE), LEVEL_LUFS)
     if len(waveform.samples) < _MINIMUM_SAMPLES:
         padding = _MINIMUM_SAMPLES - len(waveform.samples)
         waveform = Waveform(np.pad(waveform.samples, (0, padding)), SAMPLE_RATE)
-    waveform = trim_silence(waveform, keep_seconds=0.05)
+    start, stop = sounding(waveform, keep_seconds=0.05)
+    waveform = Waveform(waveform.samples[start:stop].copy(), SAMPLE_RATE)
     f0 = extract_f0(waveform, HOP_LENGTH, method="fast")
     centres = (np.arange(len(f0)) + 0.5) * HOP_LENGTH / SAMPLE_RATE
     power = pyworld.cheaptrick(waveform.samples.astype(np.float64), f0.astype(np.float64), centres, SAMPLE_RATE)
-    return SpeechFrames(f0, mel_cepstrum(power, ORDER, warping_factor(SAMPLE_RATE)), waveform.duration_seconds)
+    return Envelopes(f0, power, start / SAMPLE_RATE, waveform.duration_seconds)
 
 
 def align(reference: SpeechFrames, spoken: SpeechFrames) -> Aligned:
@@ -70,9 +99,17 @@ def align(reference: SpeechFrames, spoken: SpeechFrames) -> Aligned:
     return Aligned(reference, spoken, warp(reference.mel_cepstrum[:, 1:], spoken.mel_cepstrum[:, 1:]))
 
 
-def mel_cepstral_distortion(aligned: Aligned) -> float:
-    """MCD in dB: 0 for equal spectra; human takes of one sentence differ by 4 to 6."""
-    first, second = aligned.path.T
+def mel_cepstral_distortion(aligned: Aligned, voiced: bool = False) -> float:
+    """MCD in dB: 0 for equal spectra; human takes of one sentence differ by 4 to 6.
+
+    voiced: over the steps of the path that are voiced in both; NaN where these are fewer than 10.
+    """
+    path = aligned.path
+    if voiced:
+        path = path[(aligned.reference.f0[path[:, 0]] > 0) & (aligned.spoken.f0[path[:, 1]] > 0)]
+        if len(path) < _FEWEST_VOICED:
+            return math.nan
+    first, second = path.T
     difference = aligned.reference.mel_cepstrum[first, 1:] - aligned.spoken.mel_cepstrum[second, 1:]
     return float(10 / math.log(10) * np.sqrt(2 * (difference**2).sum(axis=1)).mean())
 

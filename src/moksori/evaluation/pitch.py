@@ -1,5 +1,6 @@
 """How close is the melody? F0 of two recordings over time-warped frames, and what range each of them uses."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,11 @@ class PitchDistance:
     log_f0_rmse: float
     log_f0_correlation: float
     voicing_error: float
+
+    @property
+    def rmse_cents(self) -> float:
+        """The root mean square difference in cents, hundredths of a semitone."""
+        return self.log_f0_rmse * 1200.0 / math.log(2.0)
 
 
 @dataclass(frozen=True)
