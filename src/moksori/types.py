@@ -45,6 +45,21 @@ class Utterance:
 
 
 @dataclass(frozen=True)
+class EnvelopeNeeds:
+    """Spectral envelopes by WORLD that a family learns from, frame by frame (`audio.world_features`).
+
+    n_fft: of the analysis; an envelope has n_fft / 2 + 1 bins. every: frames from one that is learnt from to the next.
+    context: frames that belong to each, itself in their middle. gate_db: frames that lie further below the loudest one
+    of their recording are left out; None: none are.
+    """
+
+    n_fft: int = 1024
+    every: int = 1
+    context: int = 1
+    gate_db: float | None = None
+
+
+@dataclass(frozen=True)
 class SpeechNeeds:
     """What a family's training batches must hold, so that the corpus reader prepares that and nothing else.
 
@@ -58,6 +73,8 @@ class SpeechNeeds:
     units: an id for each frame, of so many different ones; 0: none. unit_folder: where files with them lie; "": the ids
     are those of the tokens, by their durations. mels_of: the model whose mels of the recordings are learnt from; "":
     none.
+    envelopes: the shapes of spectral envelopes, which take F0; then stretch_frames is how many frames of a recording,
+    drawn from all over it, are learnt from at a time.
     """
 
     sample_rate: int
@@ -72,6 +89,7 @@ class SpeechNeeds:
     units: int = 0
     unit_folder: str = ""
     mels_of: str = ""
+    envelopes: EnvelopeNeeds | None = None
 
     @property
     def in_batches(self) -> "SpeechNeeds":
@@ -86,7 +104,8 @@ class Example:
     waveform: float32, a whole number of frames. tokens, stress: ids of the symbol table and stress 0, 1, 2 per token.
     durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced. noisy: the
     waveform with noise over it, where a batch was given some. units: an id for each frame. mel: the log-mel that
-    another model makes of it.
+    another model makes of it. envelopes: shapes of spectral envelopes (`audio.world_features`), and envelope_frames the
+    numbers of their frames.
     """
 
     utterance: Utterance
@@ -99,6 +118,8 @@ class Example:
     noisy: Float[np.ndarray, " samples"] | None = None
     units: Int[np.ndarray, " frames"] | None = None
     mel: Float[np.ndarray, "mels frames"] | None = None
+    envelopes: Float[np.ndarray, "groups context bins"] | None = None
+    envelope_frames: Int[np.ndarray, " groups"] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +141,9 @@ class SpeechBatch:
     """Padded utterances with their texts; the optional fields are there when SpeechNeeds asked for them.
 
     waveform is zero beyond `waveform_lengths`; both are multiples of the hop. noisy: the same recordings with noise.
-    units: an id for each frame, 0 at padding. mel: log-mels that another model makes of them, 0 at padding.
+    units: an id for each frame, 0 at padding. mel: log-mels that another model makes of them, 0 at padding. envelopes:
+    shapes of spectral envelopes of so many chosen frames (envelope_lengths) with their neighbours, and envelope_f0 the
+    F0 of these frames.
     """
 
     names: tuple[str, ...]
@@ -135,6 +158,9 @@ class SpeechBatch:
     noisy: Float[Tensor, "batch samples"] | None = None
     units: Int[Tensor, "batch frames"] | None = None
     mel: Float[Tensor, "batch mels frames"] | None = None
+    envelopes: Float[Tensor, "batch groups context bins"] | None = None
+    envelope_lengths: Int[Tensor, " batch"] | None = None
+    envelope_f0: Float[Tensor, "batch groups"] | None = None
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""

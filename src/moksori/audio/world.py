@@ -1,4 +1,8 @@
-"""WORLD (Morise et al. 2016): a recording as pitch, spectral envelope and aperiodicity, and back. Needs pyworld."""
+"""WORLD (Morise et al. 2016): a recording as pitch, spectral envelope and aperiodicity, and back. Needs pyworld.
+
+`analyse_world` and `synthesise_world` take whole recordings, frame t at t hops. `envelope_at` and `aperiodicity_at`
+look at chosen frames of the house's grid, frame t at t + 0.5 hops, as `audio.f0` has it.
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -6,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from moksori.audio.f0 import extract_f0
 from moksori.errors import AudioError, MissingExtra
@@ -71,6 +75,49 @@ def synthesise_world(frames: WorldFrames) -> Waveform:
     length = len(frames.f0) * hop
     made = np.pad(made, (0, max(0, length - len(made))))[:length]
     return Waveform(np.clip(made, -1.0, 1.0).astype(np.float32), frames.sample_rate)
+
+
+def envelope_at(
+    waveform: Waveform,
+    f0: Float[np.ndarray, " frames"],
+    chosen: Int[np.ndarray, " chosen"],
+    hop_length: int,
+    n_fft: int,
+) -> Float[np.ndarray, "chosen bins"]:
+    """CheapTrick's power envelope of chosen frames, n_fft / 2 + 1 bins, float64.
+
+    f0: Hz of every frame, 0 where unvoiced; `audio.f0.extract_f0` finds it. chosen: frames by number, frame t centred
+    at sample (t + 0.5) · hop_length. A pitch below 3 · rate / (n_fft - 3), 47 Hz at 16 kHz and 1024, counts as
+    unvoiced. Raises MissingExtra without pyworld.
+    """
+    pyworld = require_pyworld("taking voices apart")
+    at = _centres(chosen, hop_length, waveform.sample_rate)
+    samples = waveform.samples.astype(np.float64)
+    own = np.ascontiguousarray(f0[chosen], np.float64)
+    return np.asarray(pyworld.cheaptrick(samples, own, at, waveform.sample_rate, fft_size=n_fft))
+
+
+def aperiodicity_at(
+    waveform: Waveform,
+    f0: Float[np.ndarray, " frames"],
+    chosen: Int[np.ndarray, " chosen"],
+    hop_length: int,
+    n_fft: int,
+) -> Float[np.ndarray, "chosen bins"]:
+    """D4C's share of noise in the amplitude, 0 to 1, of chosen frames; 1 where it finds noise alone. See `envelope_at`.
+
+    What it cannot tell, as in digital silence, counts as noise.
+    """
+    pyworld = require_pyworld("taking voices apart")
+    at = _centres(chosen, hop_length, waveform.sample_rate)
+    samples = waveform.samples.astype(np.float64)
+    own = np.ascontiguousarray(f0[chosen], np.float64)
+    found = np.asarray(pyworld.d4c(samples, own, at, waveform.sample_rate, fft_size=n_fft))
+    return np.clip(np.nan_to_num(found, nan=1.0), 0.0, 1.0)
+
+
+def _centres(chosen: Int[np.ndarray, " chosen"], hop_length: int, sample_rate: int) -> Float[np.ndarray, " chosen"]:
+    return (np.asarray(chosen, np.float64) + 0.5) * hop_length / sample_rate
 
 
 def _without_holes(frames: WorldFrames) -> WorldFrames:

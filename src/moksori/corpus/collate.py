@@ -38,7 +38,24 @@ def collate(examples: Sequence[Example], needs: SpeechNeeds) -> SpeechBatch:
         noisy=None if examples[0].noisy is None else _pad(_field(examples, "noisy"), np.float32),
         units=_pad(_field(examples, "units"), np.int64) if needs.units else None,
         mel=_pad_frames(_field(examples, "mel")) if needs.mels_of else None,
+        **_envelopes(examples, needs),
     )
+
+
+def _envelopes(examples: Sequence[Example], needs: SpeechNeeds) -> dict[str, Tensor]:
+    """The fields of spectral envelopes; F0 is that of their frames."""
+    if needs.envelopes is None:
+        return {}
+    shapes, frames, f0 = (_field(examples, name) for name in ("envelopes", "envelope_frames", "f0"))
+    lengths = [len(shape) for shape in shapes]
+    padded = np.zeros((len(shapes), max(lengths), *shapes[0].shape[1:]), np.float32)
+    for row, shape in zip(padded, shapes, strict=True):
+        row[: len(shape)] = shape
+    return {
+        "envelopes": torch.from_numpy(padded),
+        "envelope_lengths": torch.tensor(lengths),
+        "envelope_f0": _pad([track[at] for track, at in zip(f0, frames, strict=True)], np.float32),
+    }
 
 
 def _field(examples: Sequence[Example], name: str) -> list[np.ndarray]:

@@ -1,9 +1,9 @@
 """From a corpus split to examples in memory: decoded, resampled, tokenised, with F0 and durations.
 
-What is slow is cached once in `CORPUS/features/KIND-SETTINGS/SPLIT.safetensors`, one file for each of waveforms, tokens
-and F0. The folder's name is a hash of the settings. In the file, a hash of the content (each recording's name, size and
-time, each text, and the front end's own code) and a checksum of the arrays decide whether it is read: stale or broken
-files are made again.
+What is slow is cached once in `CORPUS/features/KIND-SETTINGS/SPLIT.safetensors`, a file for each of waveforms, tokens,
+F0 and spectral envelopes. The folder's name is a hash of the settings. In the file, a hash of the content (each
+recording's name, size and time, each text, and the front end's own code) and a checksum of the arrays decide whether it
+is read: stale or broken files are made again.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors
@@ -26,12 +26,13 @@ from jaxtyping import Float, Int
 from safetensors.numpy import save
 
 from moksori.audio.f0 import Method, extract_f0
+from moksori.audio.world_features import envelope_groups
 from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.errors import AudioError, CorpusError
 from moksori.text.arpabet import dictionary_state
 from moksori.text.symbols import SYMBOLS
 from moksori.text.tokenizer import TextConfig, Tokenizer
-from moksori.types import Example, SpeechNeeds, Utterance, Waveform
+from moksori.types import EnvelopeNeeds, Example, SpeechNeeds, Utterance, Waveform
 
 _LOGGER = logging.getLogger(__name__)
 CACHE_VERSION = 1
@@ -43,6 +44,7 @@ PROCESSES_FROM = 64
 """Clips: with fewer, starting processes takes longer than they save."""
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 def prepare(
@@ -55,9 +57,10 @@ def prepare(
 ) -> list[Example]:
     """The examples of one split, in the manifest's order, all in memory (float32: 4 bytes a sample).
 
-    needs: sample rate in Hz, hop in samples, and which of tokens, durations and F0 to give. Waveforms are cut to whole
-    frames. text: the front end; tokens follow each utterance's own language. durations: frames of each token by
-    utterance name, needed where `needs.durations`; each must fit the tokens and sum to the frames.
+    needs: sample rate in Hz, hop in samples, and which of tokens, durations, F0 and envelopes to give (these
+    are kept as float16, a kilobyte a frame). Waveforms are cut to whole frames. text: the front end; tokens follow each
+    utterance's own language. durations: frames of each token by utterance name, needed where `needs.durations`; each
+    must fit the tokens and sum to the frames.
     progress: called with (done, total) while something is computed, once more at the end.
     Raises CorpusError for an empty split, an unreadable recording, durations that are missing or do not fit.
     """
@@ -69,12 +72,15 @@ def prepare(
         )
     if needs.durations and not needs.tokens:
         raise CorpusError("durations are frames of tokens: ask for tokens too")
+    if needs.envelopes is not None and not needs.f0:
+        raise CorpusError("spectral envelopes are found at a pitch: ask for F0 too")
     cache = _Cache(corpus, split, utterances)
-    kinds = 1 + needs.tokens + needs.f0
+    kinds = 1 + needs.tokens + needs.f0 + (needs.envelopes is not None)
     report = _Report(progress, kinds * len(utterances))
     sound = _waveforms(cache, utterances, needs, report)
     tokens = _tokens(cache, utterances, text, report) if needs.tokens else None
     f0 = _pitch(cache, utterances, sound, needs, report) if needs.f0 else None
+    envelopes = None if f0 is None else _envelopes(cache, sound, f0, needs, report)
     report.finish()
     speakers = corpus.speakers
     examples = []
@@ -90,6 +96,8 @@ def prepare(
             stress=None if tokens is None else tokens[1][index].astype(np.int64),
             durations=_durations(utterance, ids, frames, durations) if needs.durations and ids is not None else None,
             f0=None if f0 is None else f0[index],
+            envelopes=None if envelopes is None else envelopes[0][index],
+            envelope_frames=None if envelopes is None else envelopes[1][index].astype(np.int64),
         )
         examples.append(example)
     return examples
@@ -249,6 +257,46 @@ def _frame_pitch(
     return np.pad(f0[:frames], (0, max(frames - len(f0), 0))).astype(np.float32)
 
 
+def _envelopes(
+    cache: _Cache, sound: Ragged, f0: Ragged, needs: SpeechNeeds, report: _Report
+) -> tuple[Ragged, Ragged] | None:
+    """Shapes of chosen frames `[groups, context, bins]` and the frames' numbers, of each utterance."""
+    wanted = needs.envelopes
+    if wanted is None:
+        return None
+
+    def make() -> Mapping[str, Ragged]:
+        one = partial(_envelope_groups, sample_rate=needs.sample_rate, hop_length=needs.hop_length, wanted=wanted)
+        clips = [(sound[index], f0[index]) for index in range(len(sound))]
+        made = _parallel(one, clips, report, processes=len(clips) >= PROCESSES_FROM)
+        return {
+            "envelopes": Ragged.of([shapes for shapes, _ in made], np.float16),
+            "frames": Ragged.of([frames for _, frames in made], np.int32),
+        }
+
+    limits = needs.f0_limits_hz or SPOKEN_HZ
+    settings = {
+        "sample_rate": needs.sample_rate,
+        "hop_length": needs.hop_length,
+        "tracker": needs.f0_method,
+        "limits_hz": list(limits),
+        **asdict(wanted),
+    }
+    found, cached = cache.get("envelopes", settings, cache.items, make)
+    if cached:
+        report.step(len(sound))
+    return found["envelopes"], found["frames"]
+
+
+def _envelope_groups(
+    clip: tuple[np.ndarray, np.ndarray], sample_rate: int, hop_length: int, wanted: EnvelopeNeeds
+) -> tuple[Float[np.ndarray, "groups context bins"], Int[np.ndarray, " groups"]]:
+    samples, f0 = clip
+    waveform = Waveform(samples.astype(np.float32) / 32768.0, sample_rate)
+    shapes, frames = envelope_groups(waveform, f0, hop_length, wanted)
+    return shapes.astype(np.float16), frames
+
+
 def _durations(
     utterance: Utterance,
     tokens: Int[np.ndarray, " tokens"],
@@ -271,9 +319,7 @@ def _durations(
     return found.astype(np.int64)
 
 
-def _parallel(
-    one: Callable[[Any], np.ndarray], items: Sequence[Any], report: _Report, processes: bool = False
-) -> list[np.ndarray]:
+def _parallel(one: Callable[[Any], T], items: Sequence[Any], report: _Report, processes: bool = False) -> list[T]:
     """processes: for work that keeps the interpreter's lock; where forking is not offered, threads do it."""
     pool: Executor
     if processes and "fork" in multiprocessing.get_all_start_methods():
@@ -308,12 +354,14 @@ def _identity(folder: Path, utterance: Utterance) -> tuple[Any, ...]:
 _CODE = {
     "waveform": ("audio/io.py", "audio/resample.py"),
     "f0": ("audio/f0.py",),
+    "envelopes": ("audio/f0.py", "audio/world.py", "audio/world_features.py"),
     "tokens": ("text",),
     "mels": ("audio", "nn", "models"),
 }
 _PACKAGES = {
     "waveform": ("soxr", "soundfile"),
     "f0": ("pyworld", "librosa"),
+    "envelopes": ("pyworld",),
     "tokens": ("phonemizer", "espeakng-loader"),
     "mels": (),
 }

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from moksori.audio.io import write
+from moksori.audio.world_features import envelope_groups
 from moksori.corpus.manifest import Corpus, CorpusInfo, rewrite, write_text
 from moksori.text.symbols import END, GAP, PAD, START
 from moksori.text.tokenizer import TextConfig, Tokenizer
@@ -108,6 +109,10 @@ def _example(needs: SpeechNeeds, tokenizer: Tokenizer, index: int, speaker: int,
         duration_seconds=len(waveform) / needs.sample_rate,
         sample_rate=needs.sample_rate,
     )
+    f0 = np.repeat(pitches, durations).astype(np.float32)
+    shapes, frames = None, None
+    if needs.envelopes is not None:
+        shapes, frames = envelope_groups(Waveform(waveform, needs.sample_rate), f0, needs.hop_length, needs.envelopes)
     return Example(
         utterance=utterance,
         waveform=waveform,
@@ -115,8 +120,10 @@ def _example(needs: SpeechNeeds, tokenizer: Tokenizer, index: int, speaker: int,
         tokens=encoded.tokens if needs.tokens else None,
         stress=encoded.stress if needs.tokens else None,
         durations=durations if needs.durations else None,
-        f0=np.repeat(pitches, durations).astype(np.float32) if needs.f0 else None,
+        f0=f0 if needs.f0 else None,
         units=np.repeat(encoded.tokens, durations) if needs.units else None,
+        envelopes=shapes,
+        envelope_frames=frames,
     )
 
 

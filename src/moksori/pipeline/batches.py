@@ -43,6 +43,9 @@ class ExampleBatches:
         chosen = [self.examples[index] for index in self.sampler.indices(step)]
         if self.needs.stretch_frames:
             draw = np.random.default_rng([self.seed & 0xFFFFFFFF, 6, step])
+            if self.needs.envelopes is not None:
+                chosen = [scattered(e, self.needs, draw) for e in chosen]
+                return collate(chosen, self.needs)
             chosen = [
                 stretch(e, self.needs, float(place)) for e, place in zip(chosen, draw.random(len(chosen)), strict=True)
             ]
@@ -64,6 +67,17 @@ def stretch(example: Example, needs: SpeechNeeds, place: float) -> Example:
     mel = None if example.mel is None else example.mel[:, first : first + size]
     waveform = example.waveform[first * hop : (first + size) * hop]
     return replace(example, waveform=waveform, f0=f0, units=units, mel=mel)
+
+
+def scattered(example: Example, needs: SpeechNeeds, draw: np.random.Generator) -> Example:
+    """`needs.stretch_frames` of an example's spectral envelopes, drawn from all over it: again and again where there
+    are fewer. Of the waveform, from which nothing is learnt then, as many frames stay as there are."""
+    assert example.envelopes is not None and example.envelope_frames is not None  # noqa: PT018
+    count, size = len(example.envelopes), needs.stretch_frames
+    whole = np.concatenate([draw.permutation(count) for _ in range(-(-size // count))])[:size]
+    waveform = example.waveform[: size * needs.hop_length]
+    frames = example.envelope_frames[whole]
+    return replace(example, waveform=waveform, envelopes=example.envelopes[whole], envelope_frames=frames)
 
 
 def fixed_batches(examples: Sequence[Example], needs: SpeechNeeds, batch_size: int) -> list[SpeechBatch]:
