@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from moksori.cli.options import Vocoder
+from moksori.cli.study_singing import singing
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     study.callback()(_group)
     study.command("balance")(balance)
     study.command("control")(control)
+    study.command("singing")(singing)
     app.add_typer(study, name="study")
 
 

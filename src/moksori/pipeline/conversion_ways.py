@@ -178,10 +178,18 @@ class BetweenSpeakers:
         assert isinstance(self._model, CanConvertLive)
         return self._model.stream(target, ConvertOptions().controls).delay_seconds
 
+    def auto_key(self, recording: OpenRecording, target: Voice) -> int | None:
+        """Semitones that bring a song to where the target sings; None where either is not known.
+
+        Raises UnsupportedTask for a model that knows no key.
+        """
+        if not isinstance(self._model, CanChangeKey):
+            raise UnsupportedTask(f"{self.manifest.name}: knows no key: leave --key auto out, or give semitones")
+        return self._model.auto_key(recording.sound, target)
+
     def _keyed(self, recording: OpenRecording, target: Voice, options: ConvertOptions) -> tuple[ConvertOptions, str]:
         """The options with the key that brings the song to where the target sings, and what to tell of it."""
-        assert isinstance(self._model, CanChangeKey)
-        found = self._model.auto_key(recording.sound, target)
+        found = self.auto_key(recording, target)
         if found is None:
             return replace(options, key=0.0), (
                 f"{recording.name}: the key stays: next to nothing in it is sung at a pitch, or it is not known where "

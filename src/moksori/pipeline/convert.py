@@ -138,6 +138,17 @@ class Converter:
             raise BadInput("key auto: where a song lies is known at its end only: give semitones")
         return LiveConversion(self._way, blocks, sample_rate, options, chosen_seed(seed))
 
+    def auto_key(self, audio: Audio, speaker: str) -> int | None:
+        """Semitones by which `key="auto"` moves a song for one of `speakers`; None where the key would stay.
+
+        Raises AudioError and UnknownName as `convert` does, UnsupportedTask for a model that knows no key.
+        """
+        options = ConvertOptions(speaker)
+        self.check(options)
+        if isinstance(self._way, ThroughVoices):
+            raise UnsupportedTask(f"{self.name}: follows no pitch: leave the key out")
+        return self._way.auto_key(open_recording(audio, self.sample_rate), self._way.target(options).voice)
+
     def check(self, options: ConvertOptions) -> None:
         """Raises UnknownName or UnsupportedTask where the options are not for this model."""
         self._way.check(options)

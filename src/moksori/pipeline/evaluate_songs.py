@@ -19,7 +19,8 @@ from moksori.corpus.manifest import read_utterance
 from moksori.corpus.speech_to_singing import is_song
 from moksori.corpus.splits import order
 from moksori.errors import BadInput, CorpusError
-from moksori.evaluation.melody import SUNG_HZ, sung_f0
+from moksori.evaluation.mel_distance import mel_distance
+from moksori.evaluation.melody import SUNG_HZ
 from moksori.evaluation.names import CHANCE, COPY, HUMAN, KEY_CHANGE, PROBED_MELS, UNCHANGED
 from moksori.evaluation.report import Group, Picture
 from moksori.evaluation.score import Item, ItemScores, Judges, SystemScores, score_system, summarise
@@ -38,8 +39,7 @@ LEARNT_CLIPS = 12
 """Training recordings of each singer that the classifier learns from: so many of speech, and so many of song."""
 PROBED_CLIPS, CROPS_A_CLIP = 12, 2
 CROP_SECONDS = 1.0
-MOST_SEMITONES = 24
-_RATE, _HOP = 16000, 80
+_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,9 @@ def _tasks(converter: Converter, sources: Sequence[Source], settings: Settings) 
             key=lambda name: order(f"{settings.seed} {source.name} {name}"),
         )
         for target in others[: settings.targets or TARGETS]:
-            found.append(Task(len(found), source, target, _key(converter, source, target) if moves else 0))
+            key = converter.auto_key(source.sound, target) if moves else None
+            found.append(Task(len(found), source, target, key or 0))
     return found
-
-
-def _key(converter: Converter, source: Source, target: str) -> int:
-    """Whole semitones between the medians of ln F0 of a song and of whoever is to sing it; 0 where one is not known."""
-    known = converter.manifest.speaker_pitch.get(target)
-    f0 = sung_f0(resample(source.sound, _RATE), _HOP)
-    if known is None or not (f0 > 0).any():
-        return 0
-    between = 12.0 * (known[0] - float(np.median(np.log(f0[f0 > 0])))) / math.log(2.0)
-    return round(min(max(between, -MOST_SEMITONES), MOST_SEMITONES))
 
 
 @dataclass
@@ -203,6 +194,8 @@ class _Run:
             seconds = time.perf_counter() - started if system in (COPY, self.converter.name) else math.nan
             reference = sound if system == UNCHANGED else task.source.sound
             values = self._heard(sound, task.target, task.source.singer if task.target != task.source.singer else "")
+            if system == COPY and "melody" in self.groups:
+                values["mel_distance"] = mel_distance(reference, _as_loud(sound, reference))
             items.append(
                 Item(task.name, "", reference, sound, seconds, task.target, values, key_semitones=float(task.key))
             )
@@ -326,6 +319,12 @@ def _spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
 
 def _beginning(sound: Waveform) -> Waveform:
     return Waveform(sound.samples[: int(SUNG_SECONDS * sound.sample_rate)], sound.sample_rate)
+
+
+def _as_loud(sound: Waveform, reference: Waveform) -> Waveform:
+    """Models sing at a level of their own, which is no error of theirs."""
+    own, wanted = (float(np.square(one.samples, dtype=np.float64).mean()) for one in (sound, reference))
+    return sound if own == 0.0 else Waveform(sound.samples * np.float32(math.sqrt(wanted / own)), sound.sample_rate)
 
 
 def _loudest(samples: np.ndarray, size: int) -> list[np.ndarray]:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from small_singers import configured
+from small_songs import MEDIANS, TABLE, Ears, voiced, write_songs
 
 pytest.importorskip("pyworld")
 pytest.importorskip("mir_eval")
 
 from moksori.audio.f0 import extract_f0, interpolate_f0
-from moksori.audio.io import write
 from moksori.audio.resample import resample
-from moksori.corpus.manifest import Corpus, CorpusInfo, rewrite
+from moksori.corpus.manifest import Corpus, rewrite
 from moksori.errors import CorpusError
 from moksori.evaluation import speaker_encoders
 from moksori.evaluation.names import CHANCE, COPY, HUMAN, KEY_CHANGE, PROBED_MELS, UNCHANGED
@@ -20,23 +20,6 @@ from moksori.models.wavenet_autoencoder import WavenetAutoencoder
 from moksori.pipeline.conversions import Conversion
 from moksori.pipeline.convert import Converter
 from moksori.pipeline.evaluate import evaluate
-from moksori.types import Utterance, Waveform
-
-RATE = 16000
-TABLE = ("ann", "bob", "cleo")
-FORMANTS = {"ann": (500, 1800), "bob": (800, 1200), "cleo": (350, 2600), "stranger": (650, 2200)}
-MEDIANS = {"ann": 260.0, "bob": 140.0, "cleo": 220.0, "stranger": 330.0}
-
-
-class Ears:
-    """An embedding that tells voices by where their spectrum is strong, whatever the pitch."""
-
-    identity = name = "ears"
-
-    def embed(self, waveform):
-        spectrum = np.abs(np.fft.rfft(waveform.samples, 4 * waveform.sample_rate))[400:12800]
-        bands = np.log(np.square(spectrum).reshape(31, -1).mean(axis=1) + 1e-6)
-        return (bands / np.linalg.norm(bands)).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -44,41 +27,9 @@ def ears(monkeypatch):
     monkeypatch.setattr(speaker_encoders, "SpeakerEncoder", Ears)
 
 
-def voiced(f0, singer):
-    """F0 every 5 ms, sung by somebody."""
-    phase = 2 * np.pi * np.cumsum(np.repeat(f0, 80)) / RATE
-    numbers = np.arange(1, 25)[:, None]
-    places = numbers * np.repeat(f0, 80)
-    strength = sum(np.exp(-(((places - formant) / 200) ** 2)) for formant in FORMANTS[singer]) + 0.02
-    sound = 0.1 * (strength * np.sin(numbers * phase) * (places < 7000)).sum(axis=0)
-    return Waveform((sound / max(1.0, np.abs(sound).max())).astype(np.float32), RATE)
-
-
-def melody(median, seed, seconds=2.0):
-    notes = median * 2.0 ** (np.random.default_rng(seed).integers(-4, 5, 10) / 12.0)
-    return np.repeat(notes, round(seconds * 20))[: round(seconds * 200)]
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Three singers who speak and sing in training, sing in the test, and a stranger's song without a text."""
-    folder = tmp_path_factory.mktemp("songs")
-    parts = {"train": [], "test": []}
-
-    def add(split, name, singer, seed, text):
-        path = folder / "audio" / f"{name}.flac"
-        path.parent.mkdir(exist_ok=True)
-        write(path, voiced(melody(MEDIANS[singer], seed), singer))
-        parts[split].append(Utterance(name, text, singer, "en-us", path, 0.0, 2.0, RATE))
-
-    for place, singer in enumerate(TABLE):
-        for take in range(4):
-            seed = 10 * place + take
-            add("train", f"{singer}{take}{'-sung1' if take % 2 else ''}", singer, seed, f"sentence {seed}")
-        add("test", f"{singer}8-sung1", singer, 100 + place, f"test {place}")
-    add("test", "song", "stranger", 200, "")
-    rewrite(folder, CorpusInfo("songs", "CC0", "en-us", tuple(FORMANTS)), parts)
-    return folder
+    return write_songs(tmp_path_factory.mktemp("songs"))
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +80,8 @@ def test_a_perfect_conversion_is_told_from_none(model, corpus, monkeypatch):
     assert found[KEY_CHANGE]["singer_identified"] < 0.7
     assert found[COPY]["singer_identified"] == 1.0
     assert found[COPY]["raw_pitch_accuracy"] > 0.9
+    assert 0.05 < found[COPY]["mel_distance"] < 1.5  # a song against the same song made anew, and of nothing else
+    assert "mel_distance" not in found["singers"]
     assert all(bar.reached for bar in report.bars())
     assert any("classifier that has learnt from" in note for note in report.notes)
     assert {picture.name.split(" to ")[0] for picture in report.pictures}

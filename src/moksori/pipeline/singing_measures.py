@@ -1,0 +1,117 @@
+"""What a study of singing conversion measures of a model: as `evaluate --task sing` hears it, and teacher-forced."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from moksori.corpus.features import prepare
+from moksori.corpus.manifest import Corpus
+from moksori.evaluation.names import CHANCE, COPY, HUMAN, KEY_CHANGE, PROBED_MELS, UNCHANGED
+from moksori.evaluation.statistics import Estimate, ratio_estimate
+from moksori.models.checkpoint import load_model
+from moksori.pipeline.batches import fixed_batches
+from moksori.pipeline.evaluate import evaluate
+from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.run_config import RunConfig
+from moksori.pipeline.study_runs import numbers, rounded
+from moksori.text.tokenizer import TextConfig
+
+HEARD = ("singer_identified", "singer_source", "raw_pitch_accuracy", "raw_chroma_accuracy", "code_probe", "rtf")
+"""Of conversions, by the names of `evaluation.columns`; of copies the same with COPIED before them."""
+COPIED = "copy_"
+OF_COPIES = ("mel_distance", "singer_identified", "raw_pitch_accuracy")
+FORCED = ("bits", "code_gain", "singer_gain", "code_spread")
+"""Teacher-forced, of held-out recordings: bits a sample, and what is lost with other codes and another singer."""
+VALIDATED_CLIPS = 40
+_SYSTEMS = (HUMAN, UNCHANGED, KEY_CHANGE, PROBED_MELS, CHANCE)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measure of one run, half of its 95 % interval over sounds, and over how many; NaN where there is none."""
+
+    value: float
+    half: float
+    n: int
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> "Figure":
+        return cls(estimate.value, (estimate.high - estimate.low) / 2, estimate.n)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"value": rounded(self.value), "half": rounded(self.half), "n": self.n}
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> "Figure":
+        known = numbers({name: stored[name] for name in ("value", "half")})
+        return cls(known["value"], known["half"], int(stored["n"]))
+
+
+@dataclass(frozen=True)
+class SingingMeasures:
+    """measures: of the model. references: of recordings, unchanged songs and the like, by system. notes: of how it was
+    measured, and of what was not."""
+
+    measures: Mapping[str, Figure]
+    references: Mapping[str, Mapping[str, Figure]]
+    notes: Sequence[str]
+
+
+def measure_singing(
+    weights: Path,
+    config: RunConfig,
+    corpus: str | Path,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    targets: int | None = None,
+    encoder: str = "resemblyzer",
+    memory: Path | None = None,
+    progress: Progress = no_progress,
+) -> SingingMeasures:
+    """Measures a WaveNet autoencoder of the configuration that it was trained with; seed 0 throughout.
+
+    Raises as `evaluate` does.
+    """
+    report = evaluate(
+        weights, corpus, split, limit, 0, task="sing", encoder=encoder, memory=memory, targets=targets,
+        progress=progress,
+    )  # fmt: skip
+    found: dict[str, Figure] = {}
+    for system, names, before in ((report.model, HEARD, ""), (COPY, OF_COPIES, COPIED)):
+        scored = report.system(system)
+        measures = {} if scored is None else scored.measures
+        found |= {before + name: Figure.of(measures[name]) for name in names if name in measures}
+    references = {}
+    for system in _SYSTEMS:
+        scored = report.system(system)
+        if scored is not None:
+            references[system] = {name: Figure.of(e) for name, e in scored.measures.items() if name in HEARD}
+    notes = [report.material, *(note for note in report.notes if note)]
+    return SingingMeasures({**teacher_forced(weights, config, corpus), **found}, references, notes)
+
+
+def teacher_forced(weights: Path, config: RunConfig, corpus: str | Path) -> dict[str, Figure]:
+    """FORCED over the validation recordings, whose training never saw them; {} for a corpus without a `valid` split."""
+    opened = Corpus.open(corpus)
+    if "valid" not in opened.splits or not opened.split("valid"):
+        return {}
+    loaded = load_model(weights)
+    needs = config.family.needs(config.model, config.objective)
+    examples = prepare(opened, "valid", needs, TextConfig(language=opened.info.language))[:VALIDATED_CLIPS]
+    objective: Any = config.family.objective(loaded.model, config.objective).eval()
+    values: dict[str, list[tuple[float, int]]] = {name: [] for name in FORCED}
+    for place, batch in enumerate(fixed_batches(examples, needs.in_batches, config.training.batch_size)):
+        with torch.inference_mode():
+            terms = objective.validate(batch, torch.Generator().manual_seed(place))
+        for name in FORCED:
+            if name in terms:
+                values[name].append((float(terms[name]) * len(batch.names), len(batch.names)))
+    return {
+        name: Figure.of(ratio_estimate([total for total, _ in part], [count for _, count in part]))
+        for name, part in values.items()
+        if part
+    }
