@@ -64,16 +64,16 @@ def compared(options: Any) -> dict[str, Any]:
         *(x.to(options.device) for x in (tokens, torch.zeros_like(tokens), lengths, torch.zeros_like(lengths)))
     )
     frames = options.frames // model.config.group * model.config.group
-    latent = 0.5 * torch.randn(options.batch, model.config.mel.n_mels, frames, generator=generator).to(options.device)
+    latent = 0.5 * torch.randn(options.batch, model.config.bands, frames, generator=generator).to(options.device)
     lengths = torch.full((options.batch,), frames, device=options.device)
     with torch.inference_mode():
         memory = model.memory(text)
     ways: dict[str, Callable[[], Tensor]] = {
         "plain": lambda: plain_decode(model, latent, lengths, memory),
-        "ours": lambda: decode(model, latent, lengths, memory, graph=False).mel,
+        "ours": lambda: decode(model, latent, lengths, memory, graph=False).frames,
     }
     if options.device != "cpu":
-        ways["ours, CUDA graph"] = lambda: decode(model, latent, lengths, memory).mel
+        ways["ours, CUDA graph"] = lambda: decode(model, latent, lengths, memory).frames
     made = {name: way() for name, way in ways.items()}
     error = max(float((mel - made["plain"]).abs().max()) for mel in made.values())
     if not error <= TOLERANCE:

@@ -228,7 +228,7 @@ class ReadLatents:
     the model, forward in time.
     """
 
-    latent: Float[Tensor, "batch mels frames"]
+    latent: Float[Tensor, "batch bands frames"]
     frame_lengths: Int[Tensor, " batch"]
     log_likelihood: Float[Tensor, " batch"]
     durations: Int[Tensor, "batch tokens"]
@@ -310,7 +310,7 @@ class StyleMean:
     mean: one frame that holds throughout, or a profile that is repeated in time. weight: beside others that hold there.
     """
 
-    mean: Float[Tensor, "mels frames"]
+    mean: Float[Tensor, "bands frames"]
     weight: float = 1.0
     start: float = 0.0
     stop: float = 1.0
@@ -347,7 +347,7 @@ class LatentPlan:
     sample_way: Literal["slerp", "linear"] = "slerp"
     posterior: bool = False
     mixture: MixtureChoice = MixtureChoice()
-    given: Float[Tensor, "mels padded"] | None = None
+    given: Float[Tensor, "bands padded"] | None = None
     given_frames: int = 0
     given_attention: tuple[Float[Tensor, "batch steps tokens"], ...] = ()
 
@@ -387,7 +387,7 @@ class PitchRange:
 class Voice:
     """A speaker of a family: a table index, or a vector; what a `.voice` file stores. pitch: None where not known.
 
-    kind: "voice", who speaks, or "style", how: then the vector is a mean latent `[mels, frames]`, see StyleMean.
+    kind: "voice", who speaks, or "style", how: then the vector is a mean latent `[bands, frames]`, see StyleMean.
     front_end, model: of a vector, the key of the features it was read off and the fingerprint of the model that read
     it; another model's vectors mean something else. sources: names of the recordings or voices that it was made of.
     """

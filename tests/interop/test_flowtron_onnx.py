@@ -13,6 +13,7 @@ from moksori.models.checkpoint import Loaded, Manifest, load_model, save_model
 from moksori.models.flowtron import Flowtron, FlowtronConfig
 from moksori.models.flowtron.interop.onnx import LAYOUT, checked, describe, graphs, runs_of, spoken
 from moksori.models.flowtron.speaking import sample
+from moksori.models.flowtron.text_mean import PitchedTextMean
 from moksori.pipeline.import_model import export_model
 from moksori.types import TextBatch
 
@@ -34,6 +35,10 @@ def small(seed: int = 0, **settings: object) -> Flowtron:
             nn.init.normal_(flow.step.prediction.weight, std=0.02)
         if flow.step.text_mean is not None:
             nn.init.normal_(flow.step.text_mean.out.weight, std=0.5)
+        if isinstance(flow.step.text_mean, PitchedTextMean):
+            for layer in (flow.step.text_mean.level, flow.step.text_mean.depth, flow.step.text_mean.tilt):
+                nn.init.normal_(layer.weight, std=0.1)
+            flow.step.text_mean.place.copy_(torch.tensor([5.2, 0.1]))
     model.standardize.mean.normal_()
     model.standardize.std.uniform_(0.5, 2.0)
     return model
@@ -50,6 +55,7 @@ VARIANTS = [
     {"group": 2, "standardize": True, "decorrelate": True, "linear_prediction": True, "log_scale_limit": 6.0},
     {"group": 2, "text_mean_channels": 5, "linear_prediction": True},
     {"num_flows": 1, "text_mean_channels": 5},
+    {"group": 2, "text_mean_channels": 5, "standardize": True, "decorrelate": True, "pitch": True},
     {"num_flows": 3, "num_speakers": 3, "num_dense_layers": 0, "num_decoder_layers": 1},
     {"num_flows": 1, "speaker_channels": 0, "text_encoder": {"channels": 8, "num_layers": 2, "stress_embedding": True}},
     {"prior": {"kind": "mixture", "num_components": 3, "channels": 8}},
@@ -66,14 +72,15 @@ def test_what_is_written_says_what_torch_says(tmp_path: Path, settings: dict[str
     runs = runs_of({part: tmp_path / "graphs" / f"small-{part}.onnx" for part in parts})
     draw = torch.Generator().manual_seed(5)
     tokens = torch.randint(0, 20, (1, 14), generator=draw)
-    latent = torch.randn(1, 80, 24, generator=draw)
+    latent = torch.randn(1, model.config.bands, 24, generator=draw)
     given = {"tokens": tokens, "stress": tokens % 3, "speaker": torch.tensor([model.config.num_speakers - 1])}
     text = TextBatch(tokens, given["stress"], torch.tensor([14]), given["speaker"])
     loaded = load_model(tmp_path / "model").model
     assert isinstance(loaded, Flowtron)
     for gate in (1.0, 0.5):
         with torch.no_grad():
-            expected = sample(loaded, loaded.memory(text), latent, torch.tensor([24]), None, gate).mel.numpy()
+            said = sample(loaded, loaded.memory(text), latent, torch.tensor([24]), None, gate)
+            expected = loaded.mel_part(said.frames).numpy()
         inputs = {name: given[name].numpy() for name in about["inputs"]}
         found = spoken(runs, about, inputs, latent.numpy(), gate)
         assert found.shape == expected.shape

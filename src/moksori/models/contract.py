@@ -126,7 +126,8 @@ class CanSayMels(Protocol):
 class CanTakeStyle(Protocol):
     """A model that makes mels of latents which are as long as they, and which a person may choose.
 
-    read_latents: what latents recordings of known texts have, each as long as its mel; without noise. say_latents: the
+    frames: what it hears of a recording, `latent_bands` bands, for which it needs the pitch where `hears_pitch`.
+    read_latents: what latents recordings of known texts have, each as long as its frames; without noise. say_latents: the
     mels that latents of known lengths give with a text, whose durations are kept to where there are some; with the text
     that the latents were read with they are the mels that these were read off. style_mean: of the latents of clips:
     "time_and_batch" gives one frame, "batch" a course in time. mixes_speakers: whether it follows `controls.speakers`.
@@ -145,25 +146,35 @@ class CanTakeStyle(Protocol):
     @property
     def mixture_components(self) -> int: ...
 
+    @property
+    def hears_pitch(self) -> bool: ...
+
+    @property
+    def latent_bands(self) -> int: ...
+
+    def frames(
+        self, waveform: Float[Tensor, "batch samples"], f0: Float[Tensor, "batch frames"] | None = None
+    ) -> Float[Tensor, "batch bands frames"]: ...
+
     def read_latents(
-        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"], text: TextBatch
+        self, frames: Float[Tensor, "batch bands frames"], frame_lengths: Int[Tensor, " batch"], text: TextBatch
     ) -> ReadLatents: ...
 
     def say_latents(
         self,
-        latent: Float[Tensor, "batch mels frames"],
+        latent: Float[Tensor, "batch bands frames"],
         frame_lengths: Int[Tensor, " batch"],
         text: TextBatch,
         controls: SayControls,
     ) -> SpokenMels: ...
 
     def component_shares(
-        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]
+        self, frames: Float[Tensor, "batch bands frames"], frame_lengths: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch components"]: ...
 
     def style_mean(
-        self, latents: Sequence[Float[Tensor, "mels frames"]], mode: str
-    ) -> Float[Tensor, "mels frames"]: ...
+        self, latents: Sequence[Float[Tensor, "bands frames"]], mode: str
+    ) -> Float[Tensor, "bands frames"]: ...
 
 
 @runtime_checkable

@@ -27,6 +27,11 @@ def single_threaded(device: torch.device) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+def plain(weight: Tensor) -> Tensor:
+    """A weight as products of one step read it: float32, row after row."""
+    return weight.detach().float().contiguous()
+
+
 class Product:
     """out = weight · x + bias, for x and out that stay where they are; call it whenever x has changed."""
 

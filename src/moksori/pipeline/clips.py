@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 
-from moksori.audio.mel import MelSpectrogram
+from moksori.audio.autocorrelation import autocorrelation_f0
 from moksori.audio.trim import sounding
 from moksori.errors import AudioError, BadInput, TextError, UnsupportedTask
 from moksori.evaluation.recognisers import SpeechRecogniser, build_recogniser
@@ -52,7 +52,7 @@ class ClipReading:
 
     name: str
     text: str
-    latent: Float[torch.Tensor, "mels frames"]
+    latent: Float[torch.Tensor, "bands frames"]
     whole: ReadLatents
     offset_seconds: float
     notes: tuple[str, ...]
@@ -72,9 +72,11 @@ def style_model(model: object, name: str, family: str) -> CanTakeStyle:
     return model
 
 
-def clip_mel(audio: Audio, model: CanTakeStyle) -> tuple[str, Float[torch.Tensor, "1 mels frames"], float, list[str]]:
-    """A recording at the model's rate and level, without the silence at its ends, as mel: its name, the mel, the
-    seconds that were cut off at the beginning, and notes.
+def clip_frames(
+    audio: Audio, model: CanTakeStyle
+) -> tuple[str, Float[torch.Tensor, "1 bands frames"], float, list[str]]:
+    """A recording at the model's rate and level, without the silence at its ends, as the model hears it: its name, the
+    frames, the seconds that were cut off at the beginning, and notes.
 
     Raises AudioError for one that cannot be read, is silent, too short, or longer than 30 s.
     """
@@ -91,8 +93,13 @@ def clip_mel(audio: Audio, model: CanTakeStyle) -> tuple[str, Float[torch.Tensor
     start, stop = sounding(Waveform(samples, config.sample_rate))
     if stop - start < config.n_fft:
         raise AudioError(f"{recording.name}: hardly anything is left of it without silence: give a clip of speech")
-    mel = MelSpectrogram(config)(torch.from_numpy(samples[start:stop].copy())[None])
-    return recording.name, mel, start / config.sample_rate, [] if doubt is None else [doubt]
+    samples = samples[start:stop].copy()
+    f0: torch.Tensor | None = None
+    if model.hears_pitch:
+        # Not by audio.f0: a style must be the same, and at hand, whatever else is installed.
+        f0 = torch.from_numpy(autocorrelation_f0(Waveform(samples, config.sample_rate), config.hop_length))[None]
+    frames = model.frames(torch.from_numpy(samples)[None], f0)
+    return recording.name, frames, start / config.sample_rate, [] if doubt is None else [doubt]
 
 
 def read_clip(clip: StyleClip, model: CanTakeStyle, encode: Encode, row: int, device: torch.device) -> ClipReading:
@@ -100,15 +107,15 @@ def read_clip(clip: StyleClip, model: CanTakeStyle, encode: Encode, row: int, de
 
     Raises AudioError where the recording or its text cannot be used, BadInput for a part that it has not.
     """
-    name, mel, cut, notes = clip_mel(clip.audio, model)
+    name, heard, cut, notes = clip_frames(clip.audio, model)
     text = clip.text if clip.text is not None else found_text(clip.audio, name)
     encoded = encode(Sentence(text))
     if not any(word.end_token > word.start_token for word in encoded.words):
         raise TextError(f"{name}: its text {text[:40]!r} holds no words: give what is said in it")
-    frames = mel.shape[2]
+    frames = heard.shape[2]
     check_length(name, frames, len(encoded.tokens))
-    mel, lengths = mel.to(device), torch.tensor([frames], device=device)
-    reading = model.read_latents(mel, lengths, text_batch(encoded, row, device))
+    heard, lengths = heard.to(device), torch.tensor([frames], device=device)
+    reading = model.read_latents(heard, lengths, text_batch(encoded, row, device))
     if not bool(reading.latent.isfinite().all()):
         raise AudioError(f"{name}: gives NaN or infinity: give another clip")
     unfit = doubt_of(reading, name, text)

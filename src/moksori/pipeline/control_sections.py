@@ -12,7 +12,7 @@ from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.errors import CorpusError
 from moksori.evaluation.statistics import mean_estimate
 from moksori.models.contract import CanTakeStyle
-from moksori.pipeline.clips import StyleClip, clip_mel, read_clip, text_batch
+from moksori.pipeline.clips import StyleClip, clip_frames, read_clip, text_batch
 from moksori.pipeline.control_measures import (
     MEASURED,
     Prosody,
@@ -253,9 +253,9 @@ class ControlWork:
         """What the recordings of each speaker choose of the components, on average."""
         by_speaker: dict[str, list[torch.Tensor]] = {}
         for utterance in self.sentences(SHARES_OF):
-            _, mel, _, _ = clip_mel(read_utterance(utterance), self.model)
-            mel = mel.to(self.speaker.loaded.device)
-            found = self.model.component_shares(mel, torch.tensor([mel.shape[2]], device=mel.device))[0]
+            _, frames, _, _ = clip_frames(read_utterance(utterance), self.model)
+            frames = frames.to(self.speaker.loaded.device)
+            found = self.model.component_shares(frames, torch.tensor([frames.shape[2]], device=frames.device))[0]
             by_speaker.setdefault(utterance.speaker, []).append(found)
         return {name: torch.stack(found).mean(dim=0).tolist() for name, found in by_speaker.items()}
 
@@ -267,7 +267,8 @@ class ControlWork:
             clip = self._clip(utterance)
             device = self.speaker.loaded.device
             reading = read_clip(clip, self.model, lambda s: self.speaker.encoded(s), row, device)
-            _, mel, _, _ = clip_mel(clip.audio, self.model)
+            _, frames, _, _ = clip_frames(clip.audio, self.model)
+            mel = frames[:, : self.model.mel_config.n_mels]
             batch = text_batch(self.speaker.encoded(Sentence(utterance.text)), row, device)
             said = self.model.say_latents(reading.whole.latent, reading.whole.frame_lengths, batch, SayControls())
             error = (said.mel - mel.to(device)).abs()
@@ -287,8 +288,8 @@ class ControlWork:
             voice = self._voice(utterance) or self.speaker.speakers[0]
             manner = Manner(prosody=recording, prosody_speaker=self._voice(utterance))
             rate = self.speaker.sample_rate
-            _, mel, _, _ = clip_mel(recording, self.model)
-            true = _sound(self.speaker, mel)
+            _, frames, _, _ = clip_frames(recording, self.model)
+            true = _sound(self.speaker, frames[:, : self.model.mel_config.n_mels])
             voices = [voice, *[name for name in self.speaker.speakers if name != voice][:1]]
             for place, name in enumerate(voices):
                 said = self.speaker.say(utterance.text, seed=self.seed, speaker=name, pause=0.0, manner=manner).samples

@@ -29,7 +29,7 @@ class Take:
     one who fits it best."""
 
     name: str
-    mel: Float[torch.Tensor, "1 mels frames"]
+    frames: Float[torch.Tensor, "1 bands frames"]
     row: int | None = None
 
 
@@ -66,7 +66,9 @@ class LatentChoice:
             doubt = doubt_of(read, self.take.name, "")
             if doubt is not None:
                 logger.warning("%s", doubt)
-            plan = LatentPlan(given=read.latent[0], given_frames=self.take.mel.shape[2], given_attention=read.attention)
+            plan = LatentPlan(
+                given=read.latent[0], given_frames=self.take.frames.shape[2], given_attention=read.attention
+            )
             return replace(own, latent=plan)
         samples = tuple((seed_of(seed, number), weight) for seed, weight in self.samples)
         # A course is as lively as the prior by itself; a mean over time is not, and needs all of the noise.
@@ -78,7 +80,7 @@ class LatentChoice:
     def digest(self) -> str:
         """Tells other choices apart, for the header of a job."""
         digest = hashlib.sha256(json.dumps(self._plain(), sort_keys=True).encode())
-        tensors = [style.mean for style in self.styles] + ([] if self.take is None else [self.take.mel])
+        tensors = [style.mean for style in self.styles] + ([] if self.take is None else [self.take.frames])
         for tensor in tensors:
             digest.update(tensor.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -126,14 +128,14 @@ def doubt_of(reading: ReadLatents, name: str, text: str) -> str | None:
 
 def read_take(take: Take, model: CanTakeStyle, text: TextBatch) -> ReadLatents:
     """The reading of a recording of this text, by the speaker of the take, or by whoever makes it likeliest."""
-    frames = take.mel.shape[2]
-    check_length(take.name, frames, int(text.token_lengths[0]))
-    mel, lengths = take.mel.to(text.tokens.device), torch.tensor([frames], device=text.tokens.device)
+    count = take.frames.shape[2]
+    check_length(take.name, count, int(text.token_lengths[0]))
+    frames, lengths = take.frames.to(text.tokens.device), torch.tensor([count], device=text.tokens.device)
     if take.row is not None or not model.mixes_speakers:
         row = int(text.speaker[0]) if take.row is None else take.row
-        return model.read_latents(mel, lengths, replace(text, speaker=torch.full_like(text.speaker, row)))
+        return model.read_latents(frames, lengths, replace(text, speaker=torch.full_like(text.speaker, row)))
     found = [
-        model.read_latents(mel, lengths, replace(text, speaker=torch.full_like(text.speaker, row)))
+        model.read_latents(frames, lengths, replace(text, speaker=torch.full_like(text.speaker, row)))
         for row in range(model.num_speakers)
     ]
     return max(found, key=lambda reading: float(reading.log_likelihood[0]))

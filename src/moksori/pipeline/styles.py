@@ -12,7 +12,7 @@ from moksori.errors import BadInput, UnsupportedTask, unknown_name
 from moksori.models import registry
 from moksori.models.checkpoint import fingerprint, read_manifest
 from moksori.models.contract import CanTakeStyle
-from moksori.pipeline.clips import ClipReading, StyleClip, clip_mel, read_clip, style_model
+from moksori.pipeline.clips import ClipReading, StyleClip, clip_frames, read_clip, style_model
 from moksori.pipeline.latent_choice import LatentChoice, Take, Way
 from moksori.pipeline.manner import DEFAULT_MODE, SEED, Manner, StyleSource
 from moksori.pipeline.voices import is_voice_file, read_voice
@@ -161,7 +161,7 @@ def _style_vector(voice: Voice, speaker: "Speaker", model: CanTakeStyle) -> torc
     own = fingerprint(speaker.loaded.folder)
     if voice.front_end != model.mel_config.key or voice.model != own:
         raise BadInput(f"{what}: was made by the model {voice.model}, {manifest.name} is {own}: {again}")
-    if voice.vector.dim() != 2 or voice.vector.shape[0] != model.mel_config.n_mels:
+    if voice.vector.dim() != 2 or voice.vector.shape[0] != model.latent_bands:
         raise BadInput(f"{what}: has the shape {list(voice.vector.shape)}: {again}")
     return voice.vector
 
@@ -209,7 +209,7 @@ def _own_way(samples: tuple[tuple[int, float], ...]) -> Way:
 def _mixture(speaker: "Speaker", model: CanTakeStyle, manner: Manner, notes: list[str]) -> MixtureChoice:
     if not manner.components and not manner.shifts and manner.components_of is None:
         return MixtureChoice()
-    count, bands = model.mixture_components, model.mel_config.n_mels
+    count, bands = model.mixture_components, model.latent_bands
     if count == 0:
         raise UnsupportedTask(f"{speaker.name}: its prior is one Gaussian, there are no components to choose from")
     for number in [component for component, _ in manner.components] + [shift[0] for shift in manner.shifts]:
@@ -220,10 +220,10 @@ def _mixture(speaker: "Speaker", model: CanTakeStyle, manner: Manner, notes: lis
             raise BadInput(f"component shift in band {band}: there are the bands 0 to {bands - 1}")
     components = manner.components
     if manner.components_of is not None:
-        _, mel, _, doubts = clip_mel(manner.components_of, model)
+        _, frames, _, doubts = clip_frames(manner.components_of, model)
         notes.extend(doubts)
-        mel = mel.to(speaker.loaded.device)
-        shares = model.component_shares(mel, torch.tensor([mel.shape[2]], device=mel.device))[0]
+        frames = frames.to(speaker.loaded.device)
+        shares = model.component_shares(frames, torch.tensor([frames.shape[2]], device=frames.device))[0]
         components = tuple(enumerate(shares.tolist()))
     return MixtureChoice(components, manner.shifts)
 
@@ -231,10 +231,10 @@ def _mixture(speaker: "Speaker", model: CanTakeStyle, manner: Manner, notes: lis
 def _take(speaker: "Speaker", model: CanTakeStyle, manner: Manner, notes: list[str]) -> Take | None:
     if manner.prosody is None:
         return None
-    name, mel, _, doubts = clip_mel(manner.prosody, model)
+    name, frames, _, doubts = clip_frames(manner.prosody, model)
     notes.extend(doubts)
     row = None if manner.prosody_speaker is None else speaker.row_of(manner.prosody_speaker)
-    return Take(name, mel, row)
+    return Take(name, frames, row)
 
 
 def _name(source: StyleSource) -> str:

@@ -122,7 +122,7 @@ def test_components_of_a_mixture_are_chosen_shifted_and_read_off_recordings(voic
 def test_a_takes_prosody_in_its_own_voice_is_its_own_mel(voice):
     take = talk(1.5, RATE)
     said = voice.say(SAID, manner=Manner(prosody=take, prosody_speaker="ann"), speaker="ann", pause=0.0)
-    _, mel, _, _ = clips.clip_mel(take, voice.model.mel_model)
+    _, mel, _, _ = clips.clip_frames(take, voice.model.mel_model)
     assert len(said.samples) == mel.shape[2] * 256
     copy = voice.model.vocoder.sound([mel], mel.shape[2])
     assert np.allclose(said.samples, np.clip(torch.cat(list(copy), dim=1)[0].numpy(), -1, 1), atol=1e-3)

@@ -20,7 +20,8 @@ __all__ = ["FAMILY", "Encoded", "Flowtron", "FlowtronConfig", "FlowtronObjective
 
 
 def _needs(config: FlowtronConfig, objective: FlowtronObjectiveConfig) -> SpeechNeeds:
-    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, durations=objective.alignment == "given")
+    given = objective.alignment == "given"
+    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, durations=given, f0=config.pitch)
 
 
 FAMILY = Family(

@@ -85,6 +85,10 @@ class FlowtronConfig(Config):
     text_mean_channels: int = Field(default=0, ge=0)
     """Of a network in the first flow that foretells the mel from what the attention has read, and from no frame before;
     0: none. The flow is then autoregressive over what that leaves open, and cannot drift away from the text."""
+    pitch: bool = False
+    """Frames hold log F0 in a band of its own beside the mel's. The first flow draws it before the mel of the same
+    step, and the text mean is that of a mel with this pitch: without, it is one of all pitches, and has no harmonics.
+    Needs `text_mean_channels` and `standardize`."""
     log_scale_limit: float | None = Field(default=None, gt=0.0)
     """Bounds the log scale of a step smoothly, as limit * tanh(raw / limit); None, as in the paper: not."""
     attention_window: tuple[int, int] | None = None
@@ -101,6 +105,8 @@ class FlowtronConfig(Config):
     def _fits_together(self) -> "FlowtronConfig":
         if self.attention_window is not None and not (self.attention_window[0] >= 0 < self.attention_window[1]):
             raise ValueError(f"attention_window {self.attention_window}: expected at least (0, 1)")
+        if self.pitch and not (self.text_mean_channels and self.standardize):
+            raise ValueError("pitch needs text_mean_channels above 0 and standardize: the text's mean is for a pitch")
         prior = self.prior
         if isinstance(prior, MixturePriorConfig) and prior.means == "fixed" and prior.num_components > self.mel.n_mels:
             raise ValueError(
@@ -121,6 +127,11 @@ class FlowtronConfig(Config):
     def memory_channels(self) -> int:
         """Width of a token's state with the speaker vector beside it."""
         return self.text_encoder.channels + (self.speaker_channels if self.has_speaker_table else 0)
+
+    @property
+    def bands(self) -> int:
+        """Of a frame, as of the latent: the mel's, and that of the pitch."""
+        return self.mel.n_mels + self.pitch
 
     @property
     def flow_directions(self) -> tuple[Direction, ...]:
@@ -161,6 +172,9 @@ class FlowtronObjectiveConfig(Config):
     """Steps after these in which its factor falls to 0."""
     text_mean_weight: float = Field(default=1.0, ge=0.0)
     """Of the mean square that the text mean leaves of the standardised mel, where the model has one."""
+    pitch_dither: float = Field(default=0.005, ge=0.0)
+    """Standard deviation of what is added to log F0 in training, where the model has one: it is a straight line where
+    nothing is voiced, of which a density would be infinite."""
     frame_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the frames (groups) that are hidden from the LSTMs, which must then ask the text. The affine map keeps
     the true ones, so the likelihood stays a true one."""

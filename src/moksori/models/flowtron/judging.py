@@ -35,9 +35,9 @@ class JudgesRecordings:
             batch.speaker,
         )
         frame_lengths = batch.waveform_lengths // model.hop_length
-        encoded = model.encode(model.mel(batch.waveform), frame_lengths, model.memory(text))
+        encoded = model.encode(model.frames(batch.waveform, batch.f0), frame_lengths, model.memory(text))
         likelihood = encoded.log_likelihood.unflatten(1, (-1, group)).mean(dim=2, keepdim=True)
-        likelihood = likelihood.expand(-1, -1, group).flatten(1) / model.config.mel.n_mels
+        likelihood = likelihood.expand(-1, -1, group).flatten(1) / model.config.bands
         frames = int(frame_lengths.max())
         likelihood = F.pad(likelihood, (0, max(frames - likelihood.shape[1], 0)))[:, :frames]
         real = torch.arange(frames, device=likelihood.device) < frame_lengths[:, None]

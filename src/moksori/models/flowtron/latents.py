@@ -48,10 +48,10 @@ class ChosenLatents:
 
     @torch.inference_mode()
     def component_shares(
-        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]
+        self, frames: Float[Tensor, "batch bands frames"], frame_lengths: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch components"]:
         """The shares that recordings choose of a mixture prior; raises UnsupportedTask where it is one Gaussian."""
-        return self._model.mixture(mel, frame_lengths).log_weights.exp()
+        return self._model.mixture(frames, frame_lengths).log_weights.exp()
 
     def style_mean(self, latents: Sequence[Float[Tensor, "mels frames"]], mode: str) -> Float[Tensor, "mels frames"]:
         """See the function of this name."""
@@ -60,19 +60,19 @@ class ChosenLatents:
     @torch.inference_mode()
     def read_latents(
         self,
-        mel: Float[Tensor, "batch mels frames"],
+        frames: Float[Tensor, "batch bands frames"],
         frame_lengths: Int[Tensor, " batch"],
         text: TextBatch,
     ) -> ReadLatents:
-        """z of mels whose texts are known, and how well mel and text go together.
+        """z of recordings (`frames`) whose texts are known, and how well sound and text go together.
 
         Where the text gives durations, attention is kept to them.
         """
         model = self._model
-        path = None if text.durations is None else token_path(text.durations, mel.shape[2])
-        encoded = model.encode(mel, frame_lengths, model.memory(text), attention_path=path)
+        path = None if text.durations is None else token_path(text.durations, frames.shape[2])
+        encoded = model.encode(frames, frame_lengths, model.memory(text), attention_path=path)
         likelihood = encoded.log_likelihood.sum(dim=1)
-        count = encoded.group_lengths * model.config.group * model.config.mel.n_mels
+        count = encoded.group_lengths * model.config.group * model.config.bands
         durations, sure = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
         durations = durations if text.durations is None else text.durations
         flags = attention_flags(encoded, text.token_lengths, model.config.group)
@@ -92,18 +92,17 @@ class ChosenLatents:
         another speaker, the same prosody in that voice, which is safest with the attention of the reading
         (`controls.latent.given_attention`).
         """
-        model, frames = self._model, int(frame_lengths.max())
+        model, longest = self._model, int(frame_lengths.max())
         memory = model.memory(text, model.mixed_speaker(controls))
-        path = None if text.durations is None else token_path(text.durations, frames)
+        path = None if text.durations is None else token_path(text.durations, longest)
         kept = None if controls.latent is None else controls.latent.given_attention or None
-        mel = model.decode(latent, frame_lengths, memory, path, kept)[..., :frames]
-        encoded = model.encode(mel, frame_lengths, memory, attention_path=path)
+        frames = model.decode(latent, frame_lengths, memory, path, kept)[..., :longest]
+        encoded = model.encode(frames, frame_lengths, memory, attention_path=path)
         durations = text.durations
         if durations is None:
             durations, _ = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
-        return SpokenMels(
-            mel, frame_lengths, durations, attention_flags(encoded, text.token_lengths, model.config.group)
-        )
+        flags = attention_flags(encoded, text.token_lengths, model.config.group)
+        return SpokenMels(model.mel_part(frames), frame_lengths, durations, flags)
 
     def mixed_speaker(self, controls: SayControls) -> Float[Tensor, "1 channels"] | None:
         """The vector of `controls.speakers`; None where none are to be mixed.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
@@ -19,18 +18,22 @@ from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.flowtron.attention import Projected, path_weights
 from moksori.models.flowtron.config import FlowtronConfig, MixturePriorConfig
 from moksori.models.flowtron.flows import AffineFlow, reordered
+from moksori.models.flowtron.frames import GroupsFrames
 from moksori.models.flowtron.judging import JudgesRecordings
 from moksori.models.flowtron.latents import ChosenLatents
 from moksori.models.flowtron.prior import GaussianPrior, Mixture, MixturePrior
 from moksori.models.flowtron.speaking import decode, say_mels
 from moksori.models.flowtron.step import AutoregressiveStep
 from moksori.models.flowtron.text_encoder import TextEncoder
+from moksori.models.flowtron.text_mean import PitchedTextMean, TextMean
 from moksori.nn.conv import is_traced
 from moksori.nn.decorrelate import Decorrelate
 from moksori.nn.masks import repeated_mask, sequence_mask
-from moksori.nn.precision import at_least_float32, full_precision
 from moksori.nn.standardize import Standardize
 from moksori.types import SayControls, SpokenMels, TextBatch
+
+PITCH_WEIGHT = 0.1
+"""Of the pitch's mean square beside the mel's, in what the text mean leaves."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,13 @@ class Memory:
 class Encoded:
     """Mels seen through their texts; everything in forward time. `padded` frames are those of whole groups of frames.
 
-    latent: 0 beyond an item's whole groups. log_likelihood: of each frame of the raw mel, in nats over all its bands.
+    latent: 0 beyond an item's whole groups. log_likelihood: of each frame of what is heard, in nats over its bands.
     attention, log_attention, log_content: of each flow (see `attention.Attended`). gate_logits: of the last flow.
     group_lengths: groups of each item. missed: mean square, over the bands of the standardised mel, of what the text
     mean leaves of each group; None in a model without one.
     """
 
-    latent: Float[Tensor, "batch mels padded"]
+    latent: Float[Tensor, "batch bands padded"]
     log_likelihood: Float[Tensor, "batch padded"]
     attention: tuple[Float[Tensor, "batch groups tokens"], ...]
     log_attention: tuple[Float[Tensor, "batch groups tokens"], ...]
@@ -61,8 +64,8 @@ class Encoded:
     missed: Float[Tensor, "batch groups"] | None = None
 
 
-class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
-    """The model. Mels come in and go out in natural log.
+class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
+    """The model. Mels come in and go out in natural log, with log F0 as a last band where `config.pitch` says so.
 
     length_slope, length_offset: frames of an utterance, about slope * tokens + offset, in the training recordings.
     symbol_frames: mean frames of each symbol there; frames_per_token for those that did not occur, or without paths.
@@ -78,7 +81,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         self.config, text = config, config.text_encoder
         num_symbols = config.num_symbols or len(config.text.symbols)
         self.front_end = MelSpectrogram(config.mel)
-        self.standardize = Standardize(config.mel.n_mels)
+        self.standardize = Standardize(config.bands)
         self.decorrelate = Decorrelate(config.group * config.mel.n_mels) if config.decorrelate else None
         self.text_encoder = TextEncoder(
             num_symbols, text.channels, text.num_layers, text.kernel_size, text.dropout, text.stress_embedding
@@ -89,7 +92,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         self.flows = nn.ModuleList(
             AffineFlow(
                 AutoregressiveStep(
-                    config.group * config.mel.n_mels,
+                    config.group * config.bands,
                     config.memory_channels,
                     config.hidden_channels,
                     config.attention_channels,
@@ -99,7 +102,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
                     log_scale_limit=config.log_scale_limit,
                     cumulative_attention=config.cumulative_attention,
                     linear_prediction=config.linear_prediction,
-                    text_mean_channels=0 if index else config.text_mean_channels,
+                    text_mean=None if index else _text_mean(config),
                 ),
                 backward_in_time=direction == "backward",
             )
@@ -107,7 +110,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         )
         self.prior: GaussianPrior | MixturePrior = GaussianPrior()
         if isinstance(config.prior, MixturePriorConfig):
-            self.prior = MixturePrior(config.prior, config.mel.n_mels)
+            self.prior = MixturePrior(config.prior, config.bands)
         self.register_buffer("length_slope", torch.tensor(7.0))
         self.register_buffer("length_offset", torch.tensor(20.0))
         self.register_buffer("symbol_frames", torch.full((num_symbols,), 7.0))
@@ -153,7 +156,7 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
 
     def encode(
         self,
-        mel: Float[Tensor, "batch mels frames"],
+        frames: Float[Tensor, "batch bands frames"],
         frame_lengths: Int[Tensor, " batch"],
         memory: Memory,
         attention_prior: Float[Tensor, "batch groups tokens"] | None = None,
@@ -161,12 +164,12 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         keep: Sequence[Bool[Tensor, "batch groups"]] | None = None,
         gate_trunk: bool = True,
     ) -> Encoded:
-        """The latent of a mel, exactly, and how likely the mel is.
+        """The latent of frames (`frames`: mels, and their pitch), exactly, and how likely they are.
 
         attention_prior: log prior of the attention, times its factor. attention_path: the token of each frame, kept to
         instead of the attention. keep, gate_trunk: for training, see AutoregressiveStep; keep has an entry a flow.
         """
-        x, lengths = self.grouped(mel, frame_lengths), self.group_lengths(frame_lengths)
+        x, lengths = self.grouped(frames, frame_lengths), self.group_lengths(frame_lengths)
         weights = self._forced(attention_path, x.shape[1], memory)
         log_scale, first = torch.zeros_like(x), x
         outputs = []
@@ -179,8 +182,9 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
             x, log_scale = out.z, log_scale + out.log_scale
         mask = repeated_mask(sequence_mask(lengths, x.shape[1]), self.config.group)
         latent = self.ungrouped(x) * mask
-        density = self.prior.log_density(latent, self.standardize(mel), sequence_mask(frame_lengths, mel.shape[2]))
-        likelihood = density.sum(dim=1) + self._log_det(log_scale)
+        real = sequence_mask(frame_lengths, frames.shape[2])
+        density = self.prior.log_density(latent, self.standardize(frames), real)
+        likelihood = density.sum(dim=1) + self.log_det(log_scale)
         assert outputs[-1].gate_logits is not None
         return Encoded(
             latent,
@@ -195,52 +199,51 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
 
     def missed_by_text(
         self,
-        mel: Float[Tensor, "batch mels frames"],
+        frames: Float[Tensor, "batch bands frames"],
         frame_lengths: Int[Tensor, " batch"],
         memory: Memory,
         attention_path: Int[Tensor, "batch frames"],
     ) -> Float[Tensor, "batch groups"]:
         """`Encoded.missed`, had the attention kept to the path: the token of each frame."""
-        x, flow = self.grouped(mel, frame_lengths), self.flows[0]
+        x, flow = self.grouped(frames, frame_lengths), self.flows[0]
         assert isinstance(flow, AffineFlow)
         assert flow.step.text_mean is not None
         order = flow.order(self.group_lengths(frame_lengths), x.shape[1])
         weights, projected = self._forced(attention_path, x.shape[1], memory), self._projected(flow, memory)
         assert weights is not None
         context = flow.step.attention.forced(reordered(weights, order), projected).context
-        return self._missed(x, reordered(flow.step.text_mean(context)[0], order))
+        mean = flow.step.text_mean
+        found = mean.mean(mean.told(context)[0], reordered(x, order)[..., x.shape[2] - mean.pitches :])
+        return self._missed(x, reordered(found, order))
 
     def _missed(
         self, x: Float[Tensor, "batch groups channels"], mean: Float[Tensor, "batch groups channels"]
     ) -> Float[Tensor, "batch groups"]:
-        left = x - mean
-        if self.decorrelate is not None:  # a rotation keeps squares, its scales do not
-            left = left * self.decorrelate.spread
-        return left.square().mean(dim=2)
+        return self.squared(x - mean, PITCH_WEIGHT)
 
-    def mixture(self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]) -> Mixture:
+    def mixture(self, frames: Float[Tensor, "batch bands frames"], frame_lengths: Int[Tensor, " batch"]) -> Mixture:
         """The mixture that recordings choose in a model whose prior is one: the shares of a reference, say.
 
         Raises UnsupportedTask where the prior is one Gaussian.
         """
         if not isinstance(self.prior, MixturePrior):
             raise UnsupportedTask("this model's prior is one Gaussian: it has no components to choose from")
-        return self.prior(self.standardize(mel), sequence_mask(frame_lengths, mel.shape[2]))
+        return self.prior(self.standardize(frames), sequence_mask(frame_lengths, frames.shape[2]))
 
     def decode(
         self,
-        latent: Float[Tensor, "batch mels padded"],
+        latent: Float[Tensor, "batch bands padded"],
         frame_lengths: Int[Tensor, " batch"],
         memory: Memory,
         attention_path: Int[Tensor, "batch frames"] | None = None,
         attention: Sequence[Float[Tensor, "batch groups tokens"]] | None = None,
-    ) -> Float[Tensor, "batch mels padded"]:
-        """The mel of a latent: the exact inverse of `encode`, with lengths that are given, not the gate's.
+    ) -> Float[Tensor, "batch bands padded"]:
+        """The frames of a latent: the exact inverse of `encode`, with lengths that are given, not the gate's.
 
         latent: of whole groups of frames, as `encode` gives it; its last frames may lie beyond an item's own.
         attention: of each flow, kept to instead of its own.
         """
-        return decode(self, latent, frame_lengths, memory, attention_path, attention).mel
+        return decode(self, latent, frame_lengths, memory, attention_path, attention).frames
 
     # ---- what the pipeline asks for: models.contract.CanSayMels; CanTakeStyle is in `latents` ----
 
@@ -251,58 +254,6 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
         """The mels of texts: see `speaking.say_mels`."""
         return say_mels(self, text, controls, generator)
 
-    # ---- frames and groups ----
-
-    def group_lengths(self, frame_lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """Groups that hold so many frames."""
-        return -(-frame_lengths // self.config.group)
-
-    def grouped(
-        self, mel: Float[Tensor, "batch mels frames"], frame_lengths: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch groups channels"]:
-        """What goes into the first flow: standardised, silence after the end, `group` frames beside each other."""
-        with full_precision(mel.device.type):
-            x = self.standardize(at_least_float32(mel))
-            silence = (torch.log(torch.tensor(self.config.mel.floor)) - self.standardize.mean) / self.standardize.std
-            x = torch.where(sequence_mask(frame_lengths, x.shape[2]), x, silence[:, None].to(x))
-            missing = -x.shape[2] % self.config.group
-            if missing:
-                x = torch.cat([x, silence[None, :, None].to(x).expand(len(x), -1, missing)], dim=2)
-        x = self._beside(x)
-        return x if self.decorrelate is None else self.decorrelate(x)
-
-    def mel_of(self, x: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch mels padded"]:
-        """The raw mel of what goes into the first flow: the inverse of `grouped`."""
-        x = x if self.decorrelate is None else self.decorrelate.inverse(x)
-        return self.standardize.inverse(self._after_each_other(x))
-
-    def ungrouped(self, z: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch mels padded"]:
-        """The latent of what comes out of the last flow: its frames one after the other."""
-        return self._after_each_other(z if self.decorrelate is None else self.decorrelate.turned_back(z))
-
-    def stacked(self, latent: Float[Tensor, "batch mels padded"]) -> Float[Tensor, "batch groups channels"]:
-        """`group` frames of a latent beside each other, as the last flow has them: the inverse of `ungrouped`."""
-        z = self._beside(latent)
-        return z if self.decorrelate is None else self.decorrelate.turned(z)
-
-    def _after_each_other(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.config.group, -1)).flatten(1, 2).transpose(1, 2)
-
-    def _beside(self, x: Tensor) -> Tensor:
-        return x.transpose(1, 2).unflatten(1, (-1, self.config.group)).flatten(2)
-
-    def _log_det(self, log_scale: Float[Tensor, "batch groups channels"]) -> Float[Tensor, "batch padded"]:
-        """Of each frame, from raw mel to latent; frames of a group that was turned have equal shares of it."""
-        if self.decorrelate is None:
-            return self._after_each_other(log_scale).sum(dim=1) - self.standardize.std.log().sum()
-        shared = (log_scale.sum(dim=2) + self.decorrelate.log_det) / self.config.group
-        return shared.repeat_interleave(self.config.group, dim=1) - self.standardize.std.log().sum()
-
-    def path_groups(self, path: Int[Tensor, "batch frames"], groups: int) -> Int[Tensor, "batch groups group"]:
-        """The tokens of the frames of each group; what is missing is like the last frame."""
-        missing = groups * self.config.group - path.shape[1]
-        return F.pad(path.float(), (0, missing), mode="replicate").long().unflatten(1, (groups, self.config.group))
-
     def _forced(self, path: Tensor | None, groups: int, memory: Memory) -> Float[Tensor, "batch groups tokens"] | None:
         if path is None:
             return None
@@ -310,3 +261,13 @@ class Flowtron(ChosenLatents, JudgesRecordings, nn.Module):
 
     def _projected(self, flow: AffineFlow, memory: Memory) -> Projected:
         return flow.step.attention.project(memory.states, memory.mask)
+
+
+def _text_mean(config: FlowtronConfig) -> TextMean | None:
+    """What the first flow knows of the text by itself, where the settings give it something."""
+    if not config.text_mean_channels:
+        return None
+    width = config.attention_channels, config.text_mean_channels
+    if config.pitch:
+        return PitchedTextMean(*width, config.group, config.mel)
+    return TextMean(*width, config.group * config.bands)

@@ -21,6 +21,7 @@ from moksori.models.flowtron.config import FlowtronObjectiveConfig
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.model import Encoded, Flowtron
 from moksori.models.flowtron.prior import MixturePrior
+from moksori.models.flowtron.text_mean import PitchedTextMean
 from moksori.nn.alignment import durations_to_path, monotonic_durations
 from moksori.nn.distributions import standard_normal
 from moksori.nn.masks import sequence_mask
@@ -60,12 +61,15 @@ class FlowtronObjective(Objective):
         take to say."""
         held = list(batches)
         if self.model.config.standardize:
-            mels = ((self.model.mel(batch.waveform), self._frame_lengths(batch)) for batch in held)
-            self.model.standardize.fit_all((mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels)
+            heard = ((self._frames(batch), self._frame_lengths(batch)) for batch in held)
+            self.model.standardize.fit_all((x, sequence_mask(lengths, x.shape[2])) for x, lengths in heard)
         if self.model.decorrelate is not None:
-            self.model.decorrelate.fit([groups for batch in held for groups in self._whole_groups(batch)])
+            mels = self.model.config.group * self.model.config.mel.n_mels
+            self.model.decorrelate.fit([groups[:, :mels] for batch in held for groups in self._whole_groups(batch)])
         first = self.model.flows[0]
         assert isinstance(first, AffineFlow)
+        if isinstance(first.step.text_mean, PitchedTextMean):
+            first.step.text_mean.fit(self.model.standardize, self.model.decorrelate)
         if self.model.config.linear_prediction:
             groups = [groups for batch in held for groups in self._whole_groups(batch)]
             first.step.fit_prediction([x.flip(0) for x in groups] if first.backward_in_time else groups)
@@ -79,7 +83,7 @@ class FlowtronObjective(Objective):
         held = list(batches)
         self._fit_lengths(model, held)
         if isinstance(model.prior, MixturePrior):
-            model.prior.average([model.mixture(model.mel(b.waveform), self._frame_lengths(b)) for b in held])
+            model.prior.average([model.mixture(model.frames(b.waveform, b.f0), self._frame_lengths(b)) for b in held])
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
@@ -92,14 +96,14 @@ class FlowtronObjective(Objective):
             drawn = torch.rand(len(lengths), len(self.model.flows), width, generator=generator, device=lengths.device)
             keep = (drawn >= config.frame_dropout).unbind(dim=1)
         trunk = config.gate_trunk_from is not None and step >= config.gate_trunk_from
-        mel, memory = self.model.mel(batch.waveform), self.model.memory(text_of(batch))
+        frames, memory = self._dithered(self._frames(batch), generator), self.model.memory(text_of(batch))
         prior = self._log_prior(batch, groups, width, config.prior_factor(step))
-        encoded = self.model.encode(mel, lengths, memory, prior, keep=keep, gate_trunk=trunk)
+        encoded = self.model.encode(frames, lengths, memory, prior, keep=keep, gate_trunk=trunk)
         terms = self._terms(batch, encoded)
         path = self._frame_path(batch)
         if encoded.missed is not None and path is not None:
             # Along the aligner's path it learns at once, whatever the attention does not know yet.
-            along = self._mean_of_groups(self.model.missed_by_text(mel, lengths, memory, path), groups)
+            along = self._mean_of_groups(self.model.missed_by_text(frames, lengths, memory, path), groups)
             terms["text_mean"] = 0.5 * (terms["text_mean"] + along)
         yield Update("model", terms, self._weights(terms, step), self._counts(batch, groups))
 
@@ -111,7 +115,7 @@ class FlowtronObjective(Objective):
         attention that is not aligned without it.
         """
         memory = self.model.memory(text_of(batch))
-        encoded = self.model.encode(self.model.mel(batch.waveform), self._frame_lengths(batch), memory)
+        encoded = self.model.encode(self._frames(batch), self._frame_lengths(batch), memory)
         terms = self._terms(batch, encoded)
         reports = self._reports(batch, encoded)
         self._warn(reports)
@@ -125,13 +129,14 @@ class FlowtronObjective(Objective):
         """Of the first recording: each flow's attention without prior (tokens upwards), its mel, and its text as spoken
         anew with a latent that was drawn, as long as the recording."""
         batch = batch.rows(0, len(batch.names))
-        lengths, mel = self._frame_lengths(batch), self.model.mel(batch.waveform)
+        lengths, heard = self._frame_lengths(batch), self._frames(batch)
         memory = self.model.memory(text_of(batch))
-        encoded = self.model.encode(mel, lengths, memory)
+        encoded = self.model.encode(heard, lengths, memory)
         frames, groups = int(lengths[0]), int(encoded.group_lengths[0])
         noise = standard_normal(encoded.latent, generator)
         latent = self.model.prior.placed(noise, self.model.config.variation, generator=generator)
-        drawn = self.model.decode(latent, lengths, memory)
+        drawn = self.model.mel_part(self.model.decode(latent, lengths, memory))
+        mel = self.model.mel_part(heard)
         tokens = int(memory.mask[0].sum())
         attention = {
             f"attention/flow_{index}": weights[0, :groups, :tokens].T.flip(0)
@@ -145,7 +150,7 @@ class FlowtronObjective(Objective):
         assert batch.token_lengths is not None
         model, group = self.model, self.model.config.group
         with full_precision(encoded.latent.device.type):
-            total = encoded.group_lengths.sum() * group * model.config.mel.n_mels
+            total = encoded.group_lengths.sum() * group * model.config.bands
             terms = {"nll": -encoded.log_likelihood.sum() / total, "gate": self._gate(encoded)}
             sums = [
                 forward_sum_loss(log, encoded.group_lengths, batch.token_lengths, self.config.blank_logit)
@@ -281,8 +286,20 @@ class FlowtronObjective(Objective):
     def _whole_groups(self, batch: SpeechBatch) -> list[Float[Tensor, "groups channels"]]:
         """What goes into the first flow, item by item, without groups that are partly padding."""
         lengths = self._frame_lengths(batch)
-        grouped = self.model.grouped(self.model.mel(batch.waveform), lengths)
+        grouped = self.model.grouped(self._frames(batch), lengths)
         return [x[: int(length) // self.model.config.group] for x, length in zip(grouped, lengths, strict=True)]
+
+    def _frames(self, batch: SpeechBatch) -> Float[Tensor, "batch bands frames"]:
+        return self.model.frames(batch.waveform, batch.f0)
+
+    def _dithered(
+        self, frames: Float[Tensor, "batch bands frames"], generator: Generator | None
+    ) -> Float[Tensor, "batch bands frames"]:
+        """With noise upon the pitch, where there is one."""
+        if not (self.model.config.pitch and self.config.pitch_dither):
+            return frames
+        noise = self.config.pitch_dither * standard_normal(frames[:, -1:], generator)
+        return torch.cat([frames[:, :-1], frames[:, -1:] + noise], dim=1)
 
     def _frame_lengths(self, batch: SpeechBatch) -> Int[Tensor, " batch"]:
         return batch.waveform_lengths // self.model.hop_length

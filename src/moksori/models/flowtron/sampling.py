@@ -17,8 +17,9 @@ from torch import Tensor
 from moksori.models.flowtron.attention import AdditiveAttention, Projected
 from moksori.models.flowtron.flows import AffineFlow, reordered, reversal_index
 from moksori.models.flowtron.graphs import Replay
+from moksori.models.flowtron.mean_loop import MeanLoop, mean_loop
 from moksori.models.flowtron.step import AutoregressiveStep
-from moksori.nn.one_step import LstmCell, LstmWeights, Product, single_threaded
+from moksori.nn.one_step import LstmCell, LstmWeights, Product, plain, single_threaded
 
 _EXCLUDED = -1e9
 """Energy of what may not be looked at."""
@@ -165,10 +166,10 @@ class StepLoop:
             read, self._left = read[:, : hidden + width], read[:, hidden + width :]
         self._hidden, self._context = read[:, :hidden], read[:, hidden:]
         query = new(batch, width)
-        self._ask = Product(_plain(step.attention.query.weight), None, self._attention_cell.hidden, query)
+        self._ask = Product(plain(step.attention.query.weight), None, self._attention_cell.hidden, query)
         self._query, self._angles = query.unsqueeze(1), new(batch, tokens, width)
         self._keys, self._values = projected.keys.float().clone(), projected.values.float()
-        self._score = _plain(step.attention.score.weight)[0] / temperature
+        self._score = plain(step.attention.score.weight)[0] / temperature
         self._excluded: Tensor | None = None if bool(projected.mask.all()) and not restricted else ~projected.mask
         self._padding, self._beyond = ~projected.mask, ~projected.mask
         self._tokens = torch.arange(tokens, device=projected.mask.device)
@@ -177,17 +178,17 @@ class StepLoop:
         self.gate: Tensor | None = None
         if step.gate is not None:
             self.gate = new(batch, 1)
-            self._open = Product(_plain(step.gate.weight), _plain(step.gate.bias), read, self.gate)
+            self._open = Product(plain(step.gate.weight), plain(step.gate.bias), read, self.gate)
         last = self._decoder_cells[-1].hidden
         self._dense: list[tuple[Product, Tensor]] = []
         for layer in step.dense:
             out = new(batch, hidden)
             weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)
-            self._dense.append((Product(_plain(weight), _plain(bias), last, out), out))
+            self._dense.append((Product(plain(weight), plain(bias), last, out), out))
             last = out
         channels = step.head.out_features // 2
         made = new(batch, 2 * channels)
-        self._head = Product(_plain(step.head.weight), _plain(step.head.bias), last, made)
+        self._head = Product(plain(step.head.weight), plain(step.head.bias), last, made)
         self._log_scale, self._shift = made[:, :channels], made[:, channels:]
         self._limit = step.log_scale_limit
         self.z, self.x = new(batch, channels), self._attention_cell.input
@@ -195,12 +196,11 @@ class StepLoop:
         if step.prediction is not None:
             self._foretold = new(batch, channels)
             before = self.x if self._left is None else self._left
-            self._foretell = Product(_plain(step.prediction.weight), None, before, self._foretold)
+            self._foretell = Product(plain(step.prediction.weight), None, before, self._foretold)
+        self._mean: MeanLoop | None = None
         if step.text_mean is not None:
-            self._text_cell = LstmCell(cells[-1], batch)
-            self._told, self._mean = new(batch, step.text_mean.out.in_features), new(batch, channels)
-            weight, bias = _plain(step.text_mean.out.weight), _plain(step.text_mean.out.bias)
-            self._say_mean = Product(weight, bias, self._told, self._mean)
+            assert self._left is not None
+            self._mean = mean_loop(cells[-1], step.text_mean, self._context, self._left, self.x)
         self.given = new(batch, width)
         self.low, self.high = (torch.zeros(batch, 1, dtype=torch.long, device=query.device) for _ in range(2))
 
@@ -208,9 +208,8 @@ class StepLoop:
         """Back to before the first step."""
         for cell in (self._attention_cell, *self._decoder_cells):
             cell.reset()
-        if self._left is not None:
-            self._text_cell.reset()
-            self._mean.zero_()
+        if self._mean is not None:
+            self._mean.reset()
         self.weights.zero_()
         self._cumulative.zero_()
         if self.place is not None:
@@ -226,9 +225,8 @@ class StepLoop:
             self._context.copy_(self.given)
         if self.gate is not None:
             self._open()
-        if self._left is not None:
-            torch.sub(self.x, self._mean, out=self._left)
-            self._advance_mean()
+        if self._mean is not None:
+            self._mean.read()
         below = None
         for cell in self._decoder_cells:
             if below is not None:
@@ -249,16 +247,8 @@ class StepLoop:
         self.x.mul_(self._log_scale.exp_())
         if self._foretell is not None:
             self.x.add_(self._foretold)
-        if self._left is not None:
-            self.x.add_(self._mean)
-
-    def _advance_mean(self) -> None:
-        self._text_cell.input.copy_(self._context)
-        self._text_cell.advance()
-        hidden = self._text_cell.hidden.shape[1]
-        self._told[:, :hidden].copy_(self._text_cell.hidden)
-        self._told[:, hidden:].copy_(self._context)
-        self._say_mean()
+        if self._mean is not None:
+            self._mean.add()
 
     def _attend(self) -> None:
         self._ask()
@@ -406,11 +396,6 @@ def _near_way(
     last = mask.sum(dim=1, keepdim=True) - 1
     bounds = torch.stack([(chosen - beside).clamp(min=0), torch.minimum(chosen + beside, last)])
     return bounds.permute(2, 0, 1).unsqueeze(3).contiguous()
-
-
-def _plain(weight: Tensor) -> Tensor:
-    """A weight as products of one step read it: float32, row after row."""
-    return weight.detach().float().contiguous()
 
 
 def _fused(step: AutoregressiveStep) -> tuple[LstmWeights, ...]:

@@ -35,15 +35,15 @@ REQUIRED_FRAMES = 2.5
 
 @dataclass(frozen=True)
 class Sampled:
-    """What speaking gives, in forward time. Padding of mel and latent is at the floor, and 0.
+    """What speaking gives, in forward time. Padding of frames and latent is at the floor, and 0.
 
     latent: the part that was used, so that `Flowtron.decode` gives the mel again. frame_lengths: whole groups of
     frames. attention: of each flow, from the mel to the latent. truncated: cut at its bound, the end never came.
     """
 
-    mel: Float[Tensor, "batch mels padded"]
+    frames: Float[Tensor, "batch bands padded"]
     frame_lengths: Int[Tensor, " batch"]
-    latent: Float[Tensor, "batch mels padded"]
+    latent: Float[Tensor, "batch bands padded"]
     attention: tuple[Float[Tensor, "batch groups tokens"], ...]
     truncated: Bool[Tensor, " batch"]
 
@@ -65,7 +65,7 @@ class AttentionReport:
 def sample(
     model: "Flowtron",
     memory: "Memory",
-    latent: Float[Tensor, "batch mels padded"],
+    latent: Float[Tensor, "batch bands padded"],
     most_frames: Int[Tensor, " batch"],
     guide: Guide | None = None,
     gate: float = GATE,
@@ -95,15 +95,15 @@ def sample(
         found.append(out)
         x, lengths = out.x, found[0].lengths
     frames = lengths * group
-    mel = _raw(model, x, frames)
-    used = model.ungrouped(used) * sequence_mask(frames, mel.shape[2])
-    return Sampled(mel, frames, used, tuple(out.attention for out in reversed(found)), ~found[0].stopped)
+    made = _raw(model, x, frames)
+    used = model.ungrouped(used) * sequence_mask(frames, made.shape[2])
+    return Sampled(made, frames, used, tuple(out.attention for out in reversed(found)), ~found[0].stopped)
 
 
 @torch.inference_mode()
 def decode(
     model: "Flowtron",
-    latent: Float[Tensor, "batch mels padded"],
+    latent: Float[Tensor, "batch bands padded"],
     frame_lengths: Int[Tensor, " batch"],
     memory: "Memory",
     path: Int[Tensor, "batch frames"] | None = None,
@@ -127,10 +127,10 @@ def decode(
         out = inverted(flow, x, lengths, projected, given, graph=graph)
         attention.append(out.attention if given is None else given)
         x = out.x
-    mel = _raw(model, x, frame_lengths)
+    made = _raw(model, x, frame_lengths)
     used = latent * sequence_mask(lengths * model.config.group, latent.shape[2])
-    nowhere = torch.zeros(len(mel), dtype=torch.bool, device=mel.device)
-    return Sampled(mel, frame_lengths, used, tuple(reversed(attention)), nowhere)
+    nowhere = torch.zeros(len(made), dtype=torch.bool, device=made.device)
+    return Sampled(made, frame_lengths, used, tuple(reversed(attention)), nowhere)
 
 
 @torch.inference_mode()
@@ -166,7 +166,7 @@ def say_mels(
     if controls.speed != 1.0:
         made = _stretched(model, made, memory_of(model, text, controls), latent[kept], controls, generator)
     durations = token_durations(made.attention, made.frame_lengths, text.token_lengths, model.config.group)
-    return SpokenMels(made.mel, made.frame_lengths, durations, flags)
+    return SpokenMels(model.mel_part(made.frames), made.frame_lengths, durations, flags)
 
 
 def best_of(model: "Flowtron", controls: SayControls) -> int:
@@ -191,7 +191,7 @@ def _kept_to(
     longest = int(lengths.max())
     latent = draw_latents(model, controls, -(-longest // group) * group, lengths.float(), generator)
     made = decode(model, latent, lengths, memory, token_path(durations, longest))
-    return SpokenMels(made.mel[..., :longest], lengths, durations, (SpokenFlags(),) * len(lengths))
+    return SpokenMels(model.mel_part(made.frames)[..., :longest], lengths, durations, (SpokenFlags(),) * len(lengths))
 
 
 def memory_of(model: "Flowtron", text: TextBatch, controls: SayControls) -> "Memory":
@@ -218,9 +218,9 @@ def draw_latents(
     frames: int,
     expected: Float[Tensor, " batch"],
     generator: Generator | None = None,
-) -> Float[Tensor, "batch mels frames"]:
+) -> Float[Tensor, "batch bands frames"]:
     """As `controls` ask for; expected: frames of the utterances that will be taken out of it."""
-    like = torch.zeros(len(expected), model.config.mel.n_mels, frames, device=expected.device)
+    like = torch.zeros(len(expected), model.config.bands, frames, device=expected.device)
     return model.drawn_latent(like, expected.round().long(), controls, generator)
 
 
@@ -288,7 +288,7 @@ def _stretched(
     model: "Flowtron",
     made: Sampled,
     memory: "Memory",
-    latent: Float[Tensor, "batch mels padded"],
+    latent: Float[Tensor, "batch bands padded"],
     controls: SayControls,
     generator: Generator | None,
 ) -> Sampled:
@@ -322,11 +322,11 @@ def _used(
 
 def _raw(
     model: "Flowtron", x: Float[Tensor, "batch steps channels"], frame_lengths: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch mels padded"]:
-    """Natural log-mels of what the first flow's inverse gives, at the floor beyond the end."""
-    mel = model.mel_of(x)
-    mask = sequence_mask(frame_lengths, mel.shape[2])
-    return torch.where(mask, mel, math.log(model.config.mel.floor))
+) -> Float[Tensor, "batch bands padded"]:
+    """Frames of what the first flow's inverse gives, at the mel's floor beyond the end."""
+    frames = model.frames_of(x)
+    mask = sequence_mask(frame_lengths, frames.shape[2])
+    return torch.where(mask, frames, math.log(model.config.mel.floor))
 
 
 def _repeated(text: TextBatch, times: int) -> TextBatch:
@@ -344,18 +344,18 @@ def _best(made: Sampled, report: AttentionReport, tries: int) -> list[int]:
     return best
 
 
-def _whole_groups(latent: Float[Tensor, "batch mels frames"], group: int) -> Float[Tensor, "batch mels padded"]:
+def _whole_groups(latent: Float[Tensor, "batch bands frames"], group: int) -> Float[Tensor, "batch bands padded"]:
     """Zeros after the end, so that the frames make whole groups."""
     return torch.nn.functional.pad(latent, (0, -latent.shape[2] % group))
 
 
 def _items(made: Sampled, kept: Sequence[int], group: int) -> Sampled:
     """Some of the items, padded to the longest of them."""
-    rows = torch.tensor(kept, device=made.mel.device)
+    rows = torch.tensor(kept, device=made.frames.device)
     frames = made.frame_lengths[rows]
     longest = int(frames.max())
     return Sampled(
-        made.mel[rows, :, :longest],
+        made.frames[rows, :, :longest],
         frames,
         made.latent[rows, :, :longest],
         tuple(attention[rows, : longest // group] for attention in made.attention),

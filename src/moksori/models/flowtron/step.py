@@ -5,7 +5,8 @@ previous frames ─► attention LSTM ─► h ─► attention over the text �
          └─► decoder LSTM ─► dense, tanh ─► head, zero at first ─► log scale s, shift b
 
 With a text mean m(c so far), which departs from the paper, the decoder LSTM reads x - m of the step before as well,
-and the flow is z = exp(s) · (x - m) + b.
+and the flow is z = exp(s) · (x - m) + b. Where the last channels of x are pitches, m is that of a mel with these: they
+are drawn first, and the Jacobian is triangular as before.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from moksori.models.flowtron.attention import AdditiveAttention, Attended, Projected, Trace
-from moksori.models.flowtron.text_mean import State, TextMean
+from moksori.models.flowtron.text_mean import PitchedTextMean, State, TextMean
 from moksori.nn.conv import zero_initialised
 from moksori.nn.decorrelate import regression
 from moksori.nn.precision import at_least_float32, full_precision
@@ -52,8 +53,8 @@ class StepState:
 class AutoregressiveStep(nn.Module):
     """The network of one flow.
 
-    channels: of a step's input, bands times the frames of a group. gate: whether it says when to stop.
-    log_scale_limit, linear_prediction, text_mean_channels: see FlowtronConfig.
+    channels: of a step's input, bands times the frames of a group. gate: whether it says when to stop. text_mean: of
+    contexts of `attention_channels`. log_scale_limit, linear_prediction: see FlowtronConfig.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class AutoregressiveStep(nn.Module):
         log_scale_limit: float | None = None,
         cumulative_attention: bool = False,
         linear_prediction: bool = False,
-        text_mean_channels: int = 0,
+        text_mean: TextMean | None = None,
     ) -> None:
         super().__init__()
         self.log_scale_limit = log_scale_limit
@@ -77,9 +78,8 @@ class AutoregressiveStep(nn.Module):
         self.attention = AdditiveAttention(hidden_channels, memory_channels, attention_channels, cumulative_attention)
         width = hidden_channels + attention_channels
         self.gate = nn.Linear(width, 1) if gate else None
-        self.text_mean: TextMean | None = None
-        if text_mean_channels:
-            self.text_mean = TextMean(attention_channels, text_mean_channels, channels)
+        self.text_mean = text_mean
+        if text_mean is not None:
             width += channels
         self.decoder_lstm = nn.LSTM(width, hidden_channels, num_layers=num_decoder_layers, batch_first=True)
         self.dense = nn.ModuleList(nn.Linear(hidden_channels, hidden_channels) for _ in range(num_dense_layers))
@@ -118,13 +118,16 @@ class AutoregressiveStep(nn.Module):
         gate_logits = None if gate_logits is None else at_least_float32(gate_logits)
         mean = None
         if self.text_mean is not None:
-            mean = self.text_mean(attended.context)[0]
+            told, _ = self.text_mean.told(attended.context)
+            mean = self.text_mean.mean(told, x[..., x.shape[2] - self.text_mean.pitches :])
             # The likelihood does not teach it: that would have it say what the frames before say better.
             before = before - F.pad(mean.detach()[:, :-1], (0, 0, 1, 0))
             left = before if keep is None else before * keep.unsqueeze(2)
             read = torch.cat([read, left.to(read.dtype)], dim=2)
         decoded, _ = self.decoder_lstm(read)
-        log_scale, shift = self._head(decoded, before, None if mean is None else mean.detach())
+        log_scale, shift = self._head(decoded)
+        for known in (self.foretold(before), None if mean is None else mean.detach()):
+            shift = shift if known is None else shift - torch.exp(log_scale) * known
         return StepOutput(log_scale, shift, attended, gate_logits, mean)
 
     def begin(self, batch: int, like: Tensor) -> StepState:
@@ -137,13 +140,14 @@ class AutoregressiveStep(nn.Module):
 
     def advance(
         self,
+        z: Float[Tensor, "batch channels"],
         previous: Float[Tensor, "batch channels"],
         state: StepState,
         projected: Projected,
         weights: Float[Tensor, "batch tokens"] | None = None,
         temperature: float = 1.0,
-    ) -> tuple[StepOutput, StepState]:
-        """One step, given the x before it (0 at the first); the output has a time axis of 1."""
+    ) -> tuple[Float[Tensor, "batch channels"], StepOutput, StepState]:
+        """One step of the inverse: x of z, given the x before it (0 at the first); the output has a time axis of 1."""
         hidden, attention = self.attention_lstm(previous.unsqueeze(1), state.attention)
         given = None if weights is None else weights[:, None]
         attended = self._attend(hidden, projected, None, given, temperature, state.trace)
@@ -153,15 +157,53 @@ class AutoregressiveStep(nn.Module):
             trace = (now if trace is None else trace[0] + now, now)
         read = torch.cat([hidden, attended.context], dim=2)
         gate_logits = None if self.gate is None else self.gate(read).squeeze(2)
-        before, mean, text = previous.unsqueeze(1), None, state.text
+        before, told, text = previous.unsqueeze(1), None, state.text
         if self.text_mean is not None:
-            mean, text = self.text_mean(attended.context, state.text)
+            told, text = self.text_mean.told(attended.context, state.text)
             before = before if state.mean is None else before - state.mean
             read = torch.cat([read, before], dim=2)
         decoded, decoder = self.decoder_lstm(read, state.decoder)
-        log_scale, shift = self._head(decoded, before, mean)
-        out = StepOutput(log_scale, shift, attended, gate_logits, mean)
-        return out, StepState(attention, decoder, trace, text, mean)
+        log_scale, shift = self._head(decoded)
+        x, mean = self.solved(z.unsqueeze(1), log_scale, shift, before, told)
+        known = x - (z.unsqueeze(1) - shift) * torch.exp(-log_scale)
+        out = StepOutput(log_scale, shift - torch.exp(log_scale) * known, attended, gate_logits, mean)
+        return x[:, 0], out, StepState(attention, decoder, trace, text, mean)
+
+    def solved(
+        self,
+        z: Float[Tensor, "*axes channels"],
+        log_scale: Float[Tensor, "*axes channels"],
+        shift: Float[Tensor, "*axes channels"],
+        before: Float[Tensor, "*axes channels"],
+        told: Float[Tensor, "*axes read"] | None,
+    ) -> tuple[Float[Tensor, "*axes channels"], Float[Tensor, "*axes channels"] | None]:
+        """x of z, and its mean by the text: (z - b) · exp(-s), what the x before foretells, and the mean.
+
+        log_scale, shift: of the head. before: what the mean left open of the x before. told: what the mean is made of.
+        """
+        x, foretold = (z - shift) * torch.exp(-log_scale), self.foretold(before)
+        x = x if foretold is None else x + foretold
+        if self.text_mean is None or told is None:
+            return x, None
+        if not isinstance(self.text_mean, PitchedTextMean):
+            mean = self.text_mean.out(told)
+            return x + mean, mean
+        mels = x.shape[-1] - self.text_mean.pitches
+        of_pitch = self.text_mean.pitch(told)
+        pitch = x[..., mels:] + of_pitch
+        of_mels = self.text_mean.mels(told, pitch)
+        return torch.cat([x[..., :mels] + of_mels, pitch], dim=-1), torch.cat([of_mels, of_pitch], dim=-1)
+
+    def foretold(self, before: Float[Tensor, "*axes channels"]) -> Float[Tensor, "*axes channels"] | None:
+        """What follows from the x before, less its mean, by matrices alone; None in a step without any."""
+        before = at_least_float32(before)
+        with full_precision(before.device.type):
+            found = None if self.prediction is None else self.prediction(before)
+            if not isinstance(self.text_mean, PitchedTextMean):
+                return found
+            mels = before.shape[-1] - self.text_mean.pitches
+            held = F.pad(self.text_mean.hold(before[..., mels:]), (mels, 0))
+            return held if found is None else found + held
 
     def _attend(
         self,
@@ -192,16 +234,10 @@ class AutoregressiveStep(nn.Module):
         self.prediction.weight.copy_(weight)
         self.head.bias[: len(log_scale)].copy_(log_scale)
 
-    def _head(self, decoded: Tensor, before: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor]:
-        """before: what the text mean left open of the x before; all of it where there is none."""
+    def _head(self, decoded: Tensor) -> tuple[Tensor, Tensor]:
         for layer in self.dense:
             decoded = torch.tanh(layer(decoded))
         with full_precision(decoded.device.type):
             log_scale, shift = self.head(at_least_float32(decoded)).chunk(2, dim=2)
             limit = self.log_scale_limit
-            log_scale = log_scale if limit is None else limit * torch.tanh(log_scale / limit)
-            if self.prediction is not None:
-                shift = shift - torch.exp(log_scale) * self.prediction(at_least_float32(before))
-            if mean is not None:
-                shift = shift - torch.exp(log_scale) * mean
-            return log_scale, shift
+            return log_scale if limit is None else limit * torch.tanh(log_scale / limit), shift

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from moksori.audio.harmonics import HIGHEST_LOG_F0, LOWEST_LOG_F0, STEPS, pulse_train_mels
 from moksori.audio.mel import MEL_16KHZ, MelSpectrogram
 from moksori.models.decoders.pitch import Pitch
 from moksori.models.dsvae import FAMILY, Dsvae, DsvaeConfig, DsvaeObjective, DsvaeObjectiveConfig
@@ -13,7 +14,7 @@ from moksori.models.dsvae.config import (
     SharedEncoderConfig,
     SpeakerPosteriorConfig,
 )
-from moksori.models.dsvae.harmonics import HIGHEST_LOG_F0, LOWEST_LOG_F0, STEPS, mean_pitch, pulse_train_mels
+from moksori.models.dsvae.harmonics import mean_pitch
 from moksori.types import SpeechBatch
 
 SMALL = DsvaeConfig(

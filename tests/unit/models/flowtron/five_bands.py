@@ -4,6 +4,7 @@ import torch
 
 from moksori.audio.mel import MelConfig
 from moksori.models.flowtron import Flowtron, FlowtronConfig, FlowtronObjective, FlowtronObjectiveConfig
+from moksori.models.flowtron.text_mean import PitchedTextMean
 from moksori.types import SpeechBatch, TextBatch
 
 HOP = 256
@@ -38,6 +39,10 @@ def model(perturbed: bool = True, seed: int = 0, **changes: object) -> Flowtron:
                     flow.step.prediction.weight.normal_(0.0, 0.2)
                 if flow.step.text_mean is not None:
                     flow.step.text_mean.out.weight.normal_(0.0, 1.0)
+                if isinstance(flow.step.text_mean, PitchedTextMean):
+                    for layer in (flow.step.text_mean.level, flow.step.text_mean.depth, flow.step.text_mean.tilt):
+                        layer.weight.normal_(0.0, 0.5)
+                    flow.step.text_mean.axes.normal_(0.0, 0.3)
             made.standardize.mean.normal_(-5.0, 1.0)
             made.standardize.std.uniform_(0.5, 2.0)
             if made.decorrelate is not None:

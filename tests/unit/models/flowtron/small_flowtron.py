@@ -8,6 +8,7 @@ from moksori.models.flowtron.attention import Projected
 from moksori.models.flowtron.config import FlowtronConfig, TextEncoderConfig
 from moksori.models.flowtron.flows import AffineFlow, reordered
 from moksori.models.flowtron.model import Flowtron
+from moksori.models.flowtron.text_mean import PitchedTextMean
 from moksori.types import TextBatch
 
 MEL = MelConfig(n_mels=6, f_max_hz=8000.0)
@@ -40,6 +41,10 @@ def small_flowtron(seed: int = 0, scale: float = 0.05, **settings: object) -> Fl
             torch.nn.init.normal_(flow.step.prediction.weight, std=scale)
         if flow.step.text_mean is not None:
             torch.nn.init.normal_(flow.step.text_mean.out.weight)
+        if isinstance(flow.step.text_mean, PitchedTextMean):
+            for layer in (flow.step.text_mean.level, flow.step.text_mean.depth, flow.step.text_mean.tilt):
+                torch.nn.init.normal_(layer.weight, std=0.5)
+            flow.step.text_mean.axes.normal_(0.0, 0.3)
     return model
 
 
@@ -78,7 +83,6 @@ def plain_inverse(
     state = flow.step.begin(len(z), z)
     previous, made = torch.zeros_like(own[:, 0]), []
     for t in range(own.shape[1]):
-        out, state = flow.step.advance(previous, state, projected, temperature=temperature)
-        previous = (own[:, t] - out.shift[:, 0]) * torch.exp(-out.log_scale[:, 0])
+        previous, _, state = flow.step.advance(own[:, t], previous, state, projected, temperature=temperature)
         made.append(previous)
     return reordered(torch.stack(made, dim=1), order)

@@ -8,6 +8,7 @@ from moksori.models.flowtron import Flowtron
 from moksori.models.flowtron.flows import reordered, reversal_index
 
 HELPS = {"decorrelate": True, "linear_prediction": True, "text_mean_channels": 6}
+PITCHED = {"decorrelate": True, "standardize": True, "text_mean_channels": 6, "pitch": True}
 
 
 def encoded(model: Flowtron, mel: torch.Tensor, lengths: torch.Tensor, tokens: tuple[int, ...] = (4, 2, 3)):
@@ -33,12 +34,12 @@ def test_new_flows_are_the_identity() -> None:
     torch.testing.assert_close(found.log_likelihood, density)
 
 
-@pytest.mark.parametrize("helps", [{}, HELPS])
+@pytest.mark.parametrize("helps", [{}, HELPS, PITCHED])
 @pytest.mark.parametrize("group", [1, 2, 3])
 @pytest.mark.parametrize("num_flows", [1, 2, 3])
 def test_decoding_inverts_encoding(num_flows: int, group: int, helps: dict[str, object]) -> None:
     model = small.model(num_flows=num_flows, group=group, num_decoder_layers=1, **helps)
-    mel, lengths = small.mels((9, 5, 8))
+    mel, lengths = small.mels((9, 5, 8), model.config.bands)
     with torch.no_grad():
         found, memory = encoded(model, mel, lengths)
         back = model.decode(found.latent, lengths, memory)
@@ -90,10 +91,10 @@ def test_a_step_sees_one_side_of_time(direction: str) -> None:
     assert torch.equal(seen, expected.tril() if direction == "forward" else expected.triu())
 
 
-@pytest.mark.parametrize(("group", "frames", "helps"), [(1, 4, {}), (2, 4, {}), (2, 4, HELPS)])
+@pytest.mark.parametrize(("group", "frames", "helps"), [(1, 4, {}), (2, 4, {}), (2, 4, HELPS), (2, 4, PITCHED)])
 def test_log_determinant_is_the_jacobians(group: int, frames: int, helps: dict[str, object]) -> None:
     model = small.model(group=group, log_scale_limit=2.0, **helps).double()
-    mel, lengths = small.mels((frames,))
+    mel, lengths = small.mels((frames,), model.config.bands)
     mel = mel.double()
     memory = model.memory(small.text((3,)))
 
@@ -163,3 +164,20 @@ def test_compact_is_compact() -> None:
     with torch.device("meta"):
         model = Flowtron(run_config("flowtron/compact").model)
     assert sum(p.numel() for p in model.parameters()) < 8_000_000
+
+
+def test_the_mel_follows_the_pitch_of_its_own_step() -> None:
+    """The pitch of a step moves the mel that a latent gives there, and none before; a mel does not move its pitch."""
+    model = small.model(num_flows=1, **PITCHED)
+    frames, lengths = small.mels((7,), 6)
+    memory = model.memory(small.text((4,)))
+    with torch.no_grad():
+        latent = model.encode(frames, lengths, memory).latent
+        higher, louder = latent.clone(), latent.clone()
+        higher[:, 5, 3] += 1.0
+        louder[:, 2, 3] += 1.0
+        made, moved, pushed = (model.decode(z, lengths, memory)[0] for z in (latent, higher, louder))
+    assert torch.equal(moved[:, :3], made[:, :3])
+    assert bool(((moved - made)[:5, 3].abs() > 1e-4).all())
+    assert float((pushed - made)[5, 3].abs()) < 1e-5
+    assert float((pushed - made)[:5, 3].abs().max()) > 1e-2

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 
 import five_bands as small
 import pytest
@@ -286,3 +287,61 @@ def test_a_text_mean_says_a_text_when_all_frames_are_foretold_from_it() -> None:
         update.total().backward()
         optimiser.step()
     assert errors[-1] < 0.3 * errors[0]
+
+
+def pitched(**settings: object) -> tuple[Flowtron, SpeechBatch]:
+    """A model of pitch, and noise that is said to be voiced in its middle."""
+    model = small.model(text_mean_channels=6, group=2, standardize=True, decorrelate=True, pitch=True, **settings)
+    batch = small.batch((40, 31), (4, 2))
+    f0 = torch.zeros(2, 40)
+    f0[0, 10:30], f0[1, 5:20] = torch.linspace(180.0, 260.0, 20), 140.0
+    return model, replace(batch, f0=f0)
+
+
+def test_pitch_is_the_last_band_of_what_is_heard() -> None:
+    model, batch = pitched()
+    frames = model.frames(batch.waveform, batch.f0)
+    assert frames.shape == (2, 6, 40)
+    torch.testing.assert_close(frames[:, :5], model.mel(batch.waveform))
+    assert float(frames[0, 5, 0]) == pytest.approx(math.log(180.0), abs=1e-5)
+    assert float(frames[0, 5, 29]) == pytest.approx(math.log(260.0), abs=1e-5)
+    with pytest.raises(ConfigError, match="needs F0"):
+        model.frames(batch.waveform)
+
+
+def test_a_model_of_pitch_knows_where_pitches_lie_and_learns_them() -> None:
+    model, batch = pitched()
+    made = small.objective(model, alignment="given")
+    made.initialise([batch])
+    mean = model.flows[0].step.text_mean
+    torch.testing.assert_close(mean.place[0], model.standardize.mean[5])
+    x = model.grouped(model.frames(batch.waveform, batch.f0), torch.tensor([40, 31]))
+    assert x.shape[2] == 12
+    assert model.decorrelate.axes.shape == (10, 10)
+    with torch.no_grad():  # what turns the mel's mean is what turned the mel
+        standard = torch.randn(1, 1, 10)
+        torch.testing.assert_close(standard @ mean.axes, model.decorrelate(standard), atol=1e-4, rtol=1e-4)
+    errors = []
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for step in range(120):
+        (update,) = made.updates(batch, step, torch.Generator().manual_seed(step))
+        errors.append(float(update.terms["text_mean"].detach()))
+        optimiser.zero_grad()
+        update.total().backward()
+        optimiser.step()
+    assert errors[-1] < 0.4 * errors[0]
+    torch.testing.assert_close(model.frames_of(x)[..., :31], model.frames(batch.waveform, batch.f0)[..., :31],
+                               atol=1e-3, rtol=1e-3)  # fmt: skip
+
+
+def test_pitch_is_dithered_in_training_alone() -> None:
+    model, batch = pitched()
+    made = small.objective(model, alignment="given", pitch_dither=0.2)
+    made.initialise([batch])
+
+    def likelihood(seed: int) -> float:
+        (update,) = made.updates(batch, 0, torch.Generator().manual_seed(seed))
+        return float(update.terms["nll"].detach())
+
+    assert likelihood(0) == likelihood(0) != likelihood(1)
+    assert float(made.validate(batch)["nll"]) == float(made.validate(batch)["nll"])

@@ -63,30 +63,33 @@ def test_the_fast_loop_equals_the_plain_one(flows: int, group: int, limit: float
 
 @pytest.mark.parametrize("flows", [1, 2, 3])
 @pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("pitch", [False, True])
 @torch.no_grad()
-def test_decoding_what_was_encoded_gives_it_back(flows: int, group: int) -> None:
-    model = small_flowtron(num_flows=flows, group=group, scale=0.2)
+def test_decoding_what_was_encoded_gives_it_back(flows: int, group: int, pitch: bool) -> None:
+    model = small_flowtron(num_flows=flows, group=group, scale=0.2, pitch=pitch, text_mean_channels=5 * pitch)
     text = small_text(5, 9, 3)
     memory = model.memory(text)
-    mel, lengths = torch.randn(3, 6, 18), torch.tensor([18, 11, 7])
+    mel, lengths = torch.randn(3, model.config.bands, 18), torch.tensor([18, 11, 7])
     encoded = model.encode(mel, lengths, memory)
     back = decode(model, encoded.latent, lengths, memory)
     real = (torch.arange(18) < lengths[:, None])[:, None].expand_as(mel)
     assert (encoded.latent[..., :18] - mel)[real].abs().max() > 0.1
-    torch.testing.assert_close(back.mel[..., :18][real], mel[real], atol=1e-4, rtol=0)
+    torch.testing.assert_close(back.frames[..., :18][real], mel[real], atol=1e-4, rtol=0)
     for ours, theirs in zip(back.attention, encoded.attention, strict=True):
         steps = torch.arange(ours.shape[1]) < model.group_lengths(lengths)[:, None]
         torch.testing.assert_close(ours[steps], theirs[steps], atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("settings", [{"linear_prediction": True}, {"text_mean_channels": 5}])
+@pytest.mark.parametrize(
+    "settings", [{"linear_prediction": True}, {"text_mean_channels": 5}, {"text_mean_channels": 5, "pitch": True}]
+)
 def test_the_fast_loop_with_its_helps_and_cumulative_attention_equals_the_plain_one(settings: dict[str, Any]) -> None:
     model = small_flowtron(cumulative_attention=True, decorrelate=True, scale=0.2, **settings)
     memory = model.memory(small_text(5, 9, 3))
     lengths = torch.tensor([7, 4, 9])
     for flow in model.flows:
-        z = torch.randn(3, 9, 12)
+        z = torch.randn(3, 9, 2 * model.config.bands)
         projected = flow.step.attention.project(memory.states, memory.mask)
         real = torch.arange(9) < lengths[:, None]
         fast, plain = inverted(flow, z, lengths, projected).x, plain_inverse(flow, z, lengths, projected)
@@ -103,9 +106,9 @@ def test_a_path_is_kept_to_exactly() -> None:
     latent = model.encode(mel, lengths, memory, attention_path=path).latent
     kept = decode(model, latent, lengths, memory, path)
     free = decode(model, latent, lengths, memory)
-    torch.testing.assert_close(kept.mel[0], mel[0], atol=1e-4, rtol=0)
-    torch.testing.assert_close(kept.mel[1, :, :6], mel[1, :, :6], atol=1e-4, rtol=0)
-    assert (free.mel[0] - mel[0]).abs().max() > 1e-3
+    torch.testing.assert_close(kept.frames[0], mel[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(kept.frames[1, :, :6], mel[1, :, :6], atol=1e-4, rtol=0)
+    assert (free.frames[0] - mel[0]).abs().max() > 1e-3
     assert kept.attention[0][1, 0].tolist() == [0.5, 0.5, 0.0, 0.0]
 
 
@@ -131,11 +134,11 @@ def test_a_batch_is_what_its_items_are_alone(flows: int, window: tuple[int, int]
         frames = int(alone.frame_lengths)
         assert frames == int(together.frame_lengths[item])
         assert bool(alone.truncated) == bool(together.truncated[item])
-        torch.testing.assert_close(together.mel[item, :, :frames], alone.mel[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(together.frames[item, :, :frames], alone.frames[0], atol=1e-4, rtol=0)
         torch.testing.assert_close(together.latent[item, :, :frames], alone.latent[0])
         for ours, theirs in zip(together.attention, alone.attention, strict=True):
             torch.testing.assert_close(ours[item, : frames // 2, :tokens], theirs[0], atol=1e-4, rtol=0)
-        assert float(together.mel[item, :, frames:].sub(math.log(1e-5)).abs().sum()) == pytest.approx(0.0, abs=1e-3)
+        assert float(together.frames[item, :, frames:].sub(math.log(1e-5)).abs().sum()) == pytest.approx(0.0, abs=1e-3)
 
 
 @pytest.mark.parametrize("flows", [1, 2])
@@ -147,8 +150,8 @@ def test_what_was_sampled_is_the_mel_of_the_latent_that_was_used(flows: int) -> 
     latent = torch.randn(2, 6, 40)
     made = sample(model, memory, latent, torch.tensor([40, 24]))
     again = decode(model, made.latent, made.frame_lengths, memory)
-    torch.testing.assert_close(made.mel, again.mel, atol=1e-4, rtol=0)
-    encoded = model.encode(made.mel, made.frame_lengths, memory)
+    torch.testing.assert_close(made.frames, again.frames, atol=1e-4, rtol=0)
+    encoded = model.encode(made.frames, made.frame_lengths, memory)
     torch.testing.assert_close(encoded.latent, made.latent, atol=1e-4, rtol=0)
     frames = int(made.frame_lengths[0])
     taken = latent[0, :, -frames:] if flows == 2 else latent[0, :, :frames]
@@ -254,7 +257,7 @@ def test_time_and_memory_are_bounded_by_the_bound() -> None:
         made = sample(model, memory, torch.randn(1, 6, 100), torch.tensor([50]))
     finally:
         StepLoop.step = run  # type: ignore[method-assign]
-    assert made.mel.shape[2] == 50
+    assert made.frames.shape[2] == 50
     assert len(steps) == 2 * 25
     assert bool(made.truncated)
 
@@ -302,7 +305,7 @@ def test_a_graph_gives_what_the_steps_give(window: tuple[int, int] | None) -> No
     graph = sample(model, memory, latent, most, guide)
     steps = sample(model, memory, latent, most, guide, graph=False)
     assert torch.equal(graph.frame_lengths, steps.frame_lengths)
-    torch.testing.assert_close(graph.mel, steps.mel, atol=1e-4, rtol=0)
+    torch.testing.assert_close(graph.frames, steps.frames, atol=1e-4, rtol=0)
 
 
 def test_a_stop_of_nothing_takes_one_step() -> None:

@@ -77,7 +77,7 @@ def test_speed_1_of_a_stretch_is_the_reading_itself() -> None:
     memory = model.memory(text)
     made = speaking.sample(model, memory, latent, torch.tensor([200]), speaking.guide_of(model, text))
     same = speaking._stretched(model, made, memory, latent, SayControls(), _seeded())
-    torch.testing.assert_close(same.mel, made.mel, atol=1e-4, rtol=0)
+    torch.testing.assert_close(same.frames, made.frames, atol=1e-4, rtol=0)
 
 
 def test_the_best_of_several_draws_is_kept() -> None:
@@ -110,7 +110,7 @@ def test_the_best_of_several_draws_is_kept() -> None:
     for item, (made, best) in enumerate(candidates):
         frames = int(made.frame_lengths[best])
         assert int(said.frame_lengths[item]) == frames
-        torch.testing.assert_close(said.mel[item, :, :frames], made.mel[best, :, :frames], atol=1e-4, rtol=0)
+        torch.testing.assert_close(said.mel[item, :, :frames], made.frames[best, :, :frames], atol=1e-4, rtol=0)
 
 
 def test_one_draw_does_where_all_are_the_same() -> None:

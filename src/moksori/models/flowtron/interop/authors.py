@@ -269,6 +269,7 @@ def _require_place(config: FlowtronConfig, name: str) -> None:
         "decorrelate": config.decorrelate,
         "linear_prediction": config.linear_prediction,
         "text_mean_channels": config.text_mean_channels > 0,
+        "pitch": config.pitch,
         "log_scale_limit": config.log_scale_limit is not None,
         "directions": config.flow_directions != default.flow_directions,
         "text_encoder.stress_embedding": config.text_encoder.stress_embedding,

@@ -50,7 +50,7 @@ def spoken(
     runs: Mapping[str, Run],
     about: Mapping[str, Any],
     inputs: Mapping[str, np.ndarray],
-    latent: Float[np.ndarray, "1 mels frames"],
+    latent: Float[np.ndarray, "1 bands frames"],
     gate: float = GATE,
 ) -> Float[np.ndarray, "1 mels made"]:
     """The mel of a text: the loop that a host runs. Needs NumPy alone.
@@ -91,14 +91,14 @@ def graphs(model: Flowtron) -> "dict[str, ModelProto]":
     """
     if model.config.cumulative_attention:
         raise UnsupportedTask("cumulative attention makes its keys anew at every step: it has no ONNX graphs here")
-    config, channels = model.config, model.config.group * model.config.mel.n_mels
+    config, channels = model.config, model.config.group * model.config.bands
     text = TextGraph(model)
     example = {name: torch.ones((1, 5) if name != "speaker" else (1,), dtype=torch.int64) for name in text.inputs}
     if "speaker" in example:
         example["speaker"] = torch.zeros_like(example["speaker"])
     outputs = [f"{kind}_{number}" for number in range(1, config.num_flows + 1) for kind in ("keys", "values")]
     tokens = {name: {1: "tokens"} for name in (*text.inputs, *outputs) if name != "speaker"}
-    latent = {"latent": torch.zeros(1, config.mel.n_mels, 6 * config.group)}
+    latent = {"latent": torch.zeros(1, config.bands, 6 * config.group)}
     made = {
         "text": traced(text, example, outputs, tokens),
         "latent": traced(LatentGraph(model), latent, ("z",), {"latent": {2: "frames"}, "z": {1: "groups"}}),
@@ -156,14 +156,14 @@ def checked(
     draw = torch.Generator().manual_seed(0)
     for tokens, frames, gate in CASES:
         text = _text(model, tokens, draw)
-        latent = torch.randn(1, model.config.mel.n_mels, frames * model.config.group, generator=draw)
+        latent = torch.randn(1, model.config.bands, frames * model.config.group, generator=draw)
         latent = model.config.variation * latent
         given = {"tokens": text.tokens, "stress": text.stress, "speaker": text.speaker}
         most = torch.tensor([latent.shape[2]])
         said = sample(model, model.memory(text), latent, most, None, gate)
-        expected, inputs = said.mel.numpy(), {key: given[key].numpy() for key in names}
+        expected, inputs = model.mel_part(said.frames).numpy(), {key: given[key].numpy() for key in names}
         try:
-            difference = _steps(model, runs, text, inputs, said.mel)
+            difference = _steps(model, runs, text, inputs, said.frames)
             found = spoken(runs, about, inputs, latent.numpy(), gate)
         except Exception as error:  # onnxruntime's errors have no class of their own
             reason = " ".join(str(error).split())[:300]
@@ -181,12 +181,12 @@ def checked(
 
 
 def _steps(
-    model: Flowtron, runs: Mapping[str, Run], text: TextBatch, inputs: Mapping[str, np.ndarray], mel: Tensor
+    model: Flowtron, runs: Mapping[str, Run], text: TextBatch, inputs: Mapping[str, np.ndarray], heard: Tensor
 ) -> float:
     """The largest difference of any step's x, each after the model's own frames, not after the graphs'."""
     keys_and_values = runs["text"](inputs)
-    memory, frames = model.memory(text), torch.tensor([mel.shape[2]])
-    x, lengths, worst = model.grouped(mel, frames), model.group_lengths(frames), 0.0
+    memory, frames = model.memory(text), torch.tensor([heard.shape[2]])
+    x, lengths, worst = model.grouped(heard, frames), model.group_lengths(frames), 0.0
     for number, flow in enumerate(model.flows, start=1):
         assert isinstance(flow, AffineFlow)
         z = flow(x, lengths, flow.step.attention.project(memory.states, memory.mask)).z
@@ -233,6 +233,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "training_data": list(manifest.data),
         "sample_rate": manifest.sample_rate,
         "mel": config.mel.model_dump(mode="json"),
+        "latent_bands": config.bands,
         "speakers": list(manifest.speakers),
         "inputs": list(TextGraph(model).inputs),
         "variation": config.variation,

@@ -86,13 +86,13 @@ class StepGraph(nn.Module):
         context = (weights.unsqueeze(1) @ values)[:, 0]
         read = torch.cat([hidden, context], dim=1)
         kept_h, kept_c, x, left = [h], [c], read, before
-        mean: Tensor | None = None
+        told: Tensor | None = None
         new_text: tuple[Tensor, ...] = ()
         if step.text_mean is not None:
             text_h, text_c, mean_before = text
-            told, h, c = _lstm(step.text_mean.lstm, 0, context, text_h[0], text_c[0])
-            mean = step.text_mean.out(torch.cat([told, context], dim=1))
-            left, new_text = before - mean_before, (h.unsqueeze(0), c.unsqueeze(0), mean)
+            text_read, h, c = _lstm(step.text_mean.lstm, 0, context, text_h[0], text_c[0])
+            told = torch.cat([text_read, context], dim=1)
+            left, new_text = before - mean_before, (h.unsqueeze(0), c.unsqueeze(0))
             x = torch.cat([read, left], dim=1)
         for layer in range(step.decoder_lstm.num_layers):
             x, h, c = _lstm(step.decoder_lstm, layer, x, state_h[layer + 1], state_c[layer + 1])
@@ -103,9 +103,8 @@ class StepGraph(nn.Module):
         log_scale, shift = step.head(x).chunk(2, dim=1)
         limit = step.log_scale_limit
         log_scale = log_scale if limit is None else limit * torch.tanh(log_scale / limit)
-        x = (z - shift) * torch.exp(-log_scale)
-        x = x if step.prediction is None else x + step.prediction(left)
-        x = x if mean is None else x + mean
+        x, mean = step.solved(z, log_scale, shift, left, told)
+        new_text = new_text if mean is None else (*new_text, mean)
         found = (x, weights, torch.stack(kept_h), torch.stack(kept_c), *new_text)
         return found if step.gate is None else (*found, torch.sigmoid(step.gate(read))[:, 0])
 
@@ -129,7 +128,7 @@ class LatentGraph(nn.Module):
         self.model = model
         self.eval()
 
-    def forward(self, latent: Float[Tensor, "1 mels frames"]) -> Float[Tensor, "1 groups channels"]:
+    def forward(self, latent: Float[Tensor, "1 bands frames"]) -> Float[Tensor, "1 groups channels"]:
         return self.model.stacked(latent)
 
 
