@@ -45,13 +45,14 @@ def gradients(
     found: dict[str, Tensor] = {}
     terms: dict[str, Tensor] = {}
     groups = {name: {id(p) for p in parameters} for name, parameters in objective.parameter_groups().items()}
+    number = 0
     while True:
         with share.draws():
             update = next(updates, None)
         if update is None:
             return found, terms
-        name = update.optimizer
-        weighed = share.weighed(update, lambda counts, name=name: add_up(name, counts))
+        name, number = update.optimizer, number + 1  # one optimizer may step several times
+        weighed = share.weighed(update, lambda counts, key=f"{name} {number}": add_up(key, counts))
         objective.zero_grad()
         weighed.total().backward()
         own = {

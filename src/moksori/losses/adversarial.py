@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import softplus
 
 
 def _weights(weights: Sequence[float] | None, count: int) -> Sequence[float]:
@@ -50,3 +51,17 @@ def hinge_discriminator(
 def hinge_generator(fake: Sequence[Float[Tensor, "..."]], weights: Sequence[float] | None = None) -> Float[Tensor, ""]:
     """-mean(D(x̂)), the generator's side of the hinge."""
     return _total(fake, weights, lambda s: -s)
+
+
+def cross_entropy_discriminator(
+    real: Sequence[Float[Tensor, "..."]], fake: Sequence[Float[Tensor, "..."]], weights: Sequence[float] | None = None
+) -> Float[Tensor, ""]:
+    """-mean ln s(D(x)) - mean ln(1 - s(D(x̂))) with the logistic s (Goodfellow et al. 2014): 2 ln 2 at chance."""
+    return _total(real, weights, lambda s: softplus(-s)) + _total(fake, weights, softplus)
+
+
+def cross_entropy_generator(
+    fake: Sequence[Float[Tensor, "..."]], weights: Sequence[float] | None = None
+) -> Float[Tensor, ""]:
+    """-mean ln s(D(x̂)): the form whose gradient does not vanish where the discriminator is sure."""
+    return _total(fake, weights, lambda s: softplus(-s))

@@ -17,6 +17,7 @@ _MODULES = {
     "vocoder": "moksori.models.vocoder",
     "wavenet": "moksori.models.wavenet",
     "wavenet_autoencoder": "moksori.models.wavenet_autoencoder",
+    "world_vae": "moksori.models.world_vae",
 }
 
 _LAYOUTS = ("moksori.models.vits.interop", "moksori.models.dsvae.interop", "moksori.models.flowtron.interop")
