@@ -113,7 +113,8 @@ class CanSayMels(Protocol):
     """A model that turns tokens into mels, which a vocoder turns into sound.
 
     Where the text gives `durations`, it keeps to them. `changes_speed`, an attribute that it may have: False where it
-    cannot follow `controls.speed`. `keeps_best`, likewise: True where it follows `controls.best_of`.
+    cannot follow `controls.speed`. `keeps_best`, likewise: True where it follows `controls.best_of`; `takes_pitch`:
+    True where it follows `controls.shift_semitones`.
     """
 
     @property
@@ -270,6 +271,13 @@ class CanConvertInBlocks(Protocol):
         block_frames: int = BLOCK_FRAMES,
         generator: Generator | None = None,
     ) -> Iterator[Float[Tensor, "1 samples"]]: ...
+
+
+@runtime_checkable
+class CanRemark(Protocol):
+    """A model that converts, and knows what a person should be told of a recording first; loudest: seconds of it."""
+
+    def remarks(self, loudest: Waveform, target: Voice) -> Sequence[str]: ...
 
 
 @runtime_checkable

@@ -21,10 +21,9 @@ class MelVoice:
     """`CanSay` and `CanReconstruct` of a model that makes mels.
 
     vocoder: a name or folder; None: the one that the model names, or one for such mels. It is found when it is first
-    needed. Pitch is not followed: what is said higher is said slower and played faster.
+    needed.
     """
 
-    takes_pitch = False
     mixes_durations = False
 
     def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
@@ -36,6 +35,11 @@ class MelVoice:
     def vocoder(self) -> Sounding:
         """Raises CheckpointError where there is none for these mels, naming the remedy."""
         return find_vocoder(self.loaded.manifest, self.mel_model.mel_config, self._named, self.loaded.device)
+
+    @property
+    def takes_pitch(self) -> bool:
+        """Whether its pitch can be moved; else what is to be higher is said slower and played faster."""
+        return bool(getattr(self.mel_model, "takes_pitch", False))
 
     @property
     def keeps_best(self) -> bool:

@@ -123,6 +123,12 @@ class GroupsFrames:
         found = mels.square().mean(dim=2)
         return found if not pitches else found + of_pitch * pitches[0].square().mean(dim=2)
 
+    def pitch_groups(self, log_f0: Float[Tensor, "batch frames"], groups: int) -> Float[Tensor, "batch groups pitches"]:
+        """Log F0 of each frame as the pitches of groups, as they are in the first flow; the last one goes on."""
+        group, standard = self._of.config.group, self._of.standardize
+        pitch = (log_f0 - standard.mean[-1]) / standard.std[-1]
+        return F.pad(pitch, (0, groups * group - pitch.shape[1]), mode="replicate").unflatten(1, (groups, group))
+
     def path_groups(self, path: Int[Tensor, "batch frames"], groups: int) -> Int[Tensor, "batch groups group"]:
         """The tokens of the frames of each group; what is missing is like the last frame."""
         group = self._of.config.group

@@ -57,6 +57,11 @@ class MeanLoop:
 class PitchedMeanLoop(MeanLoop):
     """That of frames with a pitch: it is made whole before the mel's mean, which is one for that pitch."""
 
+    given: Float[Tensor, "batch pitches"] | None = None
+    """Pitches of the step that are not drawn but kept to."""
+    raised = 0.0
+    """How much higher than drawn all pitches are to be, as they are in the flow."""
+
     def __init__(
         self,
         weights: LstmWeights,
@@ -95,7 +100,11 @@ class PitchedMeanLoop(MeanLoop):
 
     def add(self) -> None:
         self._hold()
+        if self.raised:  # the mean itself, or what is held of the deviation would add it again
+            self._mean_pitch.add_(self.raised)
         self._x_pitch.add_(self._held).add_(self._mean_pitch)
+        if self.given is not None:
+            self._x_pitch.copy_(self.given)
         self._embody()
         self._body.relu_()
         self._shape()

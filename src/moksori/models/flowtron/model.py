@@ -250,6 +250,11 @@ class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
     keeps_best = True
     """It follows `controls.best_of`."""
 
+    @property
+    def takes_pitch(self) -> bool:
+        """Whether it follows `controls.shift_semitones`: it does where it draws the pitch."""
+        return self.config.pitch
+
     def say_mels(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> SpokenMels:
         """The mels of texts: see `speaking.say_mels`."""
         return say_mels(self, text, controls, generator)

@@ -17,7 +17,7 @@ from torch import Tensor
 from moksori.models.flowtron.attention import AdditiveAttention, Projected
 from moksori.models.flowtron.flows import AffineFlow, reordered, reversal_index
 from moksori.models.flowtron.graphs import Replay
-from moksori.models.flowtron.mean_loop import MeanLoop, mean_loop
+from moksori.models.flowtron.mean_loop import MeanLoop, PitchedMeanLoop, mean_loop
 from moksori.models.flowtron.step import AutoregressiveStep
 from moksori.nn.one_step import LstmCell, LstmWeights, Product, plain, single_threaded
 
@@ -52,6 +52,17 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Melody:
+    """What is asked of the pitches of a model that draws them, as they are in its first flow.
+
+    given: kept to instead of what would be drawn. raised: how much higher than drawn all of them are to be.
+    """
+
+    given: Float[Tensor, "batch steps pitches"] | None = None
+    raised: float = 0.0
+
+
+@dataclass(frozen=True)
 class Inverted:
     """What a flow's inverse gives, in forward time; padding is whatever.
 
@@ -78,6 +89,7 @@ def inverted(
     near: Float[Tensor, "batch steps tokens"] | None = None,
     stop: Stop | None = None,
     graph: bool = True,
+    melody: Melody | None = None,
 ) -> Inverted:
     """x of z, one step after the other.
 
@@ -85,7 +97,8 @@ def inverted(
     the last of them first: its utterances are anchored at the end of z. weights: given ones instead of the attention's
     own, and then neither guide nor temperature matter. temperature: below 1 the attention is sharper. near: attention
     of another flow for the same steps, in forward time, from whose first choice this one keeps within `guide.back`
-    tokens, instead of finding its own way. graph: replay one step as a CUDA graph, where there is CUDA.
+    tokens, instead of finding its own way. graph: replay one step as a CUDA graph, where there is CUDA. melody: what is
+    asked of its pitches; for a flow that knows pitches alone.
     """
     steps = z.shape[1]
     backward = flow.backward_in_time
@@ -103,6 +116,12 @@ def inverted(
         loop.place = Place(guide, own.mask, reading)
     if flow.step.attention.location is not None:
         loop.locate = _located(flow.step.attention, projected, reading)
+    if melody is not None:
+        assert isinstance(loop.mean, PitchedMeanLoop)
+        loop.mean.raised = melody.raised
+        if melody.given is not None:
+            loop.melody = reordered(melody.given, order).transpose(0, 1).float().contiguous()
+            loop.mean.given = torch.zeros_like(loop.melody[0])
     with single_threaded(z.device):
         run = loop.run(reordered(z, order).float().transpose(0, 1).contiguous(), stop, graph)
     found = lengths if stop is None else run.lengths
@@ -143,13 +162,14 @@ class StepLoop:
     projected: the text in the order in which the flow reads it. restricted: some tokens may be forbidden to some steps.
     contexts: given ones for each step, then there is no attention. way: lowest and highest token of each step, and
     place: where the attention stands, if either restricts it. locate: keys by the sum of all weights so far and the
-    weights of the step before, where they depend on them.
+    weights of the step before, where they depend on them. melody: pitches of each step, kept to.
     """
 
     contexts: Float[Tensor, "steps batch channels"] | None = None
     way: Int[Tensor, "steps two batch one"] | None = None
     place: "Place | None" = None
     locate: Callable[[Tensor, Tensor], Tensor] | None = None
+    melody: Float[Tensor, "steps batch pitches"] | None = None
 
     def __init__(
         self, step: AutoregressiveStep, projected: Projected, temperature: float = 1.0, restricted: bool = False
@@ -197,10 +217,10 @@ class StepLoop:
             self._foretold = new(batch, channels)
             before = self.x if self._left is None else self._left
             self._foretell = Product(plain(step.prediction.weight), None, before, self._foretold)
-        self._mean: MeanLoop | None = None
+        self.mean: MeanLoop | None = None
         if step.text_mean is not None:
             assert self._left is not None
-            self._mean = mean_loop(cells[-1], step.text_mean, self._context, self._left, self.x)
+            self.mean = mean_loop(cells[-1], step.text_mean, self._context, self._left, self.x)
         self.given = new(batch, width)
         self.low, self.high = (torch.zeros(batch, 1, dtype=torch.long, device=query.device) for _ in range(2))
 
@@ -208,8 +228,8 @@ class StepLoop:
         """Back to before the first step."""
         for cell in (self._attention_cell, *self._decoder_cells):
             cell.reset()
-        if self._mean is not None:
-            self._mean.reset()
+        if self.mean is not None:
+            self.mean.reset()
         self.weights.zero_()
         self._cumulative.zero_()
         if self.place is not None:
@@ -225,8 +245,8 @@ class StepLoop:
             self._context.copy_(self.given)
         if self.gate is not None:
             self._open()
-        if self._mean is not None:
-            self._mean.read()
+        if self.mean is not None:
+            self.mean.read()
         below = None
         for cell in self._decoder_cells:
             if below is not None:
@@ -247,8 +267,8 @@ class StepLoop:
         self.x.mul_(self._log_scale.exp_())
         if self._foretell is not None:
             self.x.add_(self._foretold)
-        if self._mean is not None:
-            self._mean.add()
+        if self.mean is not None:
+            self.mean.add()
 
     def _attend(self) -> None:
         self._ask()
@@ -289,6 +309,8 @@ class StepLoop:
             elif self.way is not None:
                 self.low.copy_(self.way[t, 0])
                 self.high.copy_(self.way[t, 1])
+            if self.melody is not None and isinstance(self.mean, PitchedMeanLoop) and self.mean.given is not None:
+                self.mean.given.copy_(self.melody[t])
             one()
             x[t] = self.x
             if attending:

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
+from moksori.models.decoders.pitch import semitones
 from moksori.models.flowtron.alignment import reached, steady
 from moksori.models.flowtron.attention import path_weights
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.latents import token_path
-from moksori.models.flowtron.sampling import Guide, Inverted, Stop, inverted
+from moksori.models.flowtron.sampling import Guide, Inverted, Melody, Stop, inverted
 from moksori.nn.alignment import monotonic_durations
 from moksori.nn.masks import sequence_mask
 from moksori.types import SayControls, SpokenFlags, SpokenMels, TextBatch
@@ -71,27 +72,30 @@ def sample(
     gate: float = GATE,
     temperature: float = 1.0,
     graph: bool = True,
+    melody: Melody | None = None,
 ) -> Sampled:
     """Mels of latents that are longer than the utterances will be: when they end is what the gate says.
 
     latent: of whole groups of frames; where the flow nearest it runs backward in time (any even number of alternating
     flows) its last frames are used, otherwise its first. most_frames: of each item. guide: None lets the attention go
     where it wants, as the authors do. gate: probability beyond which to stop, 1: never. temperature: of the attention.
+    melody: what is asked of the pitches, in a model of pitch.
     """
     group = model.config.group
     x = model.stacked(latent)
     lengths = torch.full((len(x),), x.shape[1], device=x.device)
     stop = Stop(gate, (most_frames // group).clamp(min=1, max=x.shape[1]))
     found: list[Inverted] = []
-    for flow in reversed(list(model.flows)):
+    for index, flow in reversed(list(enumerate(model.flows))):
         assert isinstance(flow, AffineFlow)
         projected = flow.step.attention.project(memory.states, memory.mask)
+        own = None if index else melody
         if not found:
-            out = inverted(flow, x, lengths, projected, None, temperature, guide, None, stop, graph)
+            out = inverted(flow, x, lengths, projected, None, temperature, guide, None, stop, graph, own)
             used = _used(x, out.lengths, flow.backward_in_time)
         else:
             near = None if guide is None else found[0].attention
-            out = inverted(flow, x, lengths, projected, None, temperature, guide, near, None, graph)
+            out = inverted(flow, x, lengths, projected, None, temperature, guide, near, None, graph, own)
         found.append(out)
         x, lengths = out.x, found[0].lengths
     frames = lengths * group
@@ -109,11 +113,12 @@ def decode(
     path: Int[Tensor, "batch frames"] | None = None,
     weights: Sequence[Float[Tensor, "batch groups tokens"]] | None = None,
     graph: bool = True,
+    melody: Melody | None = None,
 ) -> Sampled:
     """The mels of latents of known lengths: the exact inverse of `Flowtron.encode`; the gate is not asked.
 
     path: the token of each frame, kept to instead of the attention. weights: likewise those of each flow's attention,
-    from the mel to the latent.
+    from the mel to the latent. melody: what is asked of the pitches, in a model of pitch.
     """
     x, lengths = model.stacked(latent), model.group_lengths(frame_lengths)
     if path is not None:
@@ -124,7 +129,7 @@ def decode(
         assert isinstance(flow, AffineFlow)
         projected = flow.step.attention.project(memory.states, memory.mask)
         given = None if weights is None else weights[index]
-        out = inverted(flow, x, lengths, projected, given, graph=graph)
+        out = inverted(flow, x, lengths, projected, given, graph=graph, melody=None if index else melody)
         attention.append(out.attention if given is None else given)
         x = out.x
     made = _raw(model, x, frame_lengths)
@@ -156,7 +161,8 @@ def say_mels(
     latent = draw_latents(model, controls, int(most.max()), expected, generator)
     temperature = model.config.attention_temperature
     memory = memory_of(model, many, controls)
-    made = sample(model, memory, latent, most, guide_of(model, many), temperature=temperature)
+    guide, melody = guide_of(model, many), melody_of(model, controls)
+    made = sample(model, memory, latent, most, guide, temperature=temperature, melody=melody)
     report = attention_report(made, required_tokens(model, many), model.config.group)
     kept = _best(made, report, tries)
     flags = tuple(
@@ -190,7 +196,8 @@ def _kept_to(
     lengths = durations.sum(dim=1)
     longest = int(lengths.max())
     latent = draw_latents(model, controls, -(-longest // group) * group, lengths.float(), generator)
-    made = decode(model, latent, lengths, memory, token_path(durations, longest))
+    path = token_path(durations, longest)
+    made = decode(model, latent, lengths, memory, path, melody=melody_of(model, controls))
     return SpokenMels(model.mel_part(made.frames)[..., :longest], lengths, durations, (SpokenFlags(),) * len(lengths))
 
 
@@ -198,6 +205,13 @@ def memory_of(model: "Flowtron", text: TextBatch, controls: SayControls) -> "Mem
     """A text with its speaker, or the mixture of speakers that is asked for."""
     vector = model.mixed_speaker(controls)
     return model.memory(text, None if vector is None else vector.expand(len(text.tokens), -1))
+
+
+def melody_of(model: "Flowtron", controls: SayControls) -> Melody | None:
+    """How much higher a model of pitch is to speak; None where it is as drawn."""
+    if not model.takes_pitch or controls.shift_semitones == 0.0:
+        return None
+    return Melody(raised=semitones(controls.shift_semitones) / float(model.standardize.std[-1]))
 
 
 def expected_frames(model: "Flowtron", text: TextBatch) -> Float[Tensor, " batch"]:
@@ -307,7 +321,8 @@ def _stretched(
         backward = model.config.flow_directions[-1] == "backward"
         latent = torch.cat([more, latent] if backward else [latent, more], dim=2)
     used = _used(model.stacked(latent), wanted, model.config.flow_directions[-1] == "backward")
-    return decode(model, model.ungrouped(used), wanted * group, memory, weights=weights)
+    melody = melody_of(model, controls)
+    return decode(model, model.ungrouped(used), wanted * group, memory, weights=weights, melody=melody)
 
 
 def _used(

@@ -10,6 +10,7 @@ from small_flowtron import lengthened, small_flowtron, small_text
 from moksori.models.contract import CanSayMels
 from moksori.models.flowtron import speaking
 from moksori.models.flowtron.model import Flowtron
+from moksori.models.flowtron.sampling import Melody
 from moksori.models.flowtron.speaking import Sampled, attention_report, most_frames, required_tokens, token_durations
 from moksori.types import LatentPlan, SayControls, TextBatch
 
@@ -209,3 +210,41 @@ def test_tokens_that_take_no_time_may_be_left_out() -> None:
     found = required_tokens(model, text)
     assert found[0].tolist() == [token != text.tokens[0, 2] for token in text.tokens[0]]
     assert found[1, 3:].tolist() == [False]
+
+
+def _pitched() -> Flowtron:
+    model = _talkative(scale=0.1, pitch=True, text_mean_channels=5)
+    model.standardize.mean[-1], model.standardize.std[-1] = 5.0, 0.25
+    torch.nn.init.normal_(model.flows[0].step.text_mean.out.weight, std=0.2)
+    return model
+
+
+@torch.no_grad()
+def test_a_given_melody_is_kept_to_and_heard_in_the_mel() -> None:
+    model, text = _pitched(), small_text(5, 3)
+    memory, lengths = model.memory(text), torch.tensor([12, 9])
+    latent = torch.randn(2, 7, 12)
+    low, high = (torch.full((2, 12), value) for value in (4.8, 5.4))
+    made = [
+        speaking.decode(model, latent, lengths, memory, melody=Melody(model.pitch_groups(pitch, 6)))
+        for pitch in (low, high)
+    ]
+    for drawn, pitch in zip(made, (low, high), strict=True):
+        torch.testing.assert_close(drawn.frames[0, 6], pitch[0], atol=1e-5, rtol=0)
+    assert float((made[0].frames[0, :6] - made[1].frames[0, :6]).abs().min(dim=0).values.max()) > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("semitones", [-3.0, 4.0])
+def test_a_pitch_that_is_asked_for_is_that_much_higher(semitones: float) -> None:
+    model, text = _pitched(), small_text(9)
+    assert model.takes_pitch
+    assert not _talkative().takes_pitch
+    plain, other = (
+        speaking.sample(model, model.memory(text), torch.zeros(1, 7, 60), torch.tensor([60]), gate=1.0,
+                        melody=speaking.melody_of(model, SayControls(shift_semitones=shift)))
+        for shift in (0.0, semitones)
+    )  # fmt: skip
+    moved = 12.0 / math.log(2.0) * (other.frames[0, 6] - plain.frames[0, 6])
+    assert float(moved[:10].mean()) == pytest.approx(semitones, abs=0.5)
+    assert bool(((moved - semitones).abs() < 1.5).all())
