@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from moksori.corpus.check import CLIPPED_FRACTION, clipped_fraction
 from moksori.errors import BadInput, MoksoriError, UnsupportedTask, unknown_name
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
@@ -20,6 +21,7 @@ from moksori.models.contract import (
     CanConvertLive,
     CanConvertMels,
     CanEnroll,
+    CanRemark,
     CanTellSpeakers,
     ConversionInProgress,
 )
@@ -30,7 +32,7 @@ from moksori.pipeline.seeds import sentence_generator
 from moksori.pipeline.song_likeness import song_remarks
 from moksori.pipeline.vocoding import Sounding, find_vocoder
 from moksori.pipeline.voices import is_voice_file, keeps_voices, voice_of
-from moksori.types import PitchRange, SoundBatch, Voice
+from moksori.types import PitchRange, SoundBatch, Voice, Waveform
 
 _LONGEST_LOOK_SECONDS = 4.0
 _LOOK_BUDGET_SECONDS = 200.0  # of sound that is looked at to find out who speaks, over all speakers
@@ -144,6 +146,8 @@ class BetweenSpeakers:
                 "speakers; --source names another"
             )
         target = self.target(options).voice
+        if isinstance(self._model, CanRemark):
+            notes += self._remarks(self._model, recording, target)
         if options.key == "auto":
             options, said = self._keyed(recording, target, options)
             notes.append(said)
@@ -186,6 +190,15 @@ class BetweenSpeakers:
         if not isinstance(self._model, CanChangeKey):
             raise UnsupportedTask(f"{self.manifest.name}: knows no key: leave --key auto out, or give semitones")
         return self._model.auto_key(recording.sound, target)
+
+    def _remarks(self, model: CanRemark, recording: OpenRecording, target: Voice) -> list[str]:
+        """What the model has to say of the recording, and whether it is clipped."""
+        loudest = recording.stretch(*recording.scan.loudest_stretch(_LONGEST_LOOK_SECONDS))
+        notes = source_remarks(recording)
+        if clipped_fraction(loudest) > CLIPPED_FRACTION:
+            notes.append(f"{recording.name}: is clipped, which will be heard as roughness: record it at a lower level")
+        said = model.remarks(Waveform(loudest, recording.sound.sample_rate), target)
+        return [*notes, *(f"{recording.name}: {remark}" for remark in said)]
 
     def _keyed(self, recording: OpenRecording, target: Voice, options: ConvertOptions) -> tuple[ConvertOptions, str]:
         """The options with the key that brings the song to where the target sings, and what to tell of it."""

@@ -20,7 +20,7 @@ _EXTRAS = {
     "espeak": (("phonemizer", "espeakng_loader"), "phonemes of most languages"),
     "play": (("sounddevice",), "playing without an output file"),
     "fast": (("numba",), "faster alignment search, fast WaveNet sampling"),
-    "world": (("pyworld",), "F0 and mel-cepstra by WORLD"),
+    "world": (("pyworld",), "F0 and mel-cepstra by WORLD, conversion by world_vae models"),
     "train": (("lightning", "lhotse", "scipy", "tensorboard", "librosa", "pyloudnorm"), "corpora and training"),
     "evaluate": (("jiwer", "pocketsphinx", "speechmos", "pystoi", "mir_eval", "onnxruntime"), "measuring"),
     "evaluate-full": (("pesq", "resemblyzer"), "PESQ and speaker similarity"),

@@ -121,7 +121,8 @@ def train(
         listener.tell(taken.lines())
     _write_plan(plan, config)
     target = folder / "model"
-    ranges = pitch_ranges(examples, alone=isinstance(objective.model, CanChangeKey))
+    moves_pitch = isinstance(objective.model, CanChangeKey) or getattr(objective.model, "moves_pitch", False)
+    ranges = pitch_ranges(examples, alone=moves_pitch)
     manifest = _manifest(config, found, text, needs, plan).model_copy(update={"speaker_pitch": ranges})
     notes = f"Adapted from {plan.record['source']['name']}." if plan.adapts else ""
     looks = -(-VALIDATED_CLIPS // max(len(validation), 1)) if plan.adapts else 1
