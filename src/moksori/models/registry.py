@@ -15,6 +15,7 @@ _MODULES = {
     "flowtron": "moksori.models.flowtron",
     "vits": "moksori.models.vits",
     "vocoder": "moksori.models.vocoder",
+    "vqvae": "moksori.models.vqvae",
     "wavenet": "moksori.models.wavenet",
     "wavenet_autoencoder": "moksori.models.wavenet_autoencoder",
     "world_vae": "moksori.models.world_vae",

@@ -78,8 +78,13 @@ class Quantizer(nn.Module, ABC):
         """The states of codes, as `forward` gives them in evaluation mode."""
 
     @torch.no_grad()
-    def start(self, states: Float[Tensor, "points channels"], generator: Generator | None = None) -> None:
-        """Lays the codebook among states of the data; what has none stays as it is."""
+    def start(
+        self, states: Float[Tensor, "points channels"], generator: Generator | None = None, shared: bool = False
+    ) -> None:
+        """Lays the codebook among states of the data; what has none stays as it is.
+
+        shared: all processes that share the batch do it now, and take the first one's.
+        """
 
     def usage(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Of the running counts: perplexity exp(-sum p ln p), and how many codes have a hundredth of an even share."""
@@ -167,7 +172,9 @@ class VectorQuantizer(Quantizer):
         return self._widened(F.embedding(codes, self.vectors))
 
     @torch.no_grad()
-    def start(self, states: Float[Tensor, "points channels"], generator: Generator | None = None) -> None:
+    def start(
+        self, states: Float[Tensor, "points channels"], generator: Generator | None = None, shared: bool = False
+    ) -> None:
         """Centres of k-means. generator: of the processor, where the clustering is done.
 
         Of fewer states than codes some are taken several times, a little apart.
@@ -178,6 +185,8 @@ class VectorQuantizer(Quantizer):
             spread = points.std(dim=0, correction=0).mean().clamp(min=1e-6)
             points = points[rows] + 1e-2 * spread * torch.randn(self.size, points.shape[1], generator=generator)
         self.codebook.data.copy_(kmeans(points, self.size, generator=generator))
+        if shared:
+            _first_says(self.codebook.data)
         self.counts.fill_(1.0)
         self.idle.zero_()
         if self.follows:

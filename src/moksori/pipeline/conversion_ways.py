@@ -66,6 +66,9 @@ def way_of(loaded: Loaded, vocoder: str | Path | None = None) -> "BetweenSpeaker
     manifest, model = loaded.manifest, loaded.model
     if isinstance(model, CanEnroll) and isinstance(model, CanConvertMels):
         return ThroughVoices(loaded, vocoder)
+    # A model that may make either has its mels' settings where it makes mels.
+    if isinstance(model, CanConvertMels) and getattr(model, "mel_config", None) is not None:
+        return BetweenSpeakersInMels(loaded, vocoder)
     if not isinstance(model, CanConvert):
         raise UnsupportedTask(
             f"{manifest.name}: a {manifest.family!r} model cannot convert: use one of "
@@ -91,15 +94,16 @@ def table_families() -> list[str]:
 
 def imitating_families() -> list[str]:
     """Families that convert to the voice of a recording."""
-    return [name for name in registry.family_names() if hasattr(registry.family(name).model, "convert_to_mels")]
+    kinds = {name: registry.family(name).model for name in registry.family_names()}
+    return [name for name, model in kinds.items() if hasattr(model, "convert_to_mels") and hasattr(model, "hear")]
 
 
 class BetweenSpeakers:
     """A model with a table of speakers that converts between them."""
 
     def __init__(self, loaded: Loaded) -> None:
-        assert isinstance(loaded.model, CanConvert)
-        self.manifest, self._model, self._loaded = loaded.manifest, loaded.model, loaded
+        self.manifest, self._loaded = loaded.manifest, loaded
+        self._model: CanConvert | CanConvertMels = _converting(loaded)
         self._device = loaded.device
 
     def check(self, options: ConvertOptions) -> None:
@@ -238,12 +242,58 @@ class BetweenSpeakers:
                 blocks = model.convert_in_blocks(recording.sound, target, source, controls, generator=generator)
                 yield from blocks
                 return
+            assert isinstance(model, CanConvert)
             whole = self._tensor(recording.stretch(0, recording.sound.samples))
             sounds = SoundBatch(whole, torch.tensor([whole.shape[1]], device=self._device))
             yield model.convert(sounds, target, source, controls, generator).waveform
 
     def _tensor(self, samples: Float[np.ndarray, " samples"]) -> Float[torch.Tensor, "1 samples"]:
         return torch.from_numpy(samples)[None].to(self._device)
+
+
+class BetweenSpeakersInMels(BetweenSpeakers):
+    """A model with a table of speakers that makes mels, which a vocoder turns into sound.
+
+    vocoder: a name or folder; None: the one that the model names, or one for such mels.
+    """
+
+    def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
+        super().__init__(loaded)
+        self._named = vocoder
+
+    @cached_property
+    def vocoder(self) -> Sounding:
+        """Found when it is first needed."""
+        return find_vocoder(self.manifest, self._mels.mel_config, self._named, self._device)
+
+    @property
+    def _mels(self) -> CanConvertMels:
+        assert isinstance(self._model, CanConvertMels)
+        return self._model
+
+    is_live = True
+
+    def live(
+        self, sound: Iterable[Float[np.ndarray, " block"]], target: Voice, options: ConvertOptions, seed: int
+    ) -> Iterator[Float[np.ndarray, " block"]]:
+        """Sound as it comes, at the model's rate and level, in another voice; it ends with the last whole frame."""
+        generator = sentence_generator(seed, 0, self._device)
+        mels = self._mels.convert_to_mels(sound, target, None, options.controls, True, generator)
+        return checked(self.manifest.name, "what comes in", self.vocoder.sound(mels, None, generator))
+
+    def live_delay_seconds(self, target: Voice) -> float:
+        """From a sample that comes in to the same one as it leaves, the work itself and changes of rate aside."""
+        return mels_delay_seconds(self._mels, self.vocoder)
+
+    def _blocks(
+        self,
+        recording: OpenRecording,
+        target: Voice,
+        source: Voice | None,
+        options: ConvertOptions,
+        generator: torch.Generator,
+    ) -> Iterator[Float[torch.Tensor, "1 samples"]]:
+        yield from sounding_mels(self._mels, self.vocoder, recording, target, source, options, generator)
 
 
 class ThroughVoices:
@@ -306,9 +356,7 @@ class ThroughVoices:
 
     def live_delay_seconds(self, target: Voice) -> float:
         """From a sample that comes in to the same one as it leaves, the work itself and changes of rate aside."""
-        mel = self._model.mel_config
-        frames = self._model.live_delay_frames + self.vocoder.model.look_ahead_frames
-        return frames * mel.hop_length / mel.sample_rate
+        return mels_delay_seconds(self._model, self.vocoder)
 
     def _blocks(
         self,
@@ -318,12 +366,38 @@ class ThroughVoices:
         options: ConvertOptions,
         generator: torch.Generator,
     ) -> Iterator[Float[torch.Tensor, "1 samples"]]:
-        samples, hop = recording.sound.samples, self._model.mel_config.hop_length
-        mels = self._model.convert_to_mels(recording.sound.blocks(), target, own, options.controls, generator=generator)
-        given = 0
-        for block in self.vocoder.sound(mels, -(-samples // hop), generator):
-            yield block[:, : samples - given]
-            given += block.shape[1]
+        yield from sounding_mels(self._model, self.vocoder, recording, target, own, options, generator)
+
+
+def sounding_mels(
+    model: CanConvertMels,
+    vocoder: Sounding,
+    recording: OpenRecording,
+    target: Voice,
+    source: Voice | None,
+    options: ConvertOptions,
+    generator: torch.Generator,
+) -> Iterator[Float[torch.Tensor, "1 samples"]]:
+    """A whole recording in another voice, as many samples as it has, through mels and a vocoder."""
+    samples, hop = recording.sound.samples, model.mel_config.hop_length
+    mels = model.convert_to_mels(recording.sound.blocks(), target, source, options.controls, generator=generator)
+    given = 0
+    for block in vocoder.sound(mels, -(-samples // hop), generator):
+        yield block[:, : samples - given]
+        given += block.shape[1]
+
+
+def mels_delay_seconds(model: CanConvertMels, vocoder: Sounding) -> float:
+    """Of live conversion through mels: the model's own delay and the vocoder's."""
+    mel = model.mel_config
+    frames = model.live_delay_frames + vocoder.model.look_ahead_frames
+    return frames * mel.hop_length / mel.sample_rate
+
+
+def _converting(loaded: Loaded) -> CanConvert | CanConvertMels:
+    model = loaded.model
+    assert isinstance(model, CanConvert | CanConvertMels)
+    return model
 
 
 def _through(

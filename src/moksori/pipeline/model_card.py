@@ -11,11 +11,14 @@ def example(manifest: Manifest, name: str) -> str:
     model = family(manifest.family).model
     if hasattr(model, "say") or hasattr(model, "say_mels"):
         return f'moksori say "Hello." --voice {name} -o hello.wav'
-    if hasattr(model, "convert_to_mels"):
+    if hasattr(model, "hear"):
         return f"moksori convert talk.wav --like target.wav --model {name} -o out.wav"
     if hasattr(model, "fit_voice"):
         singer = manifest.speakers[0] if manifest.speakers else "NAME"
         return f"moksori convert song.wav --singer {singer} --key auto --model {name} -o out.wav"
+    if hasattr(model, "convert"):
+        speaker = manifest.speakers[0] if manifest.speakers else "NAME"
+        return f"moksori convert talk.wav --speaker {speaker} --model {name} -o out.wav"
     if draws_of_nothing(manifest):
         return f"moksori vocode --model {name} --seconds 5 -o drawn.wav"
     if hasattr(model, "vocode_blocks"):
@@ -31,7 +34,7 @@ def draws_of_nothing(manifest: Manifest) -> bool:
 def _whose(manifest: Manifest) -> str:
     """Whose voices a model gives away, and what that asks of its user."""
     model = family(manifest.family).model
-    if hasattr(model, "convert_to_mels"):
+    if hasattr(model, "hear"):
         return "It imitates whoever is heard in a recording: ask that person's consent first."
     if draws_of_nothing(manifest):
         return "What it makes sounds like the people of its training data, and says nothing."
