@@ -7,6 +7,7 @@ import typer
 
 from moksori.cli.options import Vocoder
 from moksori.cli.study_singing import singing
+from moksori.cli.study_vae_gan import vae_gan
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     study.command("balance")(balance)
     study.command("control")(control)
     study.command("singing")(singing)
+    study.command("vae_gan")(vae_gan)
     app.add_typer(study, name="study")
 
 

@@ -45,7 +45,7 @@ _TITLES = {
     "denoise": "Cleaning recordings",
 }
 _ARROWS = {"lower": "lower is better", "higher": "higher is better", "": "near the recordings'"}
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --dim: #888; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1.2rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; } h3 { font-size: 1rem; }
@@ -106,13 +106,13 @@ def render_page(report: Report) -> str:
     if report.pictures:
         parts.append("<h2>Listen</h2>")
         for picture in report.pictures:
-            heard = "".join(_sound(name, sound) for name, sound in picture.sounds.items())
+            heard = "".join(sound_figure(name, sound) for name, sound in picture.sounds.items())
             parts.append(f'<h3>{_text(picture.name)}</h3><div class="sounds">{heard}</div>')
     lines = [*report.summary(), *(line for group in report.groups for line in _remarks(report, group))]
     parts += ["<h2>How it was measured</h2>", _list(lines), _explained(systems)]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
     body = "".join(parts)
-    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head><body>{body}</body></html>\n'
+    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n'
 
 
 def _remarks(report: Report, group: Group) -> list[str]:
@@ -230,7 +230,8 @@ def _short(name: str) -> str:
     return name if len(name) <= 24 else f"{name[:23]}…"
 
 
-def _sound(name: str, sound: Waveform) -> str:
+def sound_figure(name: str, sound: Waveform) -> str:
+    """A sound to hear under its spectrogram, as HTML that holds both; "" for no samples."""
     cut = Waveform(sound.samples[: int(HEARD_SECONDS * sound.sample_rate)], sound.sample_rate)
     if len(cut.samples) == 0:
         return ""
@@ -250,14 +251,19 @@ def _opus(sound: Waveform) -> bytes:
         return path.read_bytes()
 
 
-def _spectrogram(sound: Waveform) -> bytes:
-    """Levels down to 70 dB under the loudest point, 0 to 8 kHz, as a small PNG of 64 colours of a map."""
+def spectrogram_levels(sound: Waveform) -> Float[np.ndarray, "rows columns"]:
+    """0 to 1 for 70 dB under the loudest point up to it, low frequencies in the last row, 0 to 8 kHz."""
     samples = resample(sound, _RATE).samples
     samples = np.pad(samples, (0, max(0, 2 * _WINDOW - len(samples))))
     magnitude = linear_spectrogram(torch.from_numpy(np.ascontiguousarray(samples))[None], 1024, _HOP, _WINDOW, 1e-9)[0]
     levels = 20 * np.log10(np.maximum(magnitude.numpy(), 1e-6))
     levels = _shrunk(_shrunk(levels - levels.max(), _HEIGHT).T, min(levels.shape[1], _WIDTH)).T
-    shown = np.clip(1 + levels / _RANGE_DB, 0.0, 1.0)[::-1]
+    return np.clip(1 + levels / _RANGE_DB, 0.0, 1.0)[::-1]
+
+
+def _spectrogram(sound: Waveform) -> bytes:
+    """As a small PNG of 64 colours of a map."""
+    shown = spectrogram_levels(sound)
     image = Image.fromarray(np.round(shown * (_COLOUR_STEPS - 1)).astype(np.uint8), mode="P")
     colours = matplotlib.colormaps["magma"](np.linspace(0, 1, _COLOUR_STEPS))[:, :3]
     image.putpalette((colours * 255).astype(np.uint8).tobytes())
