@@ -89,6 +89,9 @@ class FlowtronConfig(Config):
     """Frames hold log F0 in a band of its own beside the mel's. The first flow draws it before the mel of the same
     step, and the text mean is that of a mel with this pitch: without, it is one of all pitches, and has no harmonics.
     Needs `text_mean_channels` and `standardize`."""
+    match_spread: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Gives the fine structure of spoken mels so much of the recordings' spread (`nn.detail`), 1 all of it, measured
+    when a model is exported. The mels of given latents stay as they are."""
     log_scale_limit: float | None = Field(default=None, gt=0.0)
     """Bounds the log scale of a step smoothly, as limit * tanh(raw / limit); None, as in the paper: not."""
     attention_window: tuple[int, int] | None = None

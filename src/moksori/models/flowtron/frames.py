@@ -4,6 +4,7 @@ A frame has the mel's bands, and in a model of pitch one more at the end, log F0
 `[batch, groups, channels]`: the mels of a group of frames, along the axes of what they add, then their pitches.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -60,6 +61,11 @@ class GroupsFrames:
     def mel_part(self, frames: Float[Tensor, "batch bands frames"]) -> Float[Tensor, "batch mels frames"]:
         """The mels of frames, without their pitch."""
         return frames[:, : self._of.config.mel.n_mels] if self._of.config.pitch else frames
+
+    def spoken_mel(self, frames: Float[Tensor, "batch bands frames"]) -> Float[Tensor, "batch mels frames"]:
+        """The mels of drawn frames, their fine structure as wide as that of recordings where this is asked."""
+        mel, detail = self.mel_part(frames), self._of.detail
+        return mel if detail is None else detail(mel).clamp(min=math.log(self._of.config.mel.floor))
 
     def group_lengths(self, frame_lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Groups that hold so many frames."""

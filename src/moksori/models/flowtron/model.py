@@ -28,6 +28,7 @@ from moksori.models.flowtron.text_encoder import TextEncoder
 from moksori.models.flowtron.text_mean import PitchedTextMean, TextMean
 from moksori.nn.conv import is_traced
 from moksori.nn.decorrelate import Decorrelate
+from moksori.nn.detail import Detail
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.nn.standardize import Standardize
 from moksori.types import SayControls, SpokenMels, TextBatch
@@ -83,6 +84,7 @@ class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
         self.front_end = MelSpectrogram(config.mel)
         self.standardize = Standardize(config.bands)
         self.decorrelate = Decorrelate(config.group * config.mel.n_mels) if config.decorrelate else None
+        self.detail = Detail(config.mel.n_mels) if config.match_spread else None
         self.text_encoder = TextEncoder(
             num_symbols, text.channels, text.num_layers, text.kernel_size, text.dropout, text.stress_embedding
         )

@@ -7,6 +7,7 @@ path, where there is one; and frames that are hidden from the LSTMs.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,11 @@ from moksori.models.flowtron.model import Encoded, Flowtron
 from moksori.models.flowtron.prior import MixturePrior
 from moksori.models.flowtron.text_mean import PitchedTextMean
 from moksori.nn.alignment import durations_to_path, monotonic_durations
+from moksori.nn.detail import Detail
 from moksori.nn.distributions import standard_normal
 from moksori.nn.masks import sequence_mask
 from moksori.nn.precision import full_precision
-from moksori.types import SpeechBatch, TextBatch
+from moksori.types import SayControls, SpeechBatch, TextBatch
 
 logger = logging.getLogger(__name__)
 
@@ -77,13 +79,16 @@ class FlowtronObjective(Objective):
 
     @torch.no_grad()
     def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
-        """How long texts take to say in these recordings, which an adapted model has from others; and for a mixture
-        prior what they choose on average, for texts that are spoken without any."""
+        """How long texts take to say in these recordings, which an adapted model has from others; for a mixture prior
+        what they choose on average, for texts that are spoken without any; and how much finer they are than what the
+        model says of their texts."""
         assert isinstance(model, Flowtron)
         held = list(batches)
         self._fit_lengths(model, held)
         if isinstance(model.prior, MixturePrior):
             model.prior.average([model.mixture(model.frames(b.waveform, b.f0), self._frame_lengths(b)) for b in held])
+        if model.detail is not None:
+            self._fit_detail(model, model.detail, held)
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
@@ -282,6 +287,19 @@ class FlowtronObjective(Objective):
         model.length_offset.copy_(y.mean() - model.length_slope * x.mean())
         model.frames_per_token.copy_(mean)
         model.symbol_frames.copy_(torch.where(count > 0, total / count.clamp(min=1), mean))
+
+    def _fit_detail(self, model: Flowtron, detail: Detail, batches: Iterable[SpeechBatch]) -> None:
+        made: list[Tensor] = []
+        real: list[Tensor] = []
+        detail.gain.fill_(1.0)
+        for index, batch in enumerate(batches):
+            draw = Generator(device=batch.waveform.device).manual_seed(index)
+            said = model.say_mels(replace(text_of(batch), durations=batch.durations), SayControls(), draw)
+            made += [mel[:, :length] for mel, length in zip(said.mel, said.frame_lengths.tolist(), strict=True)]
+            mels, lengths = model.mel(batch.waveform), self._frame_lengths(batch)
+            real += [mel[:, :length] for mel, length in zip(mels, lengths.tolist(), strict=True)]
+        detail.fit(made, real, model.config.match_spread)
+        logger.info("fine structure scaled by %.2f on average, %.2f at most", detail.gain.mean(), detail.gain.max())
 
     def _whole_groups(self, batch: SpeechBatch) -> list[Float[Tensor, "groups channels"]]:
         """What goes into the first flow, item by item, without groups that are partly padding."""

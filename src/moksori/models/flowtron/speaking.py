@@ -172,7 +172,7 @@ def say_mels(
     if controls.speed != 1.0:
         made = _stretched(model, made, memory_of(model, text, controls), latent[kept], controls, generator)
     durations = token_durations(made.attention, made.frame_lengths, text.token_lengths, model.config.group)
-    return SpokenMels(model.mel_part(made.frames), made.frame_lengths, durations, flags)
+    return SpokenMels(model.spoken_mel(made.frames), made.frame_lengths, durations, flags)
 
 
 def best_of(model: "Flowtron", controls: SayControls) -> int:
@@ -198,7 +198,7 @@ def _kept_to(
     latent = draw_latents(model, controls, -(-longest // group) * group, lengths.float(), generator)
     path = token_path(durations, longest)
     made = decode(model, latent, lengths, memory, path, melody=melody_of(model, controls))
-    return SpokenMels(model.mel_part(made.frames)[..., :longest], lengths, durations, (SpokenFlags(),) * len(lengths))
+    return SpokenMels(model.spoken_mel(made.frames)[..., :longest], lengths, durations, (SpokenFlags(),) * len(lengths))
 
 
 def memory_of(model: "Flowtron", text: TextBatch, controls: SayControls) -> "Memory":

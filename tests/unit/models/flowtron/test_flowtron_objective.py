@@ -15,7 +15,7 @@ from moksori.models.flowtron.objective import text_of
 from moksori.nn.alignment import durations_to_path
 from moksori.pipeline.run_config import run_config
 from moksori.training.transfer import SpeakerRows, transfer_weights
-from moksori.types import SpeechBatch
+from moksori.types import LatentPlan, SayControls, SpeechBatch
 
 GIVEN = {"alignment": "given", "blank_logit": -1.0, "forward_sum_weight": 0.1}
 
@@ -345,3 +345,27 @@ def test_pitch_is_dithered_in_training_alone() -> None:
 
     assert likelihood(0) == likelihood(0) != likelihood(1)
     assert float(made.validate(batch)["nll"]) == float(made.validate(batch)["nll"])
+
+
+def test_spoken_mels_are_given_the_spread_of_the_recordings() -> None:
+    model = small.model(match_spread=1.0, standardize=True, mel={"n_mels": 20})
+    batch = small.batch((40, 31), (4, 2))
+    made = small.objective(model, alignment="given")
+    made.initialise([batch])
+    made.calibrate(model, [batch])
+    assert model.detail is not None
+    assert bool((model.detail.gain[12:] != 1.0).any())
+    assert bool((model.detail.gain[:12] == 1.0).all())
+    kept = model.detail.gain.clone()
+    made.calibrate(model, [batch])  # what it has scaled already does not count
+    torch.testing.assert_close(model.detail.gain, kept)
+    text, controls = text_of(batch), SayControls(variation=0.0)
+    said = model.say_mels(text, controls).mel
+    model.detail.gain.fill_(1.0)
+    plain = model.say_mels(text, controls).mel
+    assert said.shape == plain.shape
+    assert not torch.allclose(said, plain)
+    given = SayControls(latent=LatentPlan(given=torch.randn(20, 8)))
+    before = model.say_mels(text, given).mel
+    model.detail.gain.fill_(2.0)
+    torch.testing.assert_close(model.say_mels(text, given).mel, before)

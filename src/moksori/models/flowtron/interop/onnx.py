@@ -161,7 +161,7 @@ def checked(
         given = {"tokens": text.tokens, "stress": text.stress, "speaker": text.speaker}
         most = torch.tensor([latent.shape[2]])
         said = sample(model, model.memory(text), latent, most, None, gate)
-        expected, inputs = model.mel_part(said.frames).numpy(), {key: given[key].numpy() for key in names}
+        expected, inputs = model.spoken_mel(said.frames).numpy(), {key: given[key].numpy() for key in names}
         try:
             difference = _steps(model, runs, text, inputs, said.frames)
             found = spoken(runs, about, inputs, latent.numpy(), gate)

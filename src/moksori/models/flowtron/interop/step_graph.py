@@ -133,7 +133,7 @@ class LatentGraph(nn.Module):
 
 
 class MelGraph(nn.Module):
-    """What the first flow's inverse gives as a natural log-mel."""
+    """What the first flow's inverse gives as a natural log-mel, as it is spoken."""
 
     def __init__(self, model: Flowtron) -> None:
         super().__init__()
@@ -141,4 +141,4 @@ class MelGraph(nn.Module):
         self.eval()
 
     def forward(self, x: Float[Tensor, "1 groups channels"]) -> Float[Tensor, "1 mels frames"]:
-        return self.model.mel_of(x)
+        return self.model.spoken_mel(self.model.frames_of(x))
