@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, Shaped
 
 from moksori.nn.wavenet_sampling import sample
-from moksori.nn.wavenet_step import LANES, SamplingError, StepCondition, StepWeights
+from moksori.nn.wavenet_step import LANES, SamplingError, StepCondition, StepState, StepWeights
 
 LEAST_USEFUL = 8
 """A sound of fewer times what a fold throws away is not folded: that would cost more than a block saves."""
@@ -89,6 +89,20 @@ class Folds:
         return joined[: self.samples].astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Steering:
+    """One stream's condition that is projected when its turn has come, so that not all of it lies in memory at once.
+
+    frames: that it has. hop_length: samples a frame. project: the condition of some frames, a row for each fold, from
+    the beginning of the first. at_once: frames of each fold that are projected together.
+    """
+
+    frames: int
+    hop_length: int
+    project: Callable[[Int64[np.ndarray, "folds frames"]], StepCondition]
+    at_once: int
+
+
 def plan_folds(samples: int, warm_up: int, overlap: int, hop_length: int = 1, folds: int = LANES) -> Folds:
     """Folds of one sound: `folds` of them, or one where the sound is so short that they would throw most away.
 
@@ -109,7 +123,7 @@ def sample_folded(
     weights: StepWeights,
     uniforms: Float[np.ndarray, "1 samples draws"],
     expand: Callable[[Shaped[np.ndarray, "folds length"]], Float[np.ndarray, "folds length"]],
-    condition: StepCondition | None = None,
+    condition: StepCondition | Steering | None = None,
     temperature: float | Float[np.ndarray, "1 frames"] = 1.0,
     folds: int = LANES,
     overlap: int = 400,
@@ -125,9 +139,34 @@ def sample_folded(
     samples = uniforms.shape[1]
     hop_length = 1 if condition is None or condition.frames == 1 else condition.hop_length
     plan = plan_folds(samples, weights.receptive_field, overlap, hop_length, folds)
+    if isinstance(condition, Steering):
+        return plan.join(expand(_steered(weights, uniforms[0, plan.times], condition, temperature, plan, backend)))
     if condition is not None:
         condition = condition.checked(weights, 1, samples)
         temperature = plan.temperature(temperature, condition)
         condition = plan.condition(condition)
     made = sample(weights, uniforms[0, plan.times], condition, temperature, None, backend)
     return plan.join(expand(made))
+
+
+def _steered(
+    weights: StepWeights,
+    uniforms: Float[np.ndarray, "folds length draws"],
+    steering: Steering,
+    temperature: float | Float[np.ndarray, "1 frames"],
+    plan: Folds,
+    backend: str,
+) -> Shaped[np.ndarray, "folds length"]:
+    """What `sample` makes of all folds, some frames at a time; raises SamplingError where frames are missing."""
+    hop, frames = steering.hop_length, ceil(plan.length / steering.hop_length)
+    if plan.samples > steering.frames * hop:
+        raise SamplingError(f"{steering.frames} frames of {hop} samples cannot steer {plan.samples} samples")
+    first = np.arange(plan.count)[:, None] * (plan.step // hop)
+    state, made = StepState.zeros(weights, plan.count), []
+    for start in range(0, frames, steering.at_once):
+        stop = min(start + steering.at_once, frames)
+        chosen = np.minimum(first + np.arange(start, stop)[None], steering.frames - 1)
+        warmth = temperature if isinstance(temperature, float | int) else temperature[0, chosen]
+        own = uniforms[:, start * hop : min(stop * hop, plan.length)]
+        made.append(sample(weights, own, steering.project(chosen), warmth, state, backend))
+    return np.concatenate(made, axis=1)

@@ -109,6 +109,12 @@ class WaveNet(nn.Module):
         """Samples before a sample that decide what is said of it: 1 + (k0 - 1) + sum of (k - 1) d."""
         return len(self.table) + self.stack.context_steps
 
+    @property
+    def projected_channels(self) -> int:
+        """Numbers of one frame of `conditions`: of the gates of all layers, and of the head."""
+        head = 0 if self.head_condition.projection is None else self.stack.skip_channels
+        return 2 * self.stack.channels * self.stack.num_layers + head
+
     def forward(
         self,
         inputs: Shaped[Tensor, "batch samples"],

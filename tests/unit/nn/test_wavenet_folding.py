@@ -8,7 +8,7 @@ import torch
 from small_wavenet import SmallWaveNet
 
 from moksori.nn.mulaw import decode_mu_law
-from moksori.nn.wavenet_folding import Folds, plan_folds, sample_folded
+from moksori.nn.wavenet_folding import Folds, Steering, plan_folds, sample_folded
 from moksori.nn.wavenet_sampling import draw_uniforms, sample
 from moksori.nn.wavenet_step import SamplingError, StepCondition
 
@@ -65,6 +65,27 @@ def test_conditions_and_uniforms_are_those_of_the_time():
     np.testing.assert_allclose(folded, whole, atol=1e-6)
     other = sample_folded(weights, uniforms, sound_of, replace(condition, drive=None), warmth, overlap=OVERLAP)
     assert np.abs(other - whole).max() > 0.1
+
+
+def test_a_condition_that_is_projected_when_its_turn_has_come_gives_the_same():
+    network = SmallWaveNet()
+    weights, samples, hop = network.step_weights(), 6010, 50
+    uniforms, steered = drawn(network, samples), network.condition(1, 121, hop)
+    warmth, asked = np.linspace(0.5, 1.5, 121)[None], []
+
+    def project(chosen):
+        asked.append(chosen.shape)
+        return StepCondition(steered.layers[0, chosen], hop, steered.head[0, chosen])
+
+    whole = sample_folded(weights, uniforms, sound_of, steered, warmth, overlap=OVERLAP)
+    late = sample_folded(weights, uniforms, sound_of, Steering(121, hop, project, 3), warmth, overlap=OVERLAP)
+    np.testing.assert_array_equal(late, whole)
+    folds = plan_folds(samples, weights.receptive_field, OVERLAP, hop).count
+    assert all(rows == folds and count <= 3 for rows, count in asked)
+    frames = sum(count for _, count in asked)
+    assert 121 / folds < frames < 121
+    with pytest.raises(SamplingError, match="120 frames of 50 samples cannot steer 6010 samples"):
+        sample_folded(weights, uniforms, sound_of, Steering(120, hop, project, 3), overlap=OVERLAP)
 
 
 def test_joins_keep_the_level_and_do_not_click():

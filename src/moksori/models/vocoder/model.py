@@ -1,6 +1,5 @@
 """A vocoder: log-mel to waveform, by one of the house's decoders."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -9,8 +8,9 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.contract import CHUNK_FRAMES
+from moksori.models.decoders.blocks import Sound, sound_of_blocks
 from moksori.models.decoders.decoders import Decoder, build_decoder
-from moksori.models.decoders.progressive import chunks
+from moksori.models.decoders.progressive import Make, chunks
 from moksori.models.vocoder.config import RefinedConfig, VocoderConfig
 from moksori.models.vocoder.refined import RefinedDecoder
 from moksori.nn.masks import repeated_mask
@@ -19,8 +19,6 @@ from moksori.nn.standardize import Standardize
 LONGEST_PIECE = 2048
 """Frames of sound that are made at once, of whatever comes: 33 s at 16 kHz. The frames around a piece are made anew for
 it; so they cost little."""
-UNKNOWN_FRAMES = 2**31
-"""Taken for the number of frames of a sequence whose end nobody knows: a year."""
 
 
 class Vocoder(nn.Module):
@@ -94,39 +92,19 @@ class Vocoder(nn.Module):
         frames: in all blocks together: then the sound is that of `vocode`. None: not known; silence is taken to follow.
         Raises ValueError where there are fewer or more frames than that.
         """
-        mel, reach = self.config.mel, self.look_ahead_frames
+        reach = self.look_ahead_frames
         history = 2 * (LONGEST_PIECE + reach)
-        kept = torch.zeros(1, mel.n_mels, 0)
-        came = done = 0
 
-        def made(start: int, stop: int) -> Tensor:
-            first = came - kept.shape[2]
-            return kept[..., start - first : stop - first]
+        def begin(read: Make, total: int) -> Sound:
+            mask = torch.ones(1, 1, 1, dtype=torch.bool, device=self.front_end.filterbank.device).expand(1, 1, total)
 
-        total = UNKNOWN_FRAMES if frames is None else frames
-        mask = torch.ones(1, 1, 1, dtype=torch.bool, device=self.front_end.filterbank.device).expand(1, 1, total)
-        sound = self.decoder.in_pieces(made, mask, generator=generator, history=history)
+            def made(start: int, stop: int) -> Tensor:
+                return self.frames(read(start, stop))
 
-        def until(stop: int) -> Iterator[Float[Tensor, "1 samples"]]:
-            nonlocal done
-            for start, end in chunks(max(stop - done, 0), (LONGEST_PIECE,)):
-                yield sound(done + start, done + end)
-            done = max(done, stop)
+            sound = self.decoder.in_pieces(made, mask, generator=generator, history=history)
+            return lambda start, stop: iter((sound(start, stop),))
 
-        def arrived(block: Float[Tensor, "1 mels frames"]) -> None:
-            nonlocal kept, came
-            kept = torch.cat([kept.to(block), self.frames(block)], dim=2)[..., -(history + block.shape[2]) :]
-            came += block.shape[2]
-
-        for block in blocks:
-            arrived(block)
-            yield from until(came if came == total else came - reach)
-        if frames is not None and came != frames:
-            raise ValueError(f"{came} frames of mels came, {frames} were announced")
-        if frames is None and came:
-            end = came
-            arrived(kept.new_full((1, mel.n_mels, reach), math.log(mel.floor)))
-            yield from until(end)
+        yield from sound_of_blocks(blocks, frames, self.config.mel, begin, reach, history, LONGEST_PIECE)
 
     @torch.inference_mode()
     def reconstruct(

@@ -1,6 +1,5 @@
 """WaveNet as a model: a vocoder whose sound is drawn sample by sample from mels, or one that draws of nothing."""
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -11,17 +10,18 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.emphasis import deemphasised, emphasised
 from moksori.audio.mel import MelConfig, MelSpectrogram
-from moksori.models.decoders.progressive import chunks, with_context
+from moksori.models.decoders.blocks import Sound, sound_of_blocks
+from moksori.models.decoders.progressive import Make, chunks, with_context
 from moksori.models.wavenet.config import MuLawConfig, WavenetConfig
 from moksori.models.wavenet.network import MelConditioner, vocoder_network
 from moksori.nn.mulaw import decode_mu_law, encode_mu_law
 from moksori.nn.standardize import Standardize
 from moksori.nn.wavenet_eager import step_condition, step_weights
-from moksori.nn.wavenet_folding import sample_folded
+from moksori.nn.wavenet_folding import Steering, sample_folded
 from moksori.nn.wavenet_network import Conditions
 from moksori.nn.wavenet_sampler import Sampler
 from moksori.nn.wavenet_sampling import draw_uniforms
-from moksori.nn.wavenet_step import LANES
+from moksori.nn.wavenet_step import LANES, StepCondition
 
 PartT = TypeVar("PartT")
 
@@ -29,6 +29,9 @@ FREE_HOP = 256
 """Samples that count as a frame where there are no mels."""
 PIECE_FRAMES = 64
 """Frames of sound that are drawn in one go: a second, after which it can be told how far the work is."""
+CONDITION_BYTES = 2**24
+"""Of conditions, projected into all layers, that may lie in memory at once: a frame of `wavenet/base` has 6 MB of them,
+a second 390."""
 FOLD_OVERLAP_SECONDS = 0.025
 """Over which a fold is faded into the next."""
 
@@ -100,8 +103,10 @@ class Wavenet(nn.Module):
         self, mel: Float[Tensor, "batch mels frames"], mask: Tensor | None = None, generator: Generator | None = None
     ) -> Float[Tensor, "batch samples"]:
         """The waveforms of log-mels, side by side; frames * hop_length samples each, zero where the mask is False."""
-        voice = _Voice(self, mel.shape[0], generator)
-        sound = torch.cat(list(voice.speak(self.condition(mel), self._warmth(mel))), dim=1)
+        speak = self._speaker(lambda start, stop: mel[..., start:stop], mel.shape[2], mel.shape[0], generator)
+        sound = torch.cat(
+            [part for start, stop in chunks(mel.shape[2], (PIECE_FRAMES,)) for part in speak(start, stop)], 1
+        )
         return sound if mask is None else sound * mask[:, 0].repeat_interleave(self.hop_length, dim=1)
 
     @torch.inference_mode()
@@ -111,8 +116,15 @@ class Wavenet(nn.Module):
         """The waveform of a long mel, drawn as so many parts side by side that are faded into each other: nearly the
         work of `vocode`, but each weight that is read serves all parts. A mel too short for that sounds as in `vocode`.
         """
-        config, weights = self.config, step_weights(self.network)
-        steered = step_condition(self.conditions(mel), weights.layers)
+        config, weights, condition = self.config, step_weights(self.network), self.condition(mel)
+
+        def projected(chosen: Int[np.ndarray, "folds steps"]) -> StepCondition:
+            own = condition[0, :, torch.from_numpy(chosen).to(condition.device)].transpose(0, 1)
+            found = step_condition(self.network.conditions(own), weights.layers)
+            assert found is not None
+            return found
+
+        steering = Steering(condition.shape[2], self.network.hop_length, projected, self._at_once(folds))
         temperature: float | np.ndarray
         if isinstance(warmth := self._warmth(mel), Tensor):
             temperature = warmth.repeat_interleave(config.condition.steps, dim=1).cpu().numpy()
@@ -120,7 +132,7 @@ class Wavenet(nn.Module):
             temperature = warmth
         uniforms = draw_uniforms(weights, 1, mel.shape[2] * self.hop_length, generator)
         overlap = round(FOLD_OVERLAP_SECONDS * config.sample_rate)
-        joined = sample_folded(weights, uniforms, self._expanded, steered, temperature, folds, overlap)
+        joined = sample_folded(weights, uniforms, self._expanded, steering, temperature, folds, overlap)
         return deemphasised(torch.from_numpy(joined)[None].to(mel.device), config.pre_emphasis)
 
     @torch.inference_mode()
@@ -136,32 +148,13 @@ class Wavenet(nn.Module):
         Raises ValueError where there are fewer or more frames than that.
         """
         reach = self.look_ahead_frames
-        voice = _Voice(self, 1, generator)
-        kept = torch.zeros(1, self.mel_config.n_mels, 0)
-        came = done = 0
 
-        def until(stop: int, total: int) -> Iterator[Float[Tensor, "1 samples"]]:
-            nonlocal done
-            first = came - kept.shape[2]
-            for start, end in chunks(max(stop - done, 0), (PIECE_FRAMES,)):
-                start, end = done + start, done + end
-                steps = with_context(
-                    lambda a, b: self.condition(kept[..., a - first : b - first]), reach, start, end, total
-                )
-                yield from voice.speak(steps, self._warmth(kept[..., start - first : end - first]))
-            done = max(done, stop)
+        def begin(read: Make, total: int) -> Sound:
+            return self._speaker(read, total, 1, generator)
 
-        for block in blocks:
-            came += block.shape[2]
-            kept = torch.cat([kept.to(block), block], dim=2)[..., -(block.shape[2] + 2 * reach + PIECE_FRAMES) :]
-            yield from until(came if came == frames else came - reach, came)
-        if frames is not None and came != frames:
-            raise ValueError(f"{came} frames of mels came, {frames} were announced")
-        if frames is None and came:
-            end = came
-            came += reach
-            kept = torch.cat([kept, kept.new_full((1, kept.shape[1], reach), math.log(self.mel_config.floor))], dim=2)
-            yield from until(end, came)
+        yield from sound_of_blocks(
+            blocks, frames, self.mel_config, begin, reach, 2 * reach + PIECE_FRAMES, PIECE_FRAMES
+        )
 
     @torch.inference_mode()
     def draw_blocks(
@@ -183,6 +176,20 @@ class Wavenet(nn.Module):
     ) -> Float[Tensor, "batch samples"]:
         """Copy-synthesis: to mels and back. speaker: does not matter."""
         return self.vocode(self._told(self.front_end)(waveform), None, generator)
+
+    def _speaker(self, read: Make, total: int, streams: int, generator: Generator | None) -> Sound:
+        """What makes the sound of frames, from left to right, each once. read: their mels. total: frames in all."""
+        voice, reach = _Voice(self, streams, generator), self.look_ahead_frames
+
+        def speak(start: int, stop: int) -> Iterator[Float[Tensor, "batch samples"]]:
+            steps = with_context(lambda first, last: self.condition(read(first, last)), reach, start, stop, total)
+            yield from voice.speak(steps, self._warmth(read(start, stop)))
+
+        return speak
+
+    def _at_once(self, streams: int) -> int:
+        """Steps of the condition that are projected at once: one at least."""
+        return max(CONDITION_BYTES // (4 * streams * self.network.projected_channels), 1)
 
     def _values(self, drawn: Shaped[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
         """The numbers that codes stand for."""
@@ -220,13 +227,13 @@ class _Voice:
     ) -> Iterator[Float[Tensor, "batch samples"]]:
         """The sound of the frames that follow, in pieces."""
         steps = self._model.config.condition.steps
-        conditions = self._model.network.conditions(condition)
         if isinstance(warmth, Tensor):
             warmth = warmth.repeat_interleave(steps, dim=1)
-        for start, end in chunks(condition.shape[2] // steps, (PIECE_FRAMES,)):
+        piece = min(max(self._model._at_once(self._streams) // steps, 1), PIECE_FRAMES)
+        for start, end in chunks(condition.shape[2] // steps, (piece,)):
             part = slice(start * steps, end * steps)
             warm = warmth[:, part] if isinstance(warmth, Tensor) else warmth
-            yield self.draw(end - start, conditions.frames(part.start, part.stop), warm)
+            yield self.draw(end - start, self._model.network.conditions(condition[..., part]), warm)
 
     def draw(
         self, frames: int, conditions: Conditions, warmth: float | Float[Tensor, "batch steps"]

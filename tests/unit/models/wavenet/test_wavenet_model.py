@@ -98,6 +98,35 @@ def test_folded_it_is_as_long_and_as_loud_and_a_short_mel_is_not_folded() -> Non
     torch.testing.assert_close(short, model.vocode(mel[..., :6], None, seeded()), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("overrides", [(), ("model.quiet_temperature=0.7", "model.network.head_condition=true")])
+def test_conditions_are_projected_some_at_a_time_and_the_sound_is_the_same(
+    overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, mel = tiny(*overrides), mels(140)
+    whole, folded = tried.vocode(mel, None, seeded()), tried.vocode_folded(mel, 8, seeded())
+    seen: list[int] = []
+    conditions = tried.network.conditions
+
+    def counted(*given: Any) -> Any:
+        found = conditions(*given)
+        parts = [part for part in (found.gates, found.head) if part is not None]
+        seen.append(4 * sum(part.numel() for part in parts))
+        return found
+
+    monkeypatch.setattr(tried.network, "conditions", counted)
+    frame = 4 * tried.config.condition.steps * tried.network.projected_channels
+    monkeypatch.setattr("moksori.models.wavenet.model.CONDITION_BYTES", 16 * frame)
+    torch.testing.assert_close(tried.vocode(mel, None, seeded()), whole, atol=1e-5, rtol=0)
+    blocks = list(tried.vocode_blocks(mel.split(50, dim=2), 140, seeded()))
+    torch.testing.assert_close(torch.cat(blocks, dim=1), whole, atol=1e-5, rtol=0)
+    assert max(seen) <= 1.5 * 16 * frame  # a rest of less than half a chunk is joined to the chunk before it
+    assert len(seen) > 15
+    seen.clear()
+    torch.testing.assert_close(tried.vocode_folded(mel, 8, seeded()), folded, atol=1e-5, rtol=0)
+    assert max(seen) == 16 * frame
+    assert len(seen) > 10
+
+
 @torch.no_grad()
 def test_conditions_are_made_of_the_frames_around_and_no_others() -> None:
     model, mel = tiny("model.condition.rates=[2, 4, 4]"), mels(40)
