@@ -31,7 +31,8 @@ _SYSTEMS = (HUMAN, UNCHANGED, KEY_CHANGE, PROBED_MELS, CHANCE)
 
 @dataclass(frozen=True)
 class Figure:
-    """A measure of one run, half of its 95 % interval over sounds, and over how many; NaN where there is none."""
+    """A measure of one run, half of its 95 % interval over sounds, and over how many; NaN where there is none, and no
+    interval of one sound alone."""
 
     value: float
     half: float
@@ -39,7 +40,8 @@ class Figure:
 
     @classmethod
     def of(cls, estimate: Estimate) -> "Figure":
-        return cls(estimate.value, (estimate.high - estimate.low) / 2, estimate.n)
+        half = (estimate.high - estimate.low) / 2 if estimate.n > 1 else float("nan")
+        return cls(estimate.value, half, estimate.n)
 
     def as_json(self) -> dict[str, Any]:
         return {"value": rounded(self.value), "half": rounded(self.half), "n": self.n}

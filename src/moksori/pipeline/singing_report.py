@@ -54,7 +54,7 @@ _COLOUR, _GREY = "#00798c", "#888888"
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure of a variant over its seeds."""
+    """A measure of a variant over its seeds; the spread is NaN where it is of one sound and one seed."""
 
     value: float
     spread: float
@@ -66,12 +66,16 @@ class Spread:
         if not known:
             return None
         values = [figure.value for figure in known]
-        within = float(np.mean([figure.half if math.isfinite(figure.half) else 0.0 for figure in known]))
-        between = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        return cls(float(np.mean(values)), max(within, between))
+        halves = [figure.half for figure in known if math.isfinite(figure.half)]
+        spreads = [float(np.mean(halves))] if halves else []
+        spreads += [float(np.std(values, ddof=1))] if len(values) > 1 else []
+        return cls(float(np.mean(values)), max(spreads, default=math.nan))
 
     def cell(self, column: Column) -> str:
-        return f"{column.scale * self.value:.{column.digits}f} ±{column.scale * self.spread:.{column.digits}f}"
+        value = f"{column.scale * self.value:.{column.digits}f}"
+        if math.isnan(self.spread):
+            return value
+        return f"{value} ±{column.scale * self.spread:.{column.digits}f}"
 
 
 def measured(study: SingingStudy, variant: Variant, name: str) -> Spread | None:
@@ -80,8 +84,9 @@ def measured(study: SingingStudy, variant: Variant, name: str) -> Spread | None:
 
 
 def ties(one: Spread, other: Spread) -> bool:
-    """Whether two variants cannot be told apart by a measure."""
-    return abs(one.value - other.value) <= max(one.spread, other.spread)
+    """Whether two variants cannot be told apart by a measure; never of one sound and one seed."""
+    known = [part.spread for part in (one, other) if math.isfinite(part.spread)]
+    return len(known) < 2 or abs(one.value - other.value) <= max(known)
 
 
 def save_report(study: SingingStudy) -> tuple[Path, Path]:
@@ -153,7 +158,7 @@ def _difference(one: Spread | None, whole: Spread | None, name: str) -> str:
         return "-"
     column = COLUMNS[name]
     by = f"{column.scale * (one.value - whole.value):+.{column.digits}f}"
-    if ties(one, whole):
+    if ties(one, whole) or float(by) == 0.0:
         return f"tie ({by})"
     return f"{by}, {'better' if (one.value - whole.value) * column.better > 0 else 'worse'}"
 
@@ -190,7 +195,8 @@ def _panel(axes: Axes, study: SingingStudy, name: str) -> None:
     for place, variant in enumerate(variants):
         found = measured(study, variant, name)
         if found is not None:
-            value, spread = column.scale * found.value, column.scale * found.spread
+            value = column.scale * found.value
+            spread = 0.0 if math.isnan(found.spread) else column.scale * found.spread
             axes.barh(place, value, xerr=spread, color=_COLOUR if variant == FULL else "#8fc1c9", height=0.6,
                       error_kw={"elinewidth": 1.0, "capsize": 3})  # fmt: skip
     level = _level(study, name)

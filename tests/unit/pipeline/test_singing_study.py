@@ -170,6 +170,10 @@ def test_what_lies_within_the_spread_is_a_tie():
     assert Spread.of([Figure(0.80, 0.05, 9), Figure(0.82, 0.03, 9)]).spread == pytest.approx(0.04)
     assert ties(Spread(0.5, 0.1), Spread(0.59, 0.0))
     assert not ties(Spread(0.5, 0.1), Spread(0.61, 0.05))
+    assert ties(Spread(0.5, math.nan), Spread(0.9, 0.1))  # of one sound nothing follows
     assert Spread.of([Figure(math.nan, math.nan, 0)]) is None
+    assert math.isnan(Spread.of([Figure(0.5, math.nan, 1)]).spread)
+    same = study_of({"full": (0.80, 0.0001), "no-mixup": (0.801, 0.0001)}, seeds=1)
+    assert "tie (+0)" in differences(same)[2]  # what the table does not show is no difference
     assert differences(study_of({"full": (0.8, 0.1)})) == []
     assert FULL in study.variants
