@@ -334,7 +334,7 @@ class WorldVaeObjective(Objective):
 
     def observe(self, terms: Mapping[str, Tensor]) -> None:
         """Raises TrainingCollapsed where the run has gone wrong for good."""
-        self.detector.look({name: float(value) for name, value in terms.items()}, self._steps)
+        self.detector.look({name: float(value.detach()) for name, value in terms.items()}, self._steps)
 
     @torch.no_grad()
     def pictures(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
