@@ -31,8 +31,6 @@ def small(seed: int = 0, **settings: object) -> Flowtron:
     for flow in model.flows:
         nn.init.normal_(flow.step.head.weight, std=0.05)
         nn.init.normal_(flow.step.head.bias, std=0.05)
-        if flow.step.prediction is not None:
-            nn.init.normal_(flow.step.prediction.weight, std=0.02)
         if flow.step.text_mean is not None:
             nn.init.normal_(flow.step.text_mean.out.weight, std=0.5)
         if isinstance(flow.step.text_mean, PitchedTextMean):
@@ -54,8 +52,8 @@ def stored(model: Flowtron, folder: Path, name: str = "small") -> Path:
 
 
 VARIANTS = [
-    {"group": 2, "standardize": True, "decorrelate": True, "linear_prediction": True, "log_scale_limit": 6.0},
-    {"group": 2, "text_mean_channels": 5, "linear_prediction": True},
+    {"group": 2, "standardize": True, "decorrelate": True, "log_scale_limit": 6.0},
+    {"group": 2, "text_mean_channels": 5},
     {"num_flows": 1, "text_mean_channels": 5},
     {"group": 2, "text_mean_channels": 5, "standardize": True, "decorrelate": True, "pitch": True, "match_spread": 1.0},
     {"num_flows": 3, "num_speakers": 3, "num_dense_layers": 0, "num_decoder_layers": 1},

@@ -79,9 +79,6 @@ class FlowtronConfig(Config):
     decorrelate: bool = False
     """The groups of frames go through the flows along the principal axes of what they add to the group before, where
     numbers that are drawn one by one make a spectrum that hangs together. The latent is turned back to bands."""
-    linear_prediction: bool = False
-    """A matrix foretells each step from the one before, and the networks have only to say what it leaves open. That of
-    the first flow begins as the regression on the training recordings."""
     text_mean_channels: int = Field(default=0, ge=0)
     """Of a network in the first flow that foretells the mel from what the attention has read, and from no frame before;
     0: none. The flow is then autoregressive over what that leaves open, and cannot drift away from the text."""

@@ -103,7 +103,6 @@ class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
                     gate=index == config.num_flows - 1,
                     log_scale_limit=config.log_scale_limit,
                     cumulative_attention=config.cumulative_attention,
-                    linear_prediction=config.linear_prediction,
                     text_mean=None if index else _text_mean(config),
                 ),
                 backward_in_time=direction == "backward",

@@ -72,9 +72,6 @@ class FlowtronObjective(Objective):
         assert isinstance(first, AffineFlow)
         if isinstance(first.step.text_mean, PitchedTextMean):
             first.step.text_mean.fit(self.model.standardize, self.model.decorrelate)
-        if self.model.config.linear_prediction:
-            groups = [groups for batch in held for groups in self._whole_groups(batch)]
-            first.step.fit_prediction([x.flip(0) for x in groups] if first.backward_in_time else groups)
         self._fit_lengths(self.model, held)
 
     @torch.no_grad()

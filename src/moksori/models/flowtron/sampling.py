@@ -212,11 +212,6 @@ class StepLoop:
         self._log_scale, self._shift = made[:, :channels], made[:, channels:]
         self._limit = step.log_scale_limit
         self.z, self.x = new(batch, channels), self._attention_cell.input
-        self._foretell: Product | None = None
-        if step.prediction is not None:
-            self._foretold = new(batch, channels)
-            before = self.x if self._left is None else self._left
-            self._foretell = Product(plain(step.prediction.weight), None, before, self._foretold)
         self.mean: MeanLoop | None = None
         if step.text_mean is not None:
             assert self._left is not None
@@ -261,12 +256,8 @@ class StepLoop:
             self._log_scale.neg_()
         else:
             self._log_scale.div_(self._limit).tanh_().mul_(-self._limit)
-        if self._foretell is not None:
-            self._foretell()  # from the x before it, which makes way in the next line
         torch.sub(self.z, self._shift, out=self.x)
         self.x.mul_(self._log_scale.exp_())
-        if self._foretell is not None:
-            self.x.add_(self._foretold)
         if self.mean is not None:
             self.mean.add()
 

@@ -9,7 +9,6 @@ and the flow is z = exp(s) · (x - m) + b. Where the last channels of x are pitc
 are drawn first, and the Jacobian is triangular as before.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,11 +19,8 @@ from torch import Tensor, nn
 from moksori.models.flowtron.attention import AdditiveAttention, Attended, Projected, Trace
 from moksori.models.flowtron.text_mean import PitchedTextMean, State, TextMean
 from moksori.nn.conv import zero_initialised
-from moksori.nn.decorrelate import regression
 from moksori.nn.precision import at_least_float32, full_precision
 from moksori.nn.recurrent import remember_at_first
-
-_LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class AutoregressiveStep(nn.Module):
     """The network of one flow.
 
     channels: of a step's input, bands times the frames of a group. gate: whether it says when to stop. text_mean: of
-    contexts of `attention_channels`. log_scale_limit, linear_prediction: see FlowtronConfig.
+    contexts of `attention_channels`. log_scale_limit: see FlowtronConfig.
     """
 
     def __init__(
@@ -68,12 +64,10 @@ class AutoregressiveStep(nn.Module):
         gate: bool = False,
         log_scale_limit: float | None = None,
         cumulative_attention: bool = False,
-        linear_prediction: bool = False,
         text_mean: TextMean | None = None,
     ) -> None:
         super().__init__()
         self.log_scale_limit = log_scale_limit
-        self.prediction = zero_initialised(nn.Linear(channels, channels, bias=False)) if linear_prediction else None
         self.attention_lstm = nn.LSTM(channels, hidden_channels, batch_first=True)
         self.attention = AdditiveAttention(hidden_channels, memory_channels, attention_channels, cumulative_attention)
         width = hidden_channels + attention_channels
@@ -126,7 +120,7 @@ class AutoregressiveStep(nn.Module):
             read = torch.cat([read, left.to(read.dtype)], dim=2)
         decoded, _ = self.decoder_lstm(read)
         log_scale, shift = self._head(decoded)
-        for known in (self.foretold(before), None if mean is None else mean.detach()):
+        for known in (self.held(before), None if mean is None else mean.detach()):
             shift = shift if known is None else shift - torch.exp(log_scale) * known
         return StepOutput(log_scale, shift, attended, gate_logits, mean)
 
@@ -177,12 +171,12 @@ class AutoregressiveStep(nn.Module):
         before: Float[Tensor, "*axes channels"],
         told: Float[Tensor, "*axes read"] | None,
     ) -> tuple[Float[Tensor, "*axes channels"], Float[Tensor, "*axes channels"] | None]:
-        """x of z, and its mean by the text: (z - b) · exp(-s), what the x before foretells, and the mean.
+        """x of z, and its mean by the text: (z - b) · exp(-s), what holds of the pitch before, and the mean.
 
         log_scale, shift: of the head. before: what the mean left open of the x before. told: what the mean is made of.
         """
-        x, foretold = (z - shift) * torch.exp(-log_scale), self.foretold(before)
-        x = x if foretold is None else x + foretold
+        x, held = (z - shift) * torch.exp(-log_scale), self.held(before)
+        x = x if held is None else x + held
         if self.text_mean is None or told is None:
             return x, None
         if not isinstance(self.text_mean, PitchedTextMean):
@@ -194,16 +188,14 @@ class AutoregressiveStep(nn.Module):
         of_mels = self.text_mean.mels(told, pitch)
         return torch.cat([x[..., :mels] + of_mels, pitch], dim=-1), torch.cat([of_mels, of_pitch], dim=-1)
 
-    def foretold(self, before: Float[Tensor, "*axes channels"]) -> Float[Tensor, "*axes channels"] | None:
-        """What follows from the x before, less its mean, by matrices alone; None in a step without any."""
-        before = at_least_float32(before)
+    def held(self, before: Float[Tensor, "*axes channels"]) -> Float[Tensor, "*axes channels"] | None:
+        """What of the pitch follows from the x before, less its mean, by a matrix; None in a step without pitches."""
+        if not isinstance(self.text_mean, PitchedTextMean):
+            return None
         with full_precision(before.device.type):
-            found = None if self.prediction is None else self.prediction(before)
-            if not isinstance(self.text_mean, PitchedTextMean):
-                return found
+            before = at_least_float32(before)
             mels = before.shape[-1] - self.text_mean.pitches
-            held = F.pad(self.text_mean.hold(before[..., mels:]), (mels, 0))
-            return held if found is None else found + held
+            return F.pad(self.text_mean.hold(before[..., mels:]), (mels, 0))
 
     def _attend(
         self,
@@ -217,22 +209,6 @@ class AutoregressiveStep(nn.Module):
         if weights is not None:
             return self.attention.forced(weights, projected)
         return self.attention(hidden, projected, log_prior, temperature, before)
-
-    @torch.no_grad()
-    def fit_prediction(self, sequences: Sequence[Float[Tensor, "steps channels"]]) -> None:
-        """Sets the linear prediction, and the first scales to what it leaves open, by sequences in the flow's own time.
-
-        Raises ValueError in a step without one.
-        """
-        if self.prediction is None:
-            raise ValueError("this step was built without linear_prediction")
-        weight, innovation = regression(sequences)
-        log_scale = -innovation.std(dim=0).clamp(min=_LEAST_SPREAD).log().to(self.head.bias)
-        limit = self.log_scale_limit
-        if limit is not None:  # the inverse of what the head does to it
-            log_scale = limit * torch.atanh((log_scale / limit).clamp(-0.99, 0.99))
-        self.prediction.weight.copy_(weight)
-        self.head.bias[: len(log_scale)].copy_(log_scale)
 
     def _head(self, decoded: Tensor) -> tuple[Tensor, Tensor]:
         for layer in self.dense:

@@ -35,8 +35,6 @@ def model(perturbed: bool = True, seed: int = 0, **changes: object) -> Flowtron:
             for flow in made.flows:
                 for parameter in flow.step.head.parameters():
                     parameter.normal_(0.0, 0.3)
-                if flow.step.prediction is not None:
-                    flow.step.prediction.weight.normal_(0.0, 0.2)
                 if flow.step.text_mean is not None:
                     flow.step.text_mean.out.weight.normal_(0.0, 1.0)
                 if isinstance(flow.step.text_mean, PitchedTextMean):

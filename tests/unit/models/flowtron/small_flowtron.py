@@ -37,8 +37,6 @@ def small_flowtron(seed: int = 0, scale: float = 0.05, **settings: object) -> Fl
         torch.nn.init.normal_(flow.step.head.weight, std=scale)
         torch.nn.init.normal_(flow.step.head.bias, std=scale)
         torch.nn.init.normal_(flow.step.attention.score.weight, std=2.0)
-        if flow.step.prediction is not None:
-            torch.nn.init.normal_(flow.step.prediction.weight, std=scale)
         if flow.step.text_mean is not None:
             torch.nn.init.normal_(flow.step.text_mean.out.weight)
         if isinstance(flow.step.text_mean, PitchedTextMean):

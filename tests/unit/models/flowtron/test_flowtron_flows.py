@@ -7,7 +7,7 @@ import torch
 from moksori.models.flowtron import Flowtron
 from moksori.models.flowtron.flows import reordered, reversal_index
 
-HELPS = {"decorrelate": True, "linear_prediction": True, "text_mean_channels": 6}
+HELPS = {"decorrelate": True, "text_mean_channels": 6}
 PITCHED = {"decorrelate": True, "standardize": True, "text_mean_channels": 6, "pitch": True}
 
 

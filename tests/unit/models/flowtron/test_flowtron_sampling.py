@@ -81,9 +81,7 @@ def test_decoding_what_was_encoded_gives_it_back(flows: int, group: int, pitch: 
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(
-    "settings", [{"linear_prediction": True}, {"text_mean_channels": 5}, {"text_mean_channels": 5, "pitch": True}]
-)
+@pytest.mark.parametrize("settings", [{"text_mean_channels": 5}, {"text_mean_channels": 5, "pitch": True}])
 def test_the_fast_loop_with_its_helps_and_cumulative_attention_equals_the_plain_one(settings: dict[str, Any]) -> None:
     model = small_flowtron(cumulative_attention=True, decorrelate=True, scale=0.2, **settings)
     memory = model.memory(small_text(5, 9, 3))

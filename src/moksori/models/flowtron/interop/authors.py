@@ -267,7 +267,6 @@ def _require_place(config: FlowtronConfig, name: str) -> None:
         "group": config.group != 1,
         "standardize": config.standardize,
         "decorrelate": config.decorrelate,
-        "linear_prediction": config.linear_prediction,
         "text_mean_channels": config.text_mean_channels > 0,
         "pitch": config.pitch,
         "match_spread": config.match_spread > 0,
