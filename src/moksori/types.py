@@ -290,6 +290,19 @@ class LongRecording:
 
 
 @dataclass(frozen=True)
+class Coded:
+    """All that is said in a recording, as codes of a model; who says it is none of it.
+
+    melody: where the model is given one, height and voicing of its frames: ln F0 against its mean, in quarters and to
+    two digits, 0 where unvoiced. samples: of the recording, at the model's rate.
+    """
+
+    codes: Int[np.ndarray, " codes"]
+    melody: Float[np.ndarray, "2 frames"] | None
+    samples: int
+
+
+@dataclass(frozen=True)
 class ConvertControls:
     """How to change who speaks.
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from moksori.audio.mel import MelConfig
 from moksori.config import Config
 from moksori.types import (
+    Coded,
     ConvertControls,
     FittedVector,
     Heard,
@@ -460,6 +461,30 @@ class CanEncode(Protocol):
     def encode(
         self, waveform: Float[Tensor, "batch samples"], generator: Generator | None = None
     ) -> Float[Tensor, "batch code frames"]: ...
+
+
+@runtime_checkable
+class CanCode(Protocol):
+    """A model that turns what is said into codes from 0 to `code_count` - 1, one for `window_samples`, and back.
+
+    say_codes: in the voice of a row of its table; mels for a vocoder where `makes_mels`, samples otherwise. What is
+    said of codes is what conversion gives of the recording that they were read off.
+    """
+
+    @property
+    def code_count(self) -> int: ...
+
+    @property
+    def window_samples(self) -> int: ...
+
+    @property
+    def makes_mels(self) -> bool: ...
+
+    def read(self, recording: LongRecording, shift_semitones: float = 0.0) -> Coded: ...
+
+    def say_codes(
+        self, said: Coded, speaker: int, variation: float | None = None, generator: Generator | None = None
+    ) -> Iterator[Float[Tensor, "1 *shape"]]: ...
 
 
 def no_change(model: nn.Module) -> None:

@@ -15,12 +15,11 @@ codebook, K = its size, D = code_channels, beta = weight of the commitment, v = 
 
 from moksori.models.contract import Family
 from moksori.models.vqvae.config import VqvaeConfig, VqvaeObjectiveConfig
-from moksori.models.vqvae.conversion import Coded
 from moksori.models.vqvae.model import Vqvae
 from moksori.models.vqvae.objective import VqvaeObjective
 from moksori.types import SpeechNeeds
 
-__all__ = ["FAMILY", "Coded", "Vqvae", "VqvaeConfig", "VqvaeObjective", "VqvaeObjectiveConfig"]
+__all__ = ["FAMILY", "Vqvae", "VqvaeConfig", "VqvaeObjective", "VqvaeObjectiveConfig"]
 
 _MELODY_SECONDS = 4.0
 """At least so much of a recording: what a melody's mean is taken over."""

@@ -22,7 +22,7 @@ from moksori.models.decoders.progressive import with_context
 from moksori.models.vqvae.config import PitchConfig, VqvaeConfig
 from moksori.models.vqvae.decoder import MelDecoder, SampleDecoder, SampleStream
 from moksori.models.vqvae.encoder import MelEncoder
-from moksori.types import ConvertControls, LongRecording, Waveform
+from moksori.types import Coded, ConvertControls, LongRecording, Waveform
 
 if TYPE_CHECKING:
     from moksori.models.vqvae.model import Vqvae
@@ -64,15 +64,6 @@ class Piece:
 
     codes: Int[Tensor, "1 codes"]
     melody: Float[Tensor, "1 2 frames"] | None
-
-
-@dataclass(frozen=True)
-class Coded:
-    """All that is said in a recording. melody: see standard_melody. samples: of the recording, at the model's rate."""
-
-    codes: Int[np.ndarray, " codes"]
-    melody: Float[np.ndarray, "2 frames"] | None
-    samples: int
 
 
 class MelodyReader:
@@ -406,12 +397,10 @@ def _said(said: Coded, model: "Vqvae") -> Piece:
 
 
 def spoken_mels(
-    model: "Vqvae", said: Coded, vector: Float[Tensor, "1 speaker"]
+    model: "Vqvae", decoder: MelDecoder, said: Coded, vector: Float[Tensor, "1 speaker"]
 ) -> Iterator[Float[Tensor, "1 mels frames"]]:
-    """Mels of codes, some seconds at a time. Raises ValueError where the decoder makes samples."""
-    if not isinstance(model.decoder, MelDecoder):
-        raise ValueError("this model makes samples, no mels")
-    speaker, hop = MelSpeaker(model.decoder, vector), model.decoder.config.mel.hop_length
+    """Mels of codes, some seconds at a time."""
+    speaker, hop = MelSpeaker(decoder, vector), decoder.config.mel.hop_length
     left, total = 0, -(-said.samples // hop)
     condition = Conditioner(model).push(_said(said, model), last=True)
     parts = condition.split(round(WHOLE_SECONDS * model.sample_rate / hop), dim=2)
@@ -423,15 +412,14 @@ def spoken_mels(
 
 def spoken_sound(
     model: "Vqvae",
+    decoder: SampleDecoder,
     said: Coded,
     vector: Float[Tensor, "1 speaker"],
     warmth: float = 1.0,
     generator: Generator | None = None,
 ) -> Iterator[Float[Tensor, "1 samples"]]:
-    """Samples of codes, some at a time. Raises ValueError where the decoder makes mels."""
-    if not isinstance(model.decoder, SampleDecoder):
-        raise ValueError("this model makes mels, which a vocoder turns into sound: see mels_of_codes")
-    stream, left = SampleStream(model.decoder, vector, generator), 0
+    """Samples of codes, some at a time."""
+    stream, left = SampleStream(decoder, vector, generator), 0
     condition = Conditioner(model).push(_said(said, model), last=True)
     for part in condition.split(SPEAK_FRAMES, dim=2):
         made = stream.speak(part, warmth)[:, : max(said.samples - left, 0)]

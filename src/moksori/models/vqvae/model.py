@@ -12,7 +12,6 @@ from moksori.audio.mel import MelConfig
 from moksori.models.contract import BLOCK_FRAMES
 from moksori.models.vqvae.config import CodebookConfig, MelDecoderConfig, QuantizerConfig, VqvaeConfig
 from moksori.models.vqvae.conversion import (
-    Coded,
     MelConversion,
     Reader,
     SoundConversion,
@@ -24,7 +23,7 @@ from moksori.models.vqvae.conversion import (
 from moksori.models.vqvae.decoder import MelDecoder, SampleDecoder
 from moksori.models.vqvae.encoder import build_encoder
 from moksori.nn.vector_quantize import Quantized, Quantizer, ScalarQuantizer, VectorQuantizer
-from moksori.types import ConvertControls, LongRecording, SoundBatch, Voice
+from moksori.types import Coded, ConvertControls, LongRecording, SoundBatch, Voice
 
 PITCH_CHANNELS = 2
 
@@ -200,15 +199,26 @@ class Vqvae(nn.Module):
         """What is said in a recording: its codes and, where the model is given it, its melody."""
         return coded(Reader(self, shift_semitones=shift_semitones), recording)
 
-    def mels_of_codes(self, said: Coded, speaker: int) -> Iterator[Float[Tensor, "1 mels frames"]]:
-        """Codes as mels in the voice of a row of the table: what `convert_to_mels` gives of what was read."""
-        return spoken_mels(self, said, self._row(speaker))
+    @property
+    def code_count(self) -> int:
+        """K."""
+        return self.quantizer.size
 
-    def sound_of_codes(
-        self, said: Coded, speaker: int, warmth: float = 1.0, generator: Generator | None = None
-    ) -> Iterator[Float[Tensor, "1 samples"]]:
-        """Codes as sound in the voice of a row of the table: what `stream` gives of what was read."""
-        return spoken_sound(self, said, self._row(speaker), warmth, generator)
+    def say_codes(
+        self, said: Coded, speaker: int, variation: float | None = None, generator: Generator | None = None
+    ) -> Iterator[Float[Tensor, "1 *shape"]]:
+        """Codes in the voice of a row of the table, as mels or as samples: what conversion gives of what was read.
+
+        variation: a factor on the temperature of a decoder of samples, None = 1.
+        Raises ValueError for codes of a model that is given a melody where this one is not, or the other way round.
+        """
+        vector = self._row(speaker)
+        if isinstance(self.decoder, MelDecoder):
+            yield from spoken_mels(self, self.decoder, said, vector)
+        else:
+            yield from spoken_sound(
+                self, self.decoder, said, vector, 1.0 if variation is None else variation, generator
+            )
 
     def _mel_conversion(self, speaker: int, controls: ConvertControls, live: bool) -> MelConversion:
         return MelConversion(self, self._row(speaker), controls, live)

@@ -69,10 +69,7 @@ def test_codes_say_what_the_direct_path_says(kind: str) -> None:
     said = model.read(recording(samples))
     assert (said.melody is None) == (model.config.pitch is None)
     assert len(said.codes) == -(-len(samples) // model.config.code_samples)
-    if model.makes_mels:
-        again = torch.cat(list(model.mels_of_codes(said, 1)), dim=2)
-    else:
-        again = torch.cat(list(model.sound_of_codes(said, 1, generator=torch.Generator().manual_seed(3))), dim=1)
+    again = torch.cat(list(model.say_codes(said, 1, generator=torch.Generator().manual_seed(3))), dim=-1)
     assert torch.equal(again, converted(model, samples, 2000))
 
 
@@ -123,10 +120,8 @@ def test_batches_of_sounds_and_what_a_model_is_not() -> None:
     with pytest.raises(ValueError, match="a vocoder turns into sound"):
         made().stream(Voice("vqvae", 0), CONTROLS)
     said = model.read(recording(speech()))
-    with pytest.raises(ValueError, match="no mels"):
-        list(model.mels_of_codes(said, 0))
     with pytest.raises(ValueError, match="another model's"):
-        list(made().mels_of_codes(said, 0))
+        list(made().say_codes(said, 0))
 
 
 def test_a_recording_shorter_than_a_code() -> None:
