@@ -4,7 +4,7 @@ Units everywhere: waveforms float32 in [-1, 1], times in seconds where the name 
 with 0 for unvoiced; lengths int64 `[batch]`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -403,6 +403,7 @@ class Voice:
     kind: "voice", who speaks, or "style", how: then the vector is a mean latent `[bands, frames]`, see StyleMean.
     front_end, model: of a vector, the key of the features it was read off and the fingerprint of the model that read
     it; another model's vectors mean something else. sources: names of the recordings or voices that it was made of.
+    tuned: numbers of the model that this voice replaces by its own, by their names there; {} for most voices.
     """
 
     family: str
@@ -414,6 +415,7 @@ class Voice:
     model: str = ""
     sources: tuple[str, ...] = ()
     kind: Literal["voice", "style"] = "voice"
+    tuned: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -437,10 +439,13 @@ class FittedVector:
     """A vector that was found for somebody whom a model's table does not hold.
 
     vector: as a voice's file keeps it. nearest: row of the table that it started from. bits_before, bits_after: that a
-    sample of the recordings costs, with the nearest singer's vector and with this one.
+    sample of the recordings costs, with the nearest singer's vector and with this one. tuned: numbers of the model that
+    were tuned to the recordings too, by name; bits_tuned: what a sample costs with them, None where nothing was tuned.
     """
 
     vector: Float[Tensor, " channels"]
     nearest: int
     bits_before: float
     bits_after: float
+    tuned: Mapping[str, Tensor] = field(default_factory=dict)
+    bits_tuned: float | None = None

@@ -114,6 +114,12 @@ def fit(
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, max=10000, help="Of gradient descent.")] = 300,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws what is listened to at each step.")] = 0,
+    tune_layers: Annotated[
+        int,
+        typer.Option(
+            "--tune-layers", min=0, help="Last layers of the decoder to tune too, in as many steps; 0: the vector only."
+        ),
+    ] = 0,
 ) -> None:
     """Find the voice of a singer whom a model's table does not hold, and keep it in a file.
 
@@ -130,7 +136,7 @@ def fit(
     check_voice_path(path)
     loaded = load_model(find_singing_model(model))
     with progress_bar("fitting") as progress:
-        found = fit_voice(loaded, recordings, name, steps, seed, progress)
+        found = fit_voice(loaded, recordings, name, steps, seed, progress, tune_layers)
     tell_consent()
     for note in found.notes:
         typer.echo(f"moksori: {note}", err=True)
@@ -138,6 +144,7 @@ def fit(
     typer.echo(
         f"{path}: the voice {found.voice.name!r}, for {loaded.manifest.name}; {found.bits_after:.3f} bits a sample, "
         f"{found.bits_before:.3f} with the nearest singer, {found.nearest!r}"
+        + (f"; {found.bits_tuned:.3f} with {tune_layers} layers tuned" if found.voice.tuned else "")
     )
 
 

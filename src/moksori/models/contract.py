@@ -341,6 +341,7 @@ class CanFit(Protocol):
 
     fits_voices: whether these weights have such a table. singer_vector: of a row, as a voice's file keeps it; pitch:
     where that singer sings. fit_voice: by gradient descent on recordings at the model's rate; progress is told steps.
+    tuned_layers: of tunable_layers, that are tuned to the recordings too; 0: the vector alone is found.
     """
 
     @property
@@ -348,6 +349,9 @@ class CanFit(Protocol):
 
     @property
     def fits_voices(self) -> bool: ...
+
+    @property
+    def tunable_layers(self) -> int: ...
 
     def singer_vector(self, singer: int, pitch: PitchRange | None = None) -> Float[Tensor, " channels"]: ...
 
@@ -357,6 +361,7 @@ class CanFit(Protocol):
         steps: int = 300,
         generator: Generator | None = None,
         progress: Callable[[int, int], None] = ...,
+        tuned_layers: int = 0,
     ) -> FittedVector: ...
 
 

@@ -1,7 +1,7 @@
 """Voices from recordings: what a model hears in them, and what a person should know about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,15 @@ from moksori.errors import AudioError, BadInput
 from moksori.models.checkpoint import Loaded
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.speech_likeness import unlike_speech
-from moksori.pipeline.voices import check_voice, is_voice_file, keeps_voices, listener, read_voice, voice_of
+from moksori.pipeline.voices import (
+    check_untuned,
+    check_voice,
+    is_voice_file,
+    keeps_voices,
+    listener,
+    read_voice,
+    voice_of,
+)
 from moksori.types import Heard, Voice
 
 Like = Audio | Voice
@@ -45,6 +53,7 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
         listener(loaded)
     if not likes:
         raise BadInput("no recording: give at least one of who is to be imitated")
+    voices: list[Voice] = []
     vectors: list[torch.Tensor] = []
     names: list[str] = []
     sources: list[str] = []
@@ -54,6 +63,7 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
             voice = like if isinstance(like, Voice) else read_voice(like)  # type: ignore[arg-type]
             check_voice(voice, loaded)
             assert voice.vector is not None
+            voices.append(voice)
             vectors.append(voice.vector)
             names.append(voice.name)
             sources.extend(voice.sources or (voice.name,))
@@ -64,8 +74,13 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
         names.append(Path(like).stem if isinstance(like, str | Path) else "recording")
         sources.append(Path(like).name if isinstance(like, str | Path) else "recording")
         notes.extend(remarks(recording, found))
+    if len(likes) > 1:
+        check_untuned(voices)
     vector = torch.stack(vectors).mean(dim=0)
-    return Enrolled(voice_of(loaded, vector, name or "+".join(names), sources), tuple(notes))
+    made = voice_of(loaded, vector, name or "+".join(names), sources)
+    if len(voices) == len(likes) == 1:
+        made = replace(made, tuned=voices[0].tuned)
+    return Enrolled(made, tuple(notes))
 
 
 def hear(loaded: Loaded, recording: OpenRecording) -> Heard:

@@ -25,8 +25,8 @@ from moksori.pipeline.seeds import sentence_generator
 from moksori.types import Voice
 
 SUFFIX = ".voice"
-FORMATS = {"voice": 1, "style": 2}
-_TENSOR = "vector"
+FORMATS = {"voice": 1, "style": 2, "tuned voice": 3}
+_TENSOR, _TUNED = "vector", "tuned."
 _NAME_CHARACTERS = 60
 
 
@@ -117,7 +117,7 @@ def write_voice(voice: Voice, path: str | Path) -> Path:
     if voice.vector is None:
         raise BadInput(f"the voice {voice.name!r}: is a speaker of a model, there is nothing to keep in a file")
     metadata = {
-        "format": str(FORMATS[voice.kind]),
+        "format": str(FORMATS["tuned voice" if voice.tuned else voice.kind]),
         "kind": voice.kind,
         "family": voice.family,
         "front_end": voice.front_end,
@@ -126,8 +126,9 @@ def write_voice(voice: Voice, path: str | Path) -> Path:
         "sources": json.dumps(list(voice.sources), ensure_ascii=False),
     }
     part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    tensors = {_TENSOR: voice.vector, **{_TUNED + name: value for name, value in voice.tuned.items()}}
     try:
-        part.write_bytes(save({_TENSOR: voice.vector.detach().float().cpu().contiguous()}, metadata))
+        part.write_bytes(save({k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}, metadata))
         os.replace(part, path)  # noqa: PTH105 (one name for tests that simulate a full disk)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -167,6 +168,7 @@ def read_voice(path: str | Path) -> Voice:
             metadata = file.metadata() or {}
             names = list(file.keys())
             vector = file.get_tensor(_TENSOR) if _TENSOR in names else None
+            tuned = {n.removeprefix(_TUNED): file.get_tensor(n).float() for n in names if n.startswith(_TUNED)}
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: is no voice file, or damaged ({error}): {again}") from error
     try:
@@ -184,7 +186,12 @@ def read_voice(path: str | Path) -> Voice:
     axes = 2 if kind == "style" else 1
     if vector is None or vector.dim() != axes or not vector.numel() or not bool(vector.isfinite().all()):
         raise CheckpointError(f"{path}: holds no vector of finite numbers: {again}")
-    return Voice(family, name=name, vector=vector.float(), front_end=front_end, model=model, sources=sources, kind=kind)
+    if not all(bool(value.isfinite().all()) for value in tuned.values()):
+        raise CheckpointError(f"{path}: holds layers with numbers that are not finite: {again}")
+    return Voice(
+        family, name=name, vector=vector.float(), front_end=front_end, model=model, sources=sources, kind=kind,
+        tuned=tuned,
+    )  # fmt: skip
 
 
 def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
@@ -206,6 +213,7 @@ def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
                 f"the voices {first.name!r} and {voice.name!r} are of different models ({first.family} {first.model}, "
                 f"{voice.family} {voice.model}): make both with the same one"
             )
+    check_untuned(voices)
     vectors = [voice.vector for voice in voices if voice.vector is not None]
     if len(vectors) < len(voices):
         raise BadInput("a voice without a vector cannot be mixed: make it with 'moksori voice make'")
@@ -215,6 +223,16 @@ def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
     vector = torch.stack([v.float() * (s / total) for v, s in zip(vectors, shares, strict=True)]).sum(dim=0)
     sources = tuple(f"{v.name}*{s / total:.3g}" for v, s in zip(voices, shares, strict=True))
     return replace(first, name="+".join(v.name for v in voices)[:_NAME_CHARACTERS], vector=vector, sources=sources)
+
+
+def check_untuned(voices: Sequence[Voice]) -> None:
+    """Raises BadInput for voices of which a mean would be made, and that have layers of their own."""
+    for voice in voices:
+        if voice.tuned:
+            raise BadInput(
+                f"the voice {voice.name!r}: has layers of its own, which cannot be mixed with others: fit it without "
+                "tuning layers"
+            )
 
 
 def drawn(loaded: Loaded, seed: int, mean: float = 0.0, variation: float = 0.5) -> Voice:

@@ -1,6 +1,7 @@
 """`moksori convert --singer --key`, `voice fit`, `voice mix a=0.3,b=0.7`: a tiny autoencoder on disk, real commands."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from moksori.cli import main as command
 from moksori.models.checkpoint import Manifest, load_model, save_model
 from moksori.models.wavenet_autoencoder import WavenetAutoencoder
 from moksori.pipeline.convert import Converter
-from moksori.pipeline.voices import read_voice
+from moksori.pipeline.voices import read_voice, write_voice
 from moksori.types import ConvertControls, Waveform
 
 SINGERS = {"ada": (5.3, 0.1), "bela": (5.9, 0.1)}
@@ -86,6 +87,43 @@ def test_a_voice_is_fitted_mixed_and_sung_with(run) -> None:
     assert not np.array_equal(read("me.wav").samples, read("between.wav").samples)
 
 
+def test_a_voice_with_layers_of_its_own_is_kept_sung_with_and_not_mixed(run) -> None:
+    code, out, err = run("voice fit mine/ --model choir -o me.voice --steps 3 --tune-layers 2")
+    assert code == 0, err
+    assert re.search(r"; \d\.\d+ with 2 layers tuned$", out.strip())
+    voice = read_voice("me.voice")
+    assert len(voice.tuned) == 12
+    code, out, err = run("convert song.wav --like me.voice --model choir -o tuned.wav --seed 1")
+    assert code == 0, err
+    write_voice(replace(voice, tuned={name: 1.5 * value for name, value in voice.tuned.items()}), "louder.voice")
+    code, out, err = run("convert song.wav --like louder.voice --model choir -o louder.wav --seed 1")
+    assert code == 0, err
+    assert not np.array_equal(read("tuned.wav").samples, read("louder.wav").samples)
+    for line in (
+        "voice mix me.voice=1,ada=1 --model choir -o x.voice",
+        "convert song.wav --like me.voice --like louder.voice --model choir -o x.wav",
+    ):
+        code, _, err = run(line)
+        assert code == 2
+        assert "the voice 'mine': has layers of its own, which cannot be mixed with others" in err
+        assert err.count("\n") == 1
+
+
+def test_layers_that_do_not_help_are_left_out(run, monkeypatch) -> None:
+    fit = WavenetAutoencoder.fit_voice
+
+    def worse(self, *given):
+        found = fit(self, *given)
+        return replace(found, bits_tuned=found.bits_after + 0.5)
+
+    monkeypatch.setattr(WavenetAutoencoder, "fit_voice", worse)
+    code, out, err = run("voice fit mine/ --model choir -o me.voice --steps 1 --tune-layers 1")
+    assert code == 0, err
+    assert "they are left out" in err
+    assert "tuned" not in out
+    assert read_voice("me.voice").tuned == {}
+
+
 def test_sound_that_comes_bit_by_bit_is_sung_with_the_delay_that_is_told(run) -> None:
     converter = Converter(load_model(run.home / "models" / "choir"))
     song = read("song.wav").samples
@@ -107,6 +145,7 @@ def test_sound_that_comes_bit_by_bit_is_sung_with_the_delay_that_is_told(run) ->
         ("convert song.wav --like song.wav --model choir -o o.wav", "moksori voice fit song.wav --model choir"),
         ("convert song.wav --singer ada --key auto --stream", "where a song lies is known at its end only"),
         ("voice fit song.wav -o x.voice", "the recordings last 1.5 s: give 2 s at least"),
+        ("voice fit mine/ --tune-layers 9 --model choir -o x.voice", "9 layers to tune: choir has 5"),
         ("voice fit none/ -o x.voice", "none: does not exist"),
         ("voice fit song.wav --model toy -o x.voice", "no singers' vectors that could be fitted"),
         ("voice mix ada=0.3,bel=0.7 -o x.voice", "unknown singer 'bel': did you mean 'bela'?"),

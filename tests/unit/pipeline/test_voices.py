@@ -1,6 +1,7 @@
 """Voices as files: what they hold, and which ones are refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,18 @@ def test_what_is_written_is_read(loaded: Loaded, tmp_path) -> None:
     check_voice(found, loaded)
     assert [p.name for p in tmp_path.iterdir()] == ["ann.voice"]
     assert path.stat().st_size < 1000
+
+
+def test_layers_of_a_voice_are_kept_in_its_file(loaded: Loaded, tmp_path) -> None:
+    layers = {"head.weight": torch.randn(3, 2), "head.bias": torch.randn(3)}
+    found = read_voice(write_voice(replace(made(loaded), tuned=layers), tmp_path / "ann.voice"))
+    assert found.tuned.keys() == layers.keys()
+    assert all(torch.equal(found.tuned[name], value) for name, value in layers.items())
+    with pytest.raises(BadInput, match="'Ann': has layers of its own, which cannot be mixed"):
+        voices.mixed([made(loaded, 1), found])
+    broken = {"head.bias": torch.tensor([1.0, torch.nan])}
+    with pytest.raises(CheckpointError, match=r"nan\.voice: holds layers with numbers that are not finite"):
+        read_voice(write_voice(replace(made(loaded), tuned=broken), tmp_path / "nan.voice"))
 
 
 def test_voices_of_other_models_are_refused(loaded: Loaded, tmp_path) -> None:
@@ -76,7 +89,7 @@ def test_damaged_files_are_told(tmp_path) -> None:
         "empty.voice: is no voice file": tmp_path / "empty.voice",
         "folder.voice: is no file": tmp_path / "folder.voice",
         "none.voice: does not exist": tmp_path / "none.voice",
-        "voice format 3, this moksori reads up to 2: install a newer": save(tmp_path / "new.voice", format="3"),
+        "voice format 4, this moksori reads up to 3: install a newer": save(tmp_path / "new.voice", format="4"),
         "it does not say what made it": save(tmp_path / "nameless.voice", model="-"),
         "odd.voice: is no voice file": save(tmp_path / "odd.voice", format="one"),
         "list.voice: is no voice file": save(tmp_path / "list.voice", sources="3"),

@@ -9,8 +9,9 @@ is converted to the same samples as the whole at once.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Generator, Tensor
 from moksori.audio.emphasis import deemphasised
 from moksori.audio.f0 import extract_f0
 from moksori.models.wavenet_autoencoder.pitch import cycles, excitation, shifted
+from moksori.models.wavenet_autoencoder.tuning import tuned_network
 from moksori.nn.mulaw import decode_mu_law
 from moksori.nn.wavenet_network import WaveNet
 from moksori.nn.wavenet_sampler import Sampler
@@ -45,10 +47,11 @@ class Singer:
         vector: Float[Tensor, "streams channels"],
         generator: Generator | None = None,
         backend: str | None = None,
+        tuned: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         """vector: of `WavenetAutoencoder.vectors`; where each domain has a decoder, all streams are of one domain.
 
-        backend: of nn.wavenet_sampler; None = the fastest.
+        backend: of nn.wavenet_sampler; None = the fastest. tuned: of a voice, see models.wavenet_autoencoder.tuning.
         """
         config = model.config
         self._model, self._generator = model, generator
@@ -56,6 +59,7 @@ class Singer:
         index = int(vector[0].argmax()) if config.decoders == "per_domain" else 0
         network = model.decoders[index]
         assert isinstance(network, WaveNet)
+        network = tuned_network(network, tuned)
         self._network, self._drive = network, None if model.drives is None else model.drives[index]
         self._sampler = Sampler(network, len(vector), backend)
         self._phase: Tensor | None = None
@@ -135,7 +139,7 @@ class Chunking:
 class StreamConversion:
     """A song in another's voice as it comes: push blocks of samples, then finish.
 
-    vector: who sings. shift_semitones: the key. temperature: of sampling, beside the model's own.
+    vector: who sings. shift_semitones: the key. temperature: of sampling, beside the model's own. tuned: of the voice.
     """
 
     def __init__(
@@ -145,9 +149,10 @@ class StreamConversion:
         shift_semitones: float = 0.0,
         temperature: float = 1.0,
         generator: Generator | None = None,
+        tuned: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         self._model, self._shift, self._temperature = model, shift_semitones, temperature
-        self._singer = Singer(model, vector, generator)
+        self._singer = Singer(model, vector, generator, tuned=tuned)
         self.chunking = Chunking.of(model)
         self._kept = np.zeros(0, np.float32)
         self._first = 0  # sample at which what is kept begins

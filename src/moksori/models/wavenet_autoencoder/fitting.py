@@ -1,7 +1,8 @@
 """A vector for a singer whom the table does not hold: found by gradient descent, with E and D held still.
 
 It starts from the singer of the table with whose vector the recordings cost least, and minimises what D needs to tell
-their samples (specification C8; as voices are fitted in Taigman et al., "VoiceLoop", 2018).
+their samples (specification C8; as voices are fitted in Taigman et al., "VoiceLoop", 2018). If asked to, D's last
+layers are tuned after that.
 """
 
 import math
@@ -15,6 +16,8 @@ from torch import Generator, Tensor
 
 from moksori.models.wavenet_autoencoder.conversion import tracked
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0
+from moksori.models.wavenet_autoencoder.tuning import tune, tuned_network
+from moksori.nn.wavenet_network import WaveNet
 from moksori.types import FittedVector, Waveform
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 CROP_SECONDS = 0.5
 BATCH = 4
 LEARNING_RATE = 0.03
+HELD_BACK = 0.1
+"""Of recordings that layers are tuned to."""
 LOOK_CROPS = 8
 """By which the nearest singer of the table is found, and by which what was gained is told."""
 
@@ -33,22 +38,29 @@ def fit_vector(
     steps: int = 300,
     generator: Generator | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    tuned_layers: int = 0,
 ) -> FittedVector:
     """The vector of whoever sings in the recordings, at the model's rate and level; half a minute in all or more.
 
-    The model's weights stay as they are, and get no gradient. Equal generators give equal vectors.
-    Raises ValueError where the model has no table of vectors, or the recordings are shorter than a window.
+    The model's weights stay as they are, and get no gradient. Equal generators give equal vectors. tuned_layers: last
+    layers of D that are tuned in as many steps more, in a copy; then the bits are those of a tenth of the recordings
+    that nothing was fitted to.
+    Raises ValueError where the model has no table of vectors, the recordings are shorter than a window, or the decoder
+    has fewer layers.
     """
     if model.speaker_embedding is None:
         raise ValueError("this model has no singers' vectors, so there is none to find")
-    material = _Material(model, recordings)
+    if not 0 <= tuned_layers <= model.tunable_layers:
+        raise ValueError(f"{tuned_layers} layers to tune: the decoder has {model.tunable_layers}")
+    material = _Material(model, recordings, HELD_BACK if tuned_layers else 0.0)
+    total = steps * (2 if tuned_layers else 1)
     trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in trained:
         parameter.requires_grad_(False)
     was_training = model.training
     model.eval()
     try:
-        look = material.crops(LOOK_CROPS, generator)
+        look = material.crops(LOOK_CROPS, generator, held_back=True)
         table = model.speaker_embedding.weight
         with torch.no_grad():
             costs = [float(material.nats(look, row[None])) for row in table]
@@ -62,23 +74,39 @@ def fit_vector(
                 material.nats(material.crops(BATCH, generator), vector[None]).backward()
                 optimizer.step()
                 schedule.step()
-                progress(step + 1, steps)
+                progress(step + 1, total)
         found = vector.detach()
         with torch.no_grad():
             after = float(material.nats(look, found[None]))
+        tuned: dict[str, Tensor] = {}
+        bits_tuned: float | None = None
+        if tuned_layers:
+            network = model.decoders[0]
+            assert isinstance(network, WaveNet)
+            tuned = tune(
+                network, tuned_layers, steps,
+                lambda changed: material.nats(material.crops(BATCH, generator), found[None], changed),
+                progress=lambda done: progress(steps + done, total),
+            )  # fmt: skip
+            with torch.no_grad():
+                bits_tuned = float(material.nats(look, found[None], tuned_network(network, tuned))) / math.log(2.0)
     finally:
         model.train(was_training)
         for parameter, wanted in trained:
             parameter.requires_grad_(wanted)
     if material.middle is not None:
         found = torch.cat([found, found.new_tensor([material.middle])])
-    return FittedVector(found.cpu(), nearest, costs[nearest] / math.log(2.0), after / math.log(2.0))
+    kept = {name: value.cpu() for name, value in tuned.items()}
+    return FittedVector(found.cpu(), nearest, costs[nearest] / math.log(2.0), after / math.log(2.0), kept, bits_tuned)
 
 
 class _Material:
-    """Recordings one after the other with their pitch, and crops of them."""
+    """Recordings one after the other with their pitch, and crops of them.
 
-    def __init__(self, model: "WavenetAutoencoder", recordings: Sequence[Waveform]) -> None:
+    held_back: share of them, at the end, of which nothing is fitted; 0, or recordings too short: there is none.
+    """
+
+    def __init__(self, model: "WavenetAutoencoder", recordings: Sequence[Waveform], held_back: float = 0.0) -> None:
         self._model, config = model, model.config
         pool = config.encoder.pool
         whole = [recording.samples[: len(recording.samples) // pool * pool] for recording in recordings]
@@ -88,6 +116,10 @@ class _Material:
         self._device = next(model.parameters()).device
         self._samples = torch.from_numpy(samples.astype(np.float32)).to(self._device)
         self._size = min(max(round(CROP_SECONDS * config.sample_rate / pool), 1) * pool, len(samples))
+        kept = len(samples)
+        if held_back and kept >= 2 * self._size:
+            kept -= min(max(round(held_back * kept), self._size), kept - self._size) // pool * pool
+        self._parts = {False: (0, kept), True: (kept if kept < len(samples) else 0, len(samples))}
         self._f0: Tensor | None = None
         self.middle: float | None = None
         if config.pitch is not None:
@@ -98,20 +130,25 @@ class _Material:
             self.middle = float(np.median(np.log(voiced))) if len(voiced) else CENTRE_LOG_F0
             self._f0 = torch.from_numpy(f0).to(self._device)
 
-    def crops(self, count: int, generator: Generator | None) -> tuple[Tensor, Tensor | None]:
-        """Samples and F0 of so many crops at random places."""
-        hop = self._model.hop_length
-        room = (len(self._samples) - self._size) // hop
-        start = (torch.rand(count, generator=generator) * (room + 1)).long().to(self._device) * hop
+    def crops(self, count: int, generator: Generator | None, held_back: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Samples and F0 of so many crops at random places, of what is fitted to or of what is held back."""
+        hop, (first, last) = self._model.hop_length, self._parts[held_back]
+        room = (last - first - self._size) // hop
+        start = first + (torch.rand(count, generator=generator) * (room + 1)).long().to(self._device) * hop
         index = start[:, None] + torch.arange(self._size, device=self._device)
         if self._f0 is None:
             return self._samples[index], None
         frames = start[:, None] // hop + torch.arange(self._size // hop, device=self._device)
         return self._samples[index], self._f0[frames]
 
-    def nats(self, crops: tuple[Tensor, Tensor | None], vector: Float[Tensor, "1 channels"]) -> Float[Tensor, ""]:
-        """Of the crops, sung by a vector: a sample's mean."""
+    def nats(
+        self,
+        crops: tuple[Tensor, Tensor | None],
+        vector: Float[Tensor, "1 channels"],
+        decoder: WaveNet | None = None,
+    ) -> Float[Tensor, ""]:
+        """Of the crops, sung by a vector: a sample's mean. decoder: in place of the model's."""
         waveform, f0 = crops
         with torch.no_grad():
             codes = self._model.encode(waveform)
-        return self._model.nats(waveform, codes, vector.expand(len(waveform), -1), f0).mean()
+        return self._model.nats(waveform, codes, vector.expand(len(waveform), -1), f0, decoder=decoder).mean()

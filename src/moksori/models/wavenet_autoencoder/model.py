@@ -143,17 +143,18 @@ class WavenetAutoencoder(nn.Module):
         vector: Float[Tensor, "batch channels"],
         f0: Float[Tensor, "batch pitches"] | None = None,
         first: int = 0,
+        decoder: WaveNet | None = None,
     ) -> Float[Tensor, "batch scored"]:
         """-ln p of each sample from `first` on, given those before it, the codes and who sings: teacher-forced.
 
-        Where there is an excitation, its phase is locked to the recording.
+        Where there is an excitation, its phase is locked to the recording. decoder: in place of the shared one's.
         """
         target = emphasised(waveform, self.config.pre_emphasis).clamp(-1.0, 1.0)
         condition = self.condition(codes, f0)
         excited = self._excitation(waveform, f0)
         if self.config.decoders == "shared":
             known = None if self.speaker_embedding is None else vector
-            return self._nats(0, target, condition, known, excited, first)
+            return self._nats(0, target, condition, known, excited, first, decoder)
         # Items of one domain go through its decoder together.
         domain = vector.argmax(dim=1)
         found = target.new_zeros(target.shape[0], target.shape[1] - first)
@@ -171,8 +172,9 @@ class WavenetAutoencoder(nn.Module):
         vector: Float[Tensor, "batch channels"] | None,
         excited: Float[Tensor, "batch 2 samples"] | None,
         first: int,
+        instead: WaveNet | None = None,
     ) -> Float[Tensor, "batch scored"]:
-        network = self.decoders[decoder]
+        network = self.decoders[decoder] if instead is None else instead
         assert isinstance(network, WaveNet)
         drive = None if excited is None or self.drives is None else self.drives[decoder](excited)
         mixtures = self.config.decoder.mixtures
@@ -235,7 +237,7 @@ class WavenetAutoencoder(nn.Module):
         """
         vector, _ = voice_parts(target, self)
         temperature = 1.0 if controls.variation is None else controls.variation
-        return StreamConversion(self, vector, controls.shift_semitones, temperature, generator)
+        return StreamConversion(self, vector, controls.shift_semitones, temperature, generator, target.tuned)
 
     def auto_key(self, recording: LongRecording, target: Voice) -> int | None:
         """Semitones that bring a song to where `target` sings; None where either is not known."""
@@ -260,6 +262,11 @@ class WavenetAutoencoder(nn.Module):
         """Whether singers are vectors, which may be mixed, and found for those whom the table does not hold."""
         return self.speaker_embedding is not None
 
+    @property
+    def tunable_layers(self) -> int:
+        """Layers of the decoder that may be tuned to a voice, the last ones first."""
+        return len(self.config.decoder.dilations)
+
     @torch.no_grad()
     def singer_vector(self, singer: int, pitch: PitchRange | None = None) -> Float[Tensor, " channels"]:
         """A singer of the table as a voice's file keeps it. pitch: where the singer sings; None: the middle of voices.
@@ -280,9 +287,10 @@ class WavenetAutoencoder(nn.Module):
         steps: int = 300,
         generator: Generator | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        tuned_layers: int = 0,
     ) -> FittedVector:
         """The vector of whoever sings in recordings at the model's rate; see models.wavenet_autoencoder.fitting."""
-        return fit_vector(self, recordings, steps, generator, progress)
+        return fit_vector(self, recordings, steps, generator, progress, tuned_layers)
 
     def _excitation(
         self, waveform: Float[Tensor, "batch samples"], f0: Float[Tensor, "batch pitches"] | None

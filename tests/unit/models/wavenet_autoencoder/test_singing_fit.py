@@ -1,6 +1,7 @@
 """A vector for a stranger: the weights stay, the cost falls, the seed decides; and the variants with other decoders."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 from small_singers import small_model, small_objective, sung, take_steps
 
 from moksori.audio.io import read
+from moksori.models.wavenet_autoencoder import WavenetAutoencoder
 from moksori.models.wavenet_autoencoder.fitting import fit_vector
+from moksori.models.wavenet_autoencoder.tuning import LEARNING_RATE
 from moksori.types import ConvertControls, PitchRange, SoundBatch, SpeechBatch, Voice, Waveform
 
 
@@ -42,7 +45,45 @@ def test_it_starts_from_the_nearest_singer_of_the_table() -> None:
     assert costs[0].bits_after == pytest.approx(costs[0].bits_before, rel=1e-5)
 
 
+def test_the_last_layers_are_tuned_in_a_copy_and_sing_in_place_of_the_models() -> None:
+    model = small_model()
+    before = copy.deepcopy(model.state_dict())
+    told: list[tuple[int, int]] = []
+    found = fit_vector(
+        model, stranger(), 10, torch.Generator().manual_seed(1), lambda *steps: told.append(steps), tuned_layers=2
+    )
+    assert told == [(step, 20) for step in range(1, 21)]
+    last = len(model.config.decoder.dilations) - 1
+    layers = {f"stack.{kind}.{place}.{part}" for kind in ("gates", "residual_skips") for place in (last - 1, last)
+              for part in ("weight", "bias")}  # fmt: skip
+    assert set(found.tuned) == layers | {f"head_{end}.{part}" for end in ("in", "out") for part in ("weight", "bias")}
+    own = dict(model.decoders[0].named_parameters())
+    moved = {name: float((value - own[name]).detach().abs().max()) for name, value in found.tuned.items()}
+    assert all(0.0 < by <= 10 * LEARNING_RATE * 1.01 for by in moved.values())  # Adam goes no further
+    assert found.bits_tuned < found.bits_after < found.bits_before
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+
+    tuned = {name: 1.5 * value for name, value in found.tuned.items()}
+    voice = Voice("wavenet_autoencoder", vector=found.vector, tuned=tuned)
+    batch, changed = sung([0], 1_500), copy.deepcopy(model)
+    changed.decoders[0].load_state_dict({**changed.decoders[0].state_dict(), **tuned})
+    sounds = SoundBatch(batch.waveform, batch.waveform_lengths)
+
+    def made(by: WavenetAutoencoder, target: Voice) -> torch.Tensor:
+        return by.convert(sounds, target, None, ConvertControls(), torch.Generator().manual_seed(0)).waveform
+
+    sound = made(model, voice)
+    assert torch.equal(sound, made(changed, replace(voice, tuned={})))
+    assert not torch.equal(sound, made(model, replace(voice, tuned={})))
+    for wrong in ({"stack.gates.99.weight": torch.zeros(1)}, {"head_out.bias": torch.zeros(3)}):
+        with pytest.raises(ValueError, match="in this decoder it is"):
+            model.stream(replace(voice, tuned=wrong), ConvertControls())
+
+
 def test_what_cannot_be_fitted_is_said() -> None:
+    with pytest.raises(ValueError, match="6 layers to tune: the decoder has 5"):
+        fit_vector(small_model(), stranger(), tuned_layers=6)
     with pytest.raises(ValueError, match="less than 200 samples"):
         fit_vector(small_model(), [Waveform(np.zeros(150, np.float32), 8000)])
     with pytest.raises(ValueError, match="no singers' vectors"):
