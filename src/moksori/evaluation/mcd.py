@@ -127,6 +127,7 @@ def mel_cepstrum(
     return cepstrum @ _warping_matrix(half, order, alpha)
 
 
+@lru_cache(maxsize=8)
 def warping_factor(sample_rate: int) -> float:
     """The all-pass coefficient whose phase is nearest to the mel scale: 0.41 at 16 kHz, 0.455 at 22.05 kHz.
 

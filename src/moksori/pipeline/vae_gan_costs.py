@@ -59,14 +59,14 @@ def cost_of(run: Path) -> dict[str, float]:
     rows = _rows(run, "train")
     if not rows:
         return {}
+    steps = max(int(row["step"]) for row in [*rows, *_rows(run, "valid")])
     # A row's figure is the mean of the up to 50 steps before it; later phases of a run may take longer.
     seconds = [float(row["seconds_per_step"]) for row in rows if "seconds_per_step" in row] or [float("nan")]
     norms = [
         float(np.sqrt(sum(value**2 for name, value in row.items() if name.endswith("/gradient_norm")))) for row in rows
     ]
     found = {
-        "steps": float(rows[-1]["step"]),
-        "seconds": float(np.mean(seconds)) * rows[-1]["step"],
+        "seconds": float(np.mean(seconds)) * steps,
         "milliseconds_per_step": 1000.0 * seconds[-1],
         "gradient_norm": float(np.median(norms)),
         "largest_gradient_norm": float(np.max(norms)),

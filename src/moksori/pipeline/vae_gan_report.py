@@ -40,6 +40,16 @@ _COSTS = (
     ("norm of the gradients, median", "gradient_norm", 1.0, 2),
     ("largest", "largest_gradient_norm", 1.0, 1),
 )
+_TOLD = (
+    ("KL, nats a frame", "kl", 1.0, 2),
+    ("codes in use", "codes_used", 1.0, 0),
+    ("perplexity", "perplexity", 1.0, 1),
+    ("the critic's own distance", "distance", 1.0, 3),
+    ("lost with another's z", "latent_gain", 1.0, 2),
+    ("with another's codes", "code_gain", 1.0, 3),
+    ("with another speaker", "speaker_gain", 1.0, 3),
+)
+"""What runs say of themselves; the last three in units of their own reconstruction loss."""
 _KEYS = {measure.key: measure for measure in MEASURES}
 
 
@@ -92,6 +102,7 @@ def markdown(study: Comparison, strip: bool = False) -> list[str]:
     for title, keys in PARTS.items():
         lines += ["", f"## {title}", "", *_table(study, [_KEYS[key] for key in keys])]
     lines += ["", "## What buys what", "", *comparisons(study)]
+    lines += ["", "## What the runs say of themselves", "", *_told(study)]
     lines += ["", "## Stability and cost", "", *_costs(study)]
     if strip:
         lines += ["", f"![the same sentence by every variant]({STRIP_NAME})"]
@@ -158,14 +169,29 @@ def _costs(study: Comparison) -> list[str]:
     heads = ["seeds that ended well", *(title for title, _, _, _ in _COSTS)]
     lines = [f"| | {' | '.join(heads)} |", f"|{'---|' * (len(heads) + 1)}"]
     for row in study.rows:
-        if not row.preset:
-            continue
-        cells = [f"{len(row.runs) - len(row.failures)} of {len(row.runs)}"]
-        for _, key, scale, digits in _COSTS:
-            found = over_seeds([run.cost.get(key, math.nan) for run in row.runs])
-            cells.append(f"{scale * found.mean:.{digits}f}" if found.n else "-")
-        lines.append(f"| {row.name} | {' | '.join(cells)} |")
+        if row.preset:
+            cells = [_over(row, "cost", key, scale, digits) for _, key, scale, digits in _COSTS]
+            well = f"{len(row.runs) - len(row.failures)} of {len(row.runs)}"
+            lines.append(f"| {row.name} | {' | '.join([well, *cells])} |")
     return [*lines, "", "Memory is that of the whole process; evaluation is in none of the figures."]
+
+
+def _told(study: Comparison) -> list[str]:
+    known = [column for column in _TOLD if any(column[1] in run.validation for row in study.rows for run in row.runs)]
+    active = "numbers of z that tell anything, %"
+    heads = [*(title for title, _, _, _ in known), active]
+    lines = [f"| | {' | '.join(heads)} |", f"|{'---|' * (len(heads) + 1)}"]
+    for row in study.rows:
+        if row.preset:
+            cells = [_over(row, "validation", key, scale, digits) for _, key, scale, digits in known]
+            lines.append(f"| {row.name} | {' | '.join([*cells, _over(row, 'measures', 'active', 100.0, 0)])} |")
+    return [*lines, "", "Each in its own terms, of held-out recordings: not to be compared between kinds of models."]
+
+
+def _over(row: Row, where: str, key: str, scale: float, digits: int) -> str:
+    """The mean over seeds."""
+    found = over_seeds([getattr(run, where).get(key, math.nan) for run in row.runs])
+    return f"{scale * found.mean:.{digits}f}" if found.n else "-"
 
 
 def _failures(study: Comparison) -> list[str]:

@@ -47,6 +47,7 @@ from moksori.pipeline.vae_gan_material import (
 from moksori.pipeline.vae_gan_measures import Encode, Gauge, loaded_judges, mel_cepstra, probe_latents
 from moksori.pipeline.vae_gan_tour import latent_tour
 from moksori.pipeline.vae_gan_variants import VARIANTS, Variant, overrides_for
+from moksori.pipeline.vae_gan_verdicts import MEASURES
 from moksori.types import Voice, Waveform
 
 RESULT_NAME, MEASURES_NAME, REFERENCES_NAME = "vae_gan.json", "measures.json", "references.json"
@@ -234,12 +235,15 @@ def _check(assignments: Sequence[str], variants: Sequence[Variant], seeds: int, 
         raise ConfigError("a comparison of no variants: name at least one")
     for variant in variants:
         own, given = variant.assignments(steps, 1), overrides_for(variant, assignments)
-        # What makes a variant what it is cannot be set for all; for one, by its name, it can.
         fixed = {a.partition("=")[0] for a in own}
         for assignment in assignments:
-            key = assignment.partition("=")[0].rpartition(":")[2]
-            if key in fixed and (assignment in given or key.startswith("training.")):
+            name, _, key = assignment.partition("=")[0].rpartition(":")
+            # What makes a variant what it is cannot be set for all; for one, by its name, it can.
+            if key in fixed and (not name or key.startswith("training.")):
                 raise ConfigError(f"{assignment}: the study sets this itself, run by run: leave it out")
+        family, expected = run_config(variant.preset).family.name, variant.family
+        if family != expected:
+            raise ConfigError(f"{variant.preset}: a preset of {family!r}; {variant.name!r} is one of {expected!r}")
         run_config(variant.preset, [*own, *given])
 
 
@@ -355,7 +359,7 @@ class _Desk:
         reason = str((kept(folder / "failed.json", []) or {}).get("reason", ""))
         weights = folder / "model"
         if not (weights / "config.json").is_file():
-            return Run(seed, 0, reason or "no weights yet", {}, cost_of(folder), last_validation(folder))
+            return Run(seed, 0, reason or "no weights yet", _every({}), cost_of(folder), last_validation(folder))
         return self._measured(folder, weights, seed, reason)
 
     def _measured(self, folder: Path, weights: Path, seed: int, reason: str) -> Run:
@@ -379,7 +383,7 @@ class _Desk:
             raise
         except MoksoriError as error:
             reason, measures = f"could not be measured: {error}", {}
-        run = Run(seed, loaded.manifest.steps, reason, measures, cost_of(folder), last_validation(folder))
+        run = Run(seed, loaded.manifest.steps, reason, _every(measures), cost_of(folder), last_validation(folder))
         keep(path, key, run.as_json())
         return Run.of_json(json.loads(json.dumps(run.as_json())))
 
@@ -406,6 +410,11 @@ class _Desk:
         target.mkdir(parents=True)
         for trial in pictured(self.material.trials):
             write(target / f"{trial.place}.flac", sounds[list(self.material.trials).index(trial)])
+
+
+def _every(measures: Mapping[str, float]) -> dict[str, float]:
+    """All of the table's measures, NaN for those that a run lacks, and what else there is."""
+    return {**{measure.key: math.nan for measure in MEASURES}, **measures}
 
 
 def pictured(trials: Sequence[Trial]) -> list[Trial]:

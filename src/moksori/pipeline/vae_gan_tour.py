@@ -18,6 +18,7 @@ from moksori.pipeline.vae_gan_measures import Encode, Gauge, mean_of, read_laten
 
 FRAMES = 1500
 """Of each speaker, and drawn as often."""
+_LEAST_VARIANCE = 0.01
 
 
 @runtime_checkable
@@ -34,12 +35,14 @@ class DecodesFrames(Protocol):
 def latent_tour(loaded: Loaded, encode: Encode, gauge: Gauge) -> dict[str, float]:
     """Sliced Wasserstein distances from a speaker's own frames, the mean over speakers: of what is decoded from the
     speaker's own z (`tour_copy`), from half-way between two of these (`tour_between`), and from z that were drawn
-    (`tour_prior`). Empty for models of another kind.
+    (`tour_prior`). `active`: the share of z's numbers that tell anything, whose mean varies by more than 0.01 over
+    frames (Burda et al. 2016). Empty for models of another kind.
     """
     model: Any = loaded.model
     if not isinstance(model, DecodesFrames):
         return {}
     rows: dict[str, list[float]] = {"tour_copy": [], "tour_between": [], "tour_prior": []}
+    heard = []
     for place, name in enumerate(gauge.material.speakers):
         if name not in loaded.manifest.speakers:
             continue
@@ -47,12 +50,16 @@ def latent_tour(loaded: Loaded, encode: Encode, gauge: Gauge) -> dict[str, float
         draw = np.random.default_rng([place, 43])
         own = np.concatenate([read_latents(encode, u, gauge.labels)[0] for u in gauge.material.natural[name]])
         own = own[np.sort(draw.permutation(len(own))[:FRAMES])]
+        heard.append(own)
         between = (own + own[draw.permutation(len(own))]) / 2.0
         drawn = torch.randn(own.shape, generator=Generator().manual_seed(place)).numpy()
         natural = gauge.natural(name).cloud
         for key, latents in zip(rows, (own, between, drawn), strict=True):
             rows[key].append(sliced_wasserstein(_cepstra(model, latents, speaker), natural))
-    return {key: mean_of(values) for key, values in rows.items()}
+    if not heard:
+        return {}
+    active = float((np.concatenate(heard).var(axis=0) > _LEAST_VARIANCE).mean())
+    return {key: mean_of(values) for key, values in rows.items()} | {"active": active}
 
 
 @torch.inference_mode()

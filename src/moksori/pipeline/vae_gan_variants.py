@@ -21,6 +21,11 @@ class Variant:
     settings: tuple[str, ...] = ()
     adversarial_share: float | None = None
 
+    @property
+    def family(self) -> str:
+        """That its preset has to be of."""
+        return next(known.preset for known in VARIANTS if known.name == self.name).partition("/")[0]
+
     def assignments(self, steps: int, seed: int) -> list[str]:
         """Overrides of the preset for a run of so many steps."""
         found = [*self.settings, f"training.max_steps={steps}", "training.max_minutes=null", f"training.seed={seed}"]

@@ -95,14 +95,14 @@ def verdict(measure: Measure, one: Sequence[float], other: Sequence[float]) -> L
 def leaders(measure: Measure, rows: Sequence[Sequence[float]]) -> list[str]:
     """For each row "best", "tie" where it ties with the best, or ""; the best is that of the best mean.
 
-    Where fewer than two rows have the measure nobody leads.
+    Nobody leads where fewer than two rows have the measure, or none of them has a spread to be told from chance by.
     """
     means = [over_seeds([measure.worse(v) for v in values if not math.isnan(v)]).mean for values in rows]
     known = [place for place, mean in enumerate(means) if not math.isnan(mean)]
     if len(known) < 2:
         return ["" for _ in rows]
     first = min(known, key=lambda place: means[place])
-    return [
-        "best" if place == first else "tie" if verdict(measure, values, rows[first]) == "tie" else ""
-        for place, values in enumerate(rows)
-    ]
+    said = [verdict(measure, values, rows[first]) for values in rows]
+    if all(said[place] == "-" for place in known if place != first):
+        return ["" for _ in rows]
+    return ["best" if place == first else "tie" if told == "tie" else "" for place, told in enumerate(said)]
