@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from moksori.cli.options import Vocoder
+from moksori.cli.study_codes import codes
 from moksori.cli.study_singing import singing
 from moksori.cli.study_vae_gan import vae_gan
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     )
     study.callback()(_group)
     study.command("balance")(balance)
+    study.command("codes")(codes)
     study.command("control")(control)
     study.command("singing")(singing)
     study.command("vae_gan")(vae_gan)

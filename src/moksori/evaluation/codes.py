@@ -88,6 +88,7 @@ def phone_purity(
         raise BadInput(f"{len(kept)} recordings with phones: expected at least two, one half votes for the other")
     count = max(int(phones.max()) for _, phones in kept) + 1
     draw = np.random.default_rng(seed)
+    kept = [kept[place] for place in draw.permutation(len(kept))]  # speakers may come by turns
     mixed = [(draw.permutation(codes), phones) for codes, phones in kept]
     table = _table(kept, size, count)
     phones_alone = table.sum(axis=0)

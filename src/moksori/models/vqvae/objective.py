@@ -85,7 +85,10 @@ class VqvaeObjective(Objective):
         """Mean and spread of each mel band; then the codebook is laid among the first states."""
         model, held = self.model, list(batches)
         if model.config.num_speakers == 1:
-            logger.warning("the corpus has one speaker: the model copies, and has nobody to convert to")
+            logger.warning(
+                "the corpus has one speaker: nothing teaches the decoder to listen to the table, so other people's "
+                "recordings will keep much of their voice; add recordings of others"
+            )
         crops = [self._crop(batch, self._room(batch) // 2, standard=False) for batch in held]
         if isinstance(model.encoder, MelEncoder):
             model.encoder.standardize.fit_all((c.features, _all(c.features)) for c in crops)
