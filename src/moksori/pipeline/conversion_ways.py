@@ -26,7 +26,7 @@ from moksori.models.contract import (
     ConversionInProgress,
 )
 from moksori.pipeline.conversions import ConvertOptions
-from moksori.pipeline.enrolment import Enrolled, enroll, hear, source_remarks
+from moksori.pipeline.enrolment import Enrolled, enroll, hear, rate_remarks, source_remarks
 from moksori.pipeline.recordings import OpenRecording
 from moksori.pipeline.seeds import sentence_generator
 from moksori.pipeline.song_likeness import song_remarks
@@ -141,7 +141,9 @@ class BetweenSpeakers:
 
     def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job:
         sings = isinstance(self._model, CanChangeKey)
-        notes = song_remarks(recording, self.manifest.speaker_pitch) if sings else []
+        notes = []
+        if sings:
+            notes = [*rate_remarks(recording), *song_remarks(recording, self.manifest.speaker_pitch)]
         source = self._voice(options.source) if options.source is not None else None
         if source is None and isinstance(self._model, CanTellSpeakers):
             source = self._nearest(self._model, recording)

@@ -129,13 +129,19 @@ def division(windows: Float[torch.Tensor, "windows channels"]) -> float:
     return float((one - other).square().sum() / within.clamp(min=1e-9))
 
 
+def rate_remarks(recording: OpenRecording) -> list[str]:
+    """That a recording's rate is low for the model; [] where it is not."""
+    rate, native = recording.sound.sample_rate, recording.native_rate
+    if native >= rate:
+        return []
+    return [
+        f"{recording.name}: is sampled at {native} Hz, so it holds nothing above {native / 2000:g} kHz of the "
+        f"{rate / 2000:g} kHz that the model hears: it will sound duller, and less like the voice"
+    ]
+
+
 def source_remarks(recording: OpenRecording) -> list[str]:
     """What a person should know of any recording: that its rate is low for the model, and that it may be no speech."""
-    notes, rate, native = [], recording.sound.sample_rate, recording.native_rate
-    if native < rate:
-        notes.append(
-            f"{recording.name}: is sampled at {native} Hz, so it holds nothing above {native / 2000:g} kHz of the "
-            f"{rate / 2000:g} kHz that the model hears: it will sound duller, and less like the voice"
-        )
+    notes = rate_remarks(recording)
     unlike = unlike_speech(recording)
     return [*notes, unlike] if unlike is not None else notes

@@ -33,6 +33,8 @@ from moksori.pipeline.evaluation_run import Steps
 from moksori.types import Utterance, Waveform
 
 CONVERT_SONGS = ("singer", "melody", "codes")
+JUDGED_SONGS = {"singer": "speaker", "melody": "melody"}
+"""Groups of the task's measures, and those of `evaluation.score.GROUPS` that they need."""
 SOURCES_A_SINGER, TARGETS = 2, 2
 SUNG_SECONDS = 10.0
 LEARNT_CLIPS = 12
@@ -73,7 +75,7 @@ def evaluate_songs(loaded: Loaded, settings: Settings, task: str = "sing") -> Fi
     """
     converter = Converter(loaded, settings.vocoder)
     groups = settings.chosen(CONVERT_SONGS, task)
-    judges, groups = settings.judges((), groups, {"singer": "speaker", "melody": "melody"})
+    judges, groups = settings.judges((), groups, JUDGED_SONGS)
     sources = _sources(settings, converter.speakers)
     tasks = _tasks(converter, sources, settings)
     run = _Run(converter, settings, judges, groups, Steps(settings.progress))

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from moksori.corpus.manifest import Corpus, write_text
-from moksori.errors import BadInput, ConfigError, unknown_name
+from moksori.corpus.speech_to_singing import is_song
+from moksori.errors import BadInput, ConfigError, CorpusError, unknown_name
 from moksori.evaluation import speaker_encoders
 from moksori.models.checkpoint import fingerprint, read_manifest
+from moksori.pipeline.evaluate_settings import Settings
+from moksori.pipeline.evaluate_songs import JUDGED_SONGS
 from moksori.pipeline.models import find_model
 from moksori.pipeline.run_config import RunConfig, run_config
 from moksori.pipeline.singing_measures import Figure, SingingMeasures, measure_singing
@@ -173,6 +176,7 @@ def study_singing(
     listener, folder = listener or Listener(), Path(folder)
     common, config = _configured(preset, assignments, variants, seeds, steps, start_from)
     found = Corpus.open(corpus)
+    _check(found, split, encoder)
     source = "" if start_from is None else fingerprint(find_model(start_from))
     settings = {
         "version": VERSION,
@@ -243,6 +247,22 @@ def _configured(
 def _applies(whole: RunConfig, variant: Variant) -> bool:
     """Without phase 2 nothing of it can be set."""
     return whole.objective.back_translation is not None or not any(a.startswith(PHASE_2) for a in variant.assignments)
+
+
+def _check(corpus: Corpus, split: str, encoder: str) -> None:
+    """Raises CorpusError and MissingExtra for what could not be measured, before hours of training."""
+    singers = {utterance.speaker for utterance in corpus.split("train")}
+    if len(singers) < 2:
+        raise CorpusError(
+            f"{corpus.folder}: has training recordings of {len(singers)} singer, and who sings is told between two at "
+            "least: join corpora with 'moksori corpus merge'"
+        )
+    if split not in corpus.splits or not any(is_song(utterance) for utterance in corpus.split(split)):
+        raise CorpusError(
+            f"{corpus.folder}: no songs in its split {split!r}: import recordings of singing, or make songs of speech "
+            "with 'moksori corpus sing'"
+        )
+    Settings(corpus, split, encoder=encoder).judges((), tuple(JUDGED_SONGS), JUDGED_SONGS)
 
 
 def _begin(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -10,11 +10,12 @@ from moksori.corpus.importers.base import AUDIO_SUFFIXES
 from moksori.errors import BadInput, CheckpointError, unknown_name
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
-from moksori.pipeline.enrolment import source_remarks
+from moksori.pipeline.enrolment import rate_remarks
 from moksori.pipeline.models import find_model, only_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.recordings import open_recording
 from moksori.pipeline.seeds import sentence_generator
+from moksori.pipeline.song_likeness import song_remarks
 from moksori.pipeline.voices import fitter, is_voice_file, mixed, read_voice, voice_of
 from moksori.types import PitchRange, Voice, Waveform
 
@@ -79,7 +80,7 @@ def fit_voice(
         seconds += recording.sound.duration_seconds
         if seconds > MOST_SECONDS:
             raise BadInput(f"{path}: with it the recordings last {seconds:.0f} s: give {MOST_SECONDS:g} s at most")
-        notes.extend(source_remarks(recording))
+        notes.extend([*rate_remarks(recording), *song_remarks(recording, {})])
         recordings.append(Waveform(recording.stretch(0, recording.sound.samples), rate))
     if seconds < LEAST_SECONDS:
         raise BadInput(f"the recordings last {seconds:.2g} s: give {LEAST_SECONDS:g} s at least, better half a minute")

@@ -71,6 +71,7 @@ def test_a_voice_is_fitted_mixed_and_sung_with(run) -> None:
     assert code == 0, err
     assert re.search(r"me\.voice: the voice 'mine', for choir; \d\.\d+ bits a sample, \d\.\d+ with the nearest", out)
     assert "make a rough voice" in err
+    assert "is it speech" not in err  # it is to be singing
     code, out, err = run("voice mix ada=0.25,bela=0.75 -o between.voice")
     assert (code, err) == (0, "")
     assert "made of ada*0.25, bela*0.75" in out

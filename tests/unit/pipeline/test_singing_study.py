@@ -13,6 +13,8 @@ from small_singers import SMALL
 from small_songs import Ears, write_songs
 
 from moksori.cli.main import main
+from moksori.corpus.manifest import Corpus, rewrite
+from moksori.corpus.speech_to_singing import is_song
 from moksori.errors import TrainingCollapsed
 from moksori.evaluation import singer, speaker_encoders
 from moksori.pipeline.run_config import run_config
@@ -145,6 +147,25 @@ def test_bad_usage_is_told_in_a_line(corpus, tmp_path, capsys, more, settings, m
     line = capsys.readouterr().err
     assert message in line
     assert line.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_cannot_be_measured_is_told_before_anything_is_trained(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("moksori.pipeline.study_runs.train", lambda *given, **named: pytest.fail("trained"))
+    opened = Corpus.open(corpus)
+    alone = [utterance for utterance in opened.split("train") if utterance.speaker == "ann"]
+    spoken = [utterance for utterance in opened.split("train") if not is_song(utterance)]
+    for name, parts, message in (
+        ("alone", {"train": alone, "test": opened.split("test")}, "training recordings of 1 singer"),
+        ("spoken", {"train": opened.split("train"), "test": spoken}, "no songs in its split 'test'"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        rewrite(folder, opened.info, parts)
+        assert run(folder, tmp_path / "x", "--steps", "4") == 2
+        line = capsys.readouterr().err
+        assert message in line
+        assert line.count("\n") == 1
     assert not (tmp_path / "x").exists()
 
 
