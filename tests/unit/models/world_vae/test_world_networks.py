@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from small_world import configured, small_model
 
 from moksori.errors import ConfigError
 from moksori.models.world_vae.config import CriticConfig, FrameDecoderConfig, FrameEncoderConfig
-from moksori.models.world_vae.networks import Critic, FrameDecoder, FrameEncoder, StridedConv, sizes
+from moksori.models.world_vae.networks import Critic, FrameDecoder, FrameEncoder, StridedConv, WideConv, sizes
 from moksori.pipeline.run_config import run_config
 
 
@@ -103,3 +104,19 @@ def test_clipping_holds_every_weight() -> None:
     critic = Critic(CriticConfig(channels=(4, 8), kernel_sizes=(7, 25)), 513, 3, bias=False)
     critic.clip(0.01)
     assert max(float(p.detach().abs().max()) for p in critic.parameters()) <= 0.01
+
+
+@pytest.mark.parametrize(("kernel", "bins"), [(33, 513), (129, 513), (1025, 513), (129, 40), (7, 40)])
+def test_a_wide_convolution_is_the_direct_one(kernel: int, bins: int) -> None:
+    """Also where the kernel is longer than the signal; gradients too."""
+    torch.manual_seed(0)
+    wide = WideConv(3, 2, kernel)
+    x = torch.randn(2, 3, bins, requires_grad=True)
+    made = wide(x)
+    direct = F.conv1d(x, wide.weight, wide.bias, padding=kernel // 2)
+    assert torch.allclose(made, direct, atol=1e-4)
+    weighted = torch.randn(made.shape)
+    one = torch.autograd.grad((made * weighted).sum(), [x, wide.weight, wide.bias])
+    other = torch.autograd.grad((direct * weighted).sum(), [x, wide.weight, wide.bias])
+    for found, wanted in zip(one, other, strict=True):
+        assert torch.allclose(found, wanted, atol=1e-3)
