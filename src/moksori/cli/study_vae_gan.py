@@ -71,7 +71,8 @@ def vae_gan(
     from moksori.cli.train import Bars
     from moksori.pipeline.train import Listener
     from moksori.pipeline.vae_gan_report import comparisons, failures, save_report, summary
-    from moksori.pipeline.vae_gan_study import JUDGES, RESULT_NAME, study_vae_gan
+    from moksori.pipeline.vae_gan_result import RESULT_NAME
+    from moksori.pipeline.vae_gan_study import JUDGES, study_vae_gan
     from moksori.pipeline.vae_gan_variants import chosen_variants
 
     named = ["dsvae"] if beside is None else [name for name in beside if name != "none"]

@@ -17,8 +17,9 @@ from moksori.corpus.manifest import Corpus, read_utterance, write_text
 from moksori.evaluation.names import UNCHANGED
 from moksori.evaluation.page import STYLE, sound_figure, spectrogram_levels
 from moksori.evaluation.picture import save_bars
+from moksori.pipeline.vae_gan_desk import pictured, shown_sounds
 from moksori.pipeline.vae_gan_material import CORPUS_NAME, Trial, gather
-from moksori.pipeline.vae_gan_study import Comparison, Row, pictured, shown_sounds
+from moksori.pipeline.vae_gan_result import Comparison, Row
 from moksori.pipeline.vae_gan_variants import PAIRS
 from moksori.pipeline.vae_gan_verdicts import MEASURES, Measure, leaders, over_seeds, verdict
 from moksori.types import Waveform

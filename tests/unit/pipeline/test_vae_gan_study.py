@@ -18,7 +18,7 @@ from moksori.pipeline import study_runs, vae_gan_material, vae_gan_study
 from moksori.pipeline.align import Alignment
 from moksori.pipeline.vae_gan_material import Labels, gather, of_speakers, phone_labels
 from moksori.pipeline.vae_gan_measures import Gauge, mel_cepstra, probe_latents
-from moksori.pipeline.vae_gan_study import Comparison
+from moksori.pipeline.vae_gan_result import Comparison
 from moksori.pipeline.vae_gan_verdicts import MEASURES
 from moksori.text.tokenizer import TextConfig
 from moksori.types import SpeechNeeds, Waveform
@@ -94,6 +94,11 @@ def test_from_nothing_to_its_pages(
         closed.setattr(Gauge, "measure", lambda *given: pytest.fail("measured again"))
         assert run(corpus, folder, *names) == 0
     assert json.loads((folder / "vae_gan.json").read_text(encoding="utf-8")) == found
+    # Runs that are compared have the same terms.
+    assert run(corpus, folder, *names, "--steps", "4") == 2
+    assert "holds runs with steps 3, and now it is 4" in capsys.readouterr().err
+    assert run(corpus, folder, *names, "vae:training.ema_decay=0.5") == 2
+    assert "the variant vae world_vae/tiny" in capsys.readouterr().err
     monkeypatch.setattr(study_runs, "train", trained)
     again = tmp_path / "again"
     assert run(corpus, again, "--variant", "vae", "--seeds", "1") == 0
