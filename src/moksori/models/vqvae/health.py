@@ -85,15 +85,16 @@ class CollapseDetector:
         """Takes in the terms of a step. Raises TrainingCollapsed."""
         self._means.look(terms)
         if step >= self._from:
-            self._judge(step)
+            # Perplexity is of counts that are running means themselves.
+            self._judge(step, terms.get("perplexity", math.inf))
 
-    def _judge(self, step: int) -> None:
+    def _judge(self, step: int, perplexity: float) -> None:
         means = self._means.values
         limit = max(COLLAPSED_SHARE * self._codes, 1.5)
         reason = ""
-        if means.get("perplexity", math.inf) < limit:
+        if perplexity < limit:
             reason = (
-                f"the codebook has collapsed: perplexity {means['perplexity']:.1f} of {self._codes} codes, under "
+                f"the codebook has collapsed: perplexity {perplexity:.1f} of {self._codes} codes, under "
                 f"{limit:.1f}; what comes out would be a hum. In this order: model.encoder.state_norm=layer, "
                 "objective.start=kmeans, model.quantizer.restart_after=100, model.quantizer.decay=0.99, "
                 "objective.pass_steps=1000, or model.quantizer.kind=scalars, which cannot collapse"

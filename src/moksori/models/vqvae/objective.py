@@ -73,6 +73,7 @@ class VqvaeObjective(Objective):
             )
         self.detector = CollapseDetector(model.quantizer.size, config.judged_from)
         self._steps, self._told = 0, set[str]()
+        self._last_passed: Tensor | None = None
 
     def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
         groups: dict[str, Iterable[nn.Parameter]] = {"model": self.model.parameters()}
@@ -102,8 +103,8 @@ class VqvaeObjective(Objective):
         crop = self._crop(batch, random_starts(self._room(batch), generator))
         states = self.model.states(crop.features)
         passes = step < self.config.pass_steps
-        if step == self.config.pass_steps > 0:
-            self._start(states.detach()[crop.mask[:, 0]], shared=True)
+        if step == self.config.pass_steps - 1:
+            self._last_passed = states.detach()[crop.mask[:, 0]]
         quantized = self.model.quantizer(states, crop.mask, passes, generator)
         if self.probe is not None:
             logits = self.probe(quantized.states.detach(), crop.mask)
@@ -150,7 +151,12 @@ class VqvaeObjective(Objective):
         return health(measures, self.model.quantizer.size, self.model.config.num_speakers)
 
     def observe(self, terms: Mapping[str, Tensor]) -> None:
-        """Raises TrainingCollapsed where the run has gone wrong for good."""
+        """Lays the codebook once states have passed long enough; raises TrainingCollapsed where the run has gone wrong
+        for good."""
+        if self._last_passed is not None and "reconstruction" in terms:
+            # Not within a step: what is drawn there is shared out item by item, and k-means draws otherwise.
+            self._start(self._last_passed, shared=True)
+            self._last_passed = None
         self.detector.look({name: float(value) for name, value in terms.items()}, self._steps)
 
     @torch.no_grad()

@@ -152,6 +152,7 @@ def test_some_steps_teach_it() -> None:
             optimizers[update.optimizer].zero_grad()
             update.total().backward()
             optimizers[update.optimizer].step()
+            objective.observe({name: term.detach() for name, term in update.terms.items()})
         first = first or float(update.terms["reconstruction"])
     found = {name: float(value) for name, value in objective.eval().validate(batch).items()}
     assert found["reconstruction"] < 0.75 * first
