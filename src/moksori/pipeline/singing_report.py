@@ -7,9 +7,11 @@ tie.
 
 import io
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +23,7 @@ from moksori.corpus.manifest import write_text
 from moksori.evaluation.bars import PROBE_TIMES_CHANCE, SINGER_IDENTIFIED, TUNE_KEPT
 from moksori.evaluation.names import CHANCE
 from moksori.pipeline.singing_measures import COPIED, Figure
-from moksori.pipeline.singing_study import FULL, SingingStudy, Trained, Variant
+from moksori.pipeline.singing_study import FULL, PRESET, SingingStudy, Trained, Variant
 
 PAGE_NAME, PICTURE_NAME = "singing.md", "singing.png"
 
@@ -109,10 +111,13 @@ def markdown(study: SingingStudy) -> list[str]:
         "Singer and tune are those of conversions, as `moksori evaluate --task sing` hears them; bits are "
         "teacher-forced; copies are songs of the table's singers, sung by themselves.",
         "",
-        f"`{settings['preset']}`, {settings['steps']} steps of {seeds} seed{'s' if seeds > 1 else ''}{started}; "
-        f"corpus `{settings['corpus']}`, measured on its split `{settings['split']}`"
-        + (f"; {', '.join(f'`{a}`' for a in settings['assignments'])}" if settings["assignments"] else "")
-        + ". ± is the standard deviation over seeds, or half of the 95 % interval over sounds where that is more.",
+        "```sh",
+        command(settings),
+        "```",
+        "",
+        f"{settings['steps']} steps of {seeds} seed{'s' if seeds > 1 else ''}{started}; measured on the split "
+        f"`{settings['split']}`. ± is the standard deviation over seeds, or half of the 95 % interval over sounds "
+        "where that is more.",
         "",
         *table(study),
     ]
@@ -122,6 +127,22 @@ def markdown(study: SingingStudy) -> list[str]:
         if run.failure:
             lines += ["", f"`{run.name}` was stopped: {run.failure}"]
     return [*lines, "", *notes, *([""] if notes else []), f"![the measures of each variant]({PICTURE_NAME})"]
+
+
+def command(settings: Mapping[str, Any]) -> str:
+    """The line that makes a study of these settings; the corpus is named as if it lay in `corpora/`."""
+    options = {
+        "--corpus": f"corpora/{settings['corpus']}",
+        "--preset": settings["preset"] if settings["preset"] != PRESET else None,
+        "--steps": settings["steps"],
+        "--seeds": settings["seeds"] if settings["seeds"] > 1 else None,
+        "--from": settings["start"] or None,
+        "--split": settings["split"] if settings["split"] != "test" else None,
+        "--limit": settings["limit"],
+        "--targets": settings["targets"],
+    }
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["moksori", "study", "singing", *words, *settings["given"]])
 
 
 def table(study: SingingStudy) -> list[str]:

@@ -204,7 +204,8 @@ def study_singing(
             runs += [] if trained is None else [trained]
             beside = beside or measured
     references, notes = _beside(folder / "references.json", key, beside)
-    study = SingingStudy(folder, {**settings, **measuring, "seeds": seeds}, runs, references, notes)
+    asked = {"seeds": seeds, "given": list(assignments), "start": start_from or ""}
+    study = SingingStudy(folder, {**settings, **measuring, **asked}, runs, references, notes)
     write_text(folder / RESULT_NAME, json.dumps(study.as_json(), indent=2) + "\n")
     return study
 

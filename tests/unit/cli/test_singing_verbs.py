@@ -125,6 +125,14 @@ def test_layers_that_do_not_help_are_left_out(run, monkeypatch) -> None:
     assert read_voice("me.voice").tuned == {}
 
 
+def test_a_song_of_a_low_rate_is_told(run) -> None:
+    song = read("song.wav").samples
+    write("telephone.wav", Waveform(song[::2].copy(), RATE // 2))
+    code, _, err = run("convert telephone.wav --singer ada --key 0 -o out.wav --seed 1")
+    assert code == 0, err
+    assert "telephone.wav: is sampled at 4000 Hz, so it holds nothing above 2 kHz of the 4 kHz" in err
+
+
 def test_sound_that_comes_bit_by_bit_is_sung_with_the_delay_that_is_told(run) -> None:
     converter = Converter(load_model(run.home / "models" / "choir"))
     song = read("song.wav").samples

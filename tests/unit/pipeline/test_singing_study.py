@@ -52,7 +52,8 @@ def test_a_study_from_nothing_to_its_page(corpus, tmp_path, capsys, monkeypatch)
     assert "| without | taken for the target % |" in shown
     assert (folder / "singing.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "singing.md").read_text(encoding="utf-8")
-    assert "4 steps of 1 seed" in page
+    assert "4 steps of 1 seed; measured on the split `test`" in page
+    assert "moksori study singing --corpus corpora/songs --preset wavenet_autoencoder/tiny --steps 4 --limit 1" in page
     assert "no confusion (lambda 0)" in page
     found = json.loads((folder / "singing.json").read_text(encoding="utf-8"))
     assert [(one["variant"], one["seed"], one["failure"]) for one in found["runs"]] == [
@@ -176,8 +177,8 @@ def study_of(values, seeds=2):
         for name, (value, half) in values.items()
         for seed in range(seeds)
     ]  # fmt: skip
-    settings = {"preset": "p", "assignments": [], "steps": 100, "from": "", "corpus": "c", "split": "test"}
-    return SingingStudy("folder", {**settings, "seeds": seeds}, runs)
+    settings = {"preset": "p", "steps": 100, "from": "", "start": "", "corpus": "c", "split": "test", "limit": 3}
+    return SingingStudy("folder", {**settings, "targets": None, "given": ["a=b c"], "seeds": seeds}, runs)
 
 
 def test_what_lies_within_the_spread_is_a_tie():
@@ -186,6 +187,8 @@ def test_what_lies_within_the_spread_is_a_tie():
     assert lines[2] == "| no mixup (phase 2 in voices of the table) | tie (-1) |"
     assert lines[3] == "| no augmentation (four versions, slices, speed) | -30, worse |"
     assert "| everything | 100 | 81 ±1 |" in markdown(study)
+    line = "moksori study singing --corpus corpora/c --preset p --steps 100 --seeds 2 --limit 3 'a=b c'"
+    assert line in markdown(study)
     # Between seeds 2 points lie, so 1.4 of deviation; the sounds' interval counts where it is wider.
     assert Spread.of([Figure(0.80, 0.001, 9), Figure(0.82, 0.001, 9)]).spread == pytest.approx(0.01414, abs=1e-5)
     assert Spread.of([Figure(0.80, 0.05, 9), Figure(0.82, 0.03, 9)]).spread == pytest.approx(0.04)

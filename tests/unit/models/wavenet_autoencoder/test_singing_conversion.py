@@ -57,6 +57,19 @@ def test_it_is_as_late_as_it_says(song) -> None:
     assert causal.delay_samples == causal.samples
 
 
+def test_what_it_remembers_does_not_grow(song) -> None:
+    model = small_model()
+    stream = model.stream(Voice("wavenet_autoencoder", 0), ConvertControls(), torch.Generator().manual_seed(0))
+    kept = []
+    for _ in range(12):  # a song of 15 s
+        for at in range(0, len(song), 500):
+            stream.push(song[at : at + 500])
+        kept.append(sum(value.nbytes for value in vars(stream).values() if isinstance(value, np.ndarray)))
+    chunking = stream.chunking
+    most = chunking.delay_samples + chunking.before + chunking.pitch_margin + chunking.pool + 500
+    assert 0 < max(kept) <= 4 * most
+
+
 def test_what_follows_a_chunk_and_its_reach_does_not_matter(song) -> None:
     model, controls = small_model(), ConvertControls()
     chunking = Chunking.of(model)
