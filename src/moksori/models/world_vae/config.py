@@ -78,6 +78,9 @@ class WorldVaeConfig(Config):
 
     smoothing_frames: int = Field(default=1, ge=1)
     """The median of so many neighbouring frames is what is heard of a conversion."""
+    keep_energy: bool = False
+    """Shapes that are made are brought to the sum 1 over bins, so that loudness stays the source's: what is blurred, or
+    moves, does not add up to it by itself."""
     post_filter: float = Field(default=0.0, ge=0.0, le=1.0)
     """How far a conversion's variance in time is brought to the target's own in each bin."""
     variation: float = Field(default=0.0, ge=0.0)

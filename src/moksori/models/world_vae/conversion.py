@@ -132,6 +132,8 @@ class StreamConversion:
         speaker = torch.full((len(wide),), self._speaker, device=self._device)
         made = temporal_median(model.decode(latent, speaker, pitch), config.smoothing_frames)
         shapes = model.range.inverse(model.filtered(made, self._speaker)).double().cpu().numpy()
+        if config.keep_energy:
+            shapes = shapes - np.log10((10.0**shapes).sum(axis=1, keepdims=True))
         envelope = join_energy(shapes, energy[np.searchsorted(chosen, own)])
         moved = moved_f0(f0[own], self._moved_from(f0[own]), self._target, self._shift, (LOWEST_HZ, hop_limit(config)))
         noise = aperiodicity_at(sound, f0, own, hop, size)

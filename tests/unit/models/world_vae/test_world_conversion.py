@@ -159,6 +159,21 @@ def test_other_voices_and_more_of_a_speaker_make_another_sound(speech: np.ndarra
     assert not np.allclose(moved, one, atol=1e-3)
 
 
+def test_loudness_stays_the_sources_where_that_is_asked_for(speech: np.ndarray) -> None:
+    """A model that makes shapes of any sum; a fifth of a second has the power that it had, within what pulses allow."""
+    off = {}
+    for kept in (False, True):
+        model = small_model(f"model.keep_energy={kept}")
+        with torch.no_grad():
+            model.decoder.last.bias += 0.2  # three dB and more in every bin
+        made = whole(model, speech, Voice("world_vae", 0), ConvertControls())
+        power = [np.square(x[: len(x) // 3200 * 3200].reshape(-1, 3200)).mean(axis=1) for x in (made, speech)]
+        loud = power[1] > 0.1 * power[1].max()
+        off[kept] = float(np.abs(10 * np.log10(power[0][loud] / power[1][loud])).mean())
+    assert off[True] < 2.5
+    assert off[False] > off[True] + 2.0
+
+
 def test_the_noise_of_a_frame_is_its_own(speech: np.ndarray) -> None:
     """Frames that two chunks need are given the same noise by both."""
     model = small_model("model.smoothing_frames=5")

@@ -10,10 +10,12 @@ from small_world import batch_of, small_objective, take_steps
 from moksori.audio.f0 import extract_f0
 from moksori.audio.io import read
 from moksori.corpus.synthetic import write_synthetic
-from moksori.models.checkpoint import load_model
+from moksori.models.checkpoint import Manifest, load_model, save_model
 from moksori.models.world_vae import WorldVae
 from moksori.models.world_vae.objective import _spread_over
 from moksori.pipeline.convert import Converter, ConvertOptions, convert_to_file
+from moksori.pipeline.run_config import run_config
+from moksori.pipeline.take_over import Source, take_over
 from moksori.pipeline.train import train
 from moksori.types import SpeechNeeds
 
@@ -93,3 +95,23 @@ def test_trained_from_a_corpus_it_converts_a_file(tmp_path: Path) -> None:
     f0 = extract_f0(made, 80, 71.0, 500.0, "dio")
     assert len(made.samples) == pytest.approx(source.duration_seconds * 16000, abs=1)
     assert float(np.median(f0[f0 > 0])) == pytest.approx(210.0, rel=0.08)
+
+
+def test_a_speaker_more_is_a_row_more(tmp_path: Path) -> None:
+    """Fine-tuning on a corpus with somebody new: known speakers keep their rows wherever they come to stand."""
+    old = small_objective()
+    with torch.no_grad():
+        old.model.speaker_pitch.copy_(torch.tensor([[4.5, 0.1], [5.5, 0.2]]))
+    manifest = Manifest(
+        family="world_vae", name="two", model=old.model.config.model_dump(mode="json"), speakers=("ada", "cora"),
+        sample_rate=16000,
+    )  # fmt: skip
+    save_model(tmp_path / "two", old.model, manifest, discriminators=old.discriminators.state_dict())
+    new = small_objective("model.num_speakers=3", seed=1)
+    family = run_config("world_vae/tiny").family
+    take_over(new, Source.find(str(tmp_path / "two")), family, ("ada", "bela", "cora"))
+    before, after = old.model.speaker_embedding.weight.half().float(), new.model.speaker_embedding.weight
+    assert torch.equal(after[[0, 2]], before)
+    assert torch.allclose(after[1], before.mean(dim=0), atol=1e-6)
+    assert torch.allclose(new.model.speaker_pitch[:, 0], torch.tensor([4.5, 5.0, 5.5]), atol=1e-2)
+    assert torch.equal(new.model.decoder.last.weight, old.model.decoder.last.weight.half().float())
