@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 from safetensors.numpy import save
 
 from moksori.audio.f0 import Method, extract_f0
+from moksori.audio.world import require_pyworld
 from moksori.audio.world_features import envelope_groups
 from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.errors import AudioError, CorpusError
@@ -62,7 +63,8 @@ def prepare(
     utterance's own language. durations: frames of each token by utterance name, needed where `needs.durations`; each
     must fit the tokens and sum to the frames.
     progress: called with (done, total) while something is computed, once more at the end.
-    Raises CorpusError for an empty split, an unreadable recording, durations that are missing or do not fit.
+    Raises CorpusError for an empty split, an unreadable recording, durations that are missing or do not fit;
+    MissingExtra for envelopes without pyworld.
     """
     text = text or TextConfig()
     utterances = corpus.split(split)
@@ -74,6 +76,8 @@ def prepare(
         raise CorpusError("durations are frames of tokens: ask for tokens too")
     if needs.envelopes is not None and not needs.f0:
         raise CorpusError("spectral envelopes are found at a pitch: ask for F0 too")
+    if needs.envelopes is not None:
+        require_pyworld("learning from spectral envelopes")  # before other trackers are tried, which take hours
     cache = _Cache(corpus, split, utterances)
     kinds = 1 + needs.tokens + needs.f0 + (needs.envelopes is not None)
     report = _Report(progress, kinds * len(utterances))

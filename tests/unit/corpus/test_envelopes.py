@@ -1,5 +1,6 @@
 """Spectral envelopes of a corpus: made once, kept with their frames, and drawn from all over recordings."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from moksori.corpus.collate import collate
 from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus
 from moksori.corpus.synthetic import synthetic_examples, write_synthetic
-from moksori.errors import CorpusError
+from moksori.errors import CorpusError, MissingExtra
 from moksori.pipeline.batches import ExampleBatches
 from moksori.types import EnvelopeNeeds, SpeechNeeds
 
@@ -40,6 +41,12 @@ def test_envelopes_are_made_once(corpus: Corpus, monkeypatch: pytest.MonkeyPatch
         assert np.array_equal(one.envelopes, other.envelopes)
     with pytest.raises(CorpusError, match="ask for F0"):
         prepare(corpus, "train", replace(NEEDS, f0=False))
+
+
+def test_without_pyworld_it_says_what_to_install(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyworld", None)
+    with pytest.raises(MissingExtra, match="learning from spectral envelopes needs the package 'pyworld'"):
+        prepare(corpus, "train", NEEDS)
 
 
 def test_other_settings_are_other_envelopes(corpus: Corpus) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from moksori.audio.f0 import extract_f0
-from moksori.audio.world import aperiodicity_at, envelope_at
+from moksori.audio.world import aperiodicity_at, envelope_at, require_pyworld
 from moksori.audio.world_features import LogPitch, join_energy, moved_f0, neighbours, split_energy, summed
 from moksori.audio.world_synthesis import WorldSynthesizer
 from moksori.models.world_vae.features import relative_pitch, temporal_median
@@ -43,7 +43,7 @@ class StreamConversion:
 
     speaker: who is to be heard, by number. target, source: ranges of ln F0; where one is not known the pitch stays.
     live: the source's range is learnt while it comes, and taken for the target's until something is heard. controls:
-    its shift comes on top; its variation is of z's noise.
+    its shift comes on top; its variation is of z's noise. Raises MissingExtra without pyworld.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class StreamConversion:
         live: bool = False,
         generator: Generator | None = None,
     ) -> None:
+        require_pyworld("conversion frame by frame")
         config = model.config
         self._model, self._speaker, self._generator = model, speaker, generator
         self._target, self._source, self._shift = target, source, controls.shift_semitones
@@ -181,6 +182,7 @@ def hop_limit(config: "WorldVaeConfig") -> float:
 
 def tracked(waveform: Waveform, config: "WorldVaeConfig") -> Float[np.ndarray, " frames"]:
     """F0 in Hz of whole frames by dio, 0 where unvoiced. Raises MissingExtra without pyworld."""
+    require_pyworld("conversion frame by frame")
     f0 = extract_f0(waveform, config.hop_length, config.lowest_hz, config.highest_hz, method="dio")
     return f0.astype(np.float64)
 

@@ -1,5 +1,6 @@
 """Conversion: a stream gives the whole, as late as it says; pitch, voices, and recordings that are none."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from small_world import configured, small_model
 
 from moksori.audio.f0 import extract_f0
 from moksori.corpus.synthetic import synthetic_examples
-from moksori.errors import BadInput, UnknownName, UnsupportedTask
+from moksori.errors import BadInput, MissingExtra, UnknownName, UnsupportedTask
 from moksori.models.checkpoint import Manifest, load_model, save_model
 from moksori.models.contract import CanConvert, CanConvertInBlocks, CanConvertLive, CanEncode, CanReconstruct, CanRemark
 from moksori.models.world_vae import WorldVae
@@ -212,6 +213,14 @@ def test_it_converts_any_recording(converter: Converter, speech: np.ndarray) -> 
     live = converter.live([speech], RATE, speaker="ada", seed=1)
     assert live.delay_seconds == pytest.approx(0.5 + 0.26 + 0.06 + 0.05, abs=0.05)
     assert sum(len(block) for block in live) == len(speech)
+
+
+def test_without_pyworld_it_says_what_to_install(
+    converter: Converter, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyworld", None)
+    with pytest.raises(MissingExtra, match="conversion frame by frame needs the package 'pyworld': pip install"):
+        converter.convert((speech, RATE), speaker="ada")
 
 
 def test_what_it_cannot_do_is_told(converter: Converter, speech: np.ndarray) -> None:
