@@ -472,8 +472,8 @@ class CanEncode(Protocol):
 class CanCode(Protocol):
     """A model that turns what is said into codes from 0 to `code_count` - 1, one for `window_samples`, and back.
 
-    say_codes: in the voice of a row of its table; mels for a vocoder where `makes_mels`, samples otherwise. What is
-    said of codes is what conversion gives of the recording that they were read off.
+    say_codes: in the voice of a row of its table, around the voice's pitch; mels for a vocoder where `makes_mels`,
+    samples otherwise. What is said of codes is what conversion gives of the recording that they were read off.
     """
 
     @property
@@ -488,7 +488,7 @@ class CanCode(Protocol):
     def read(self, recording: LongRecording, shift_semitones: float = 0.0) -> Coded: ...
 
     def say_codes(
-        self, said: Coded, speaker: int, variation: float | None = None, generator: Generator | None = None
+        self, said: Coded, target: Voice, variation: float | None = None, generator: Generator | None = None
     ) -> Iterator[Float[Tensor, "1 *shape"]]: ...
 
 

@@ -23,7 +23,7 @@ from moksori.evaluation.codes import CodeUse, code_use
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CanCode, CanConvertMels
-from moksori.pipeline.conversion_ways import checked
+from moksori.pipeline.conversion_ways import checked, speaker_voice
 from moksori.pipeline.conversions import Conversion
 from moksori.pipeline.convert import MAXIMUM_SECONDS
 from moksori.pipeline.recordings import Audio, open_recording
@@ -142,10 +142,10 @@ def say_codes(
         )
     if speaker not in manifest.speakers:
         raise unknown_name("speaker", speaker, manifest.speakers)
-    seed, row = chosen_seed(seed), manifest.speakers.index(speaker)
+    seed, target = chosen_seed(seed), speaker_voice(manifest, speaker)
     generator = sentence_generator(seed, 0, loaded.device)
     with torch.inference_mode():
-        said = model.say_codes(stream.said, row, variation, generator)
+        said = model.say_codes(stream.said, target, variation, generator)
         if model.makes_mels:
             assert isinstance(model, CanConvertMels)
             config = model.mel_config

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from moksori.corpus.check import CLIPPED_FRACTION, clipped_fraction
 from moksori.errors import BadInput, MoksoriError, UnsupportedTask, unknown_name
 from moksori.models import registry
-from moksori.models.checkpoint import Loaded
+from moksori.models.checkpoint import Loaded, Manifest
 from moksori.models.contract import (
     CanChangeKey,
     CanConvert,
@@ -217,9 +217,7 @@ class BetweenSpeakers:
         return replace(options, key=float(found)), f"{recording.name}: key {found:+d} semitones"
 
     def _voice(self, name: str) -> Voice:
-        known = self.manifest.speaker_pitch.get(name)
-        pitch = None if known is None else PitchRange(*known)
-        return Voice(self.manifest.family, self.manifest.speakers.index(name), name, pitch=pitch)
+        return speaker_voice(self.manifest, name)
 
     def _nearest(self, model: CanTellSpeakers, recording: OpenRecording) -> Voice:
         """Who is likeliest to have spoken the loudest stretch of the recording."""
@@ -394,6 +392,13 @@ def mels_delay_seconds(model: CanConvertMels, vocoder: Sounding) -> float:
     mel = model.mel_config
     frames = model.live_delay_frames + vocoder.model.look_ahead_frames
     return frames * mel.hop_length / mel.sample_rate
+
+
+def speaker_voice(manifest: Manifest, name: str) -> Voice:
+    """A speaker of a model's table, with the pitch where it is known."""
+    known = manifest.speaker_pitch.get(name)
+    pitch = None if known is None else PitchRange(*known)
+    return Voice(manifest.family, manifest.speakers.index(name), name, pitch=pitch)
 
 
 def _converting(loaded: Loaded) -> CanConvert | CanConvertMels:

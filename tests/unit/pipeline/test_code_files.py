@@ -20,7 +20,7 @@ from moksori.types import Coded, SpeechNeeds, Waveform
 SPEAKERS = ("ann", "bob")
 SAMPLES = (
     "model.decoder={kind: wavenet, residual_channels: 8, skip_channels: 8, cycles: 1, layers: 5}",
-    "model.pitch.hop_length=64",
+    "model.pitch={hop_length: 64, harmonics: false}",
 )
 
 

@@ -125,6 +125,9 @@ class PitchConfig(Config):
     highest_hz: float = Field(default=500.0, gt=0.0)
     method: Literal["auto", "fast"] = "fast"
     """How pitch is found, see audio.f0."""
+    harmonics: bool = False
+    """The decoder is also given the mels of a pulse train of each pitch, at the height where the target speaks: it then
+    need not learn to draw harmonics, which it does last. For a decoder of mels."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "PitchConfig":
@@ -174,6 +177,14 @@ class VqvaeConfig(Config):
         return self.code_samples
 
     @property
+    def melody_channels(self) -> int:
+        """Of what the decoder is given beside codes: height and voicing, and the harmonics in each of its bands."""
+        if self.pitch is None:
+            return 0
+        bands = self.decoder.mel.n_mels if isinstance(self.decoder, MelDecoderConfig) else 0
+        return 2 + (bands if self.pitch.harmonics else 0)
+
+    @property
     def frames_per_code(self) -> int:
         """Frames of what the decoder is given to a code."""
         return self.code_samples // self.condition_samples
@@ -193,6 +204,8 @@ class VqvaeConfig(Config):
         if self.pitch is not None:
             if self.pitch.highest_hz > self.sample_rate / 2:
                 raise ValueError(f"pitch.highest_hz {self.pitch.highest_hz:g} lies above half of {self.sample_rate} Hz")
+            if self.pitch.harmonics and not isinstance(self.decoder, MelDecoderConfig):
+                raise ValueError("pitch.harmonics are mels, and this decoder makes samples: set it to false")
             hop = self.pitch.hop_length
             if hop is not None and hop != self.condition_samples:
                 raise ValueError(f"pitch.hop_length {hop} must be decoder.mel.hop_length {self.condition_samples}")

@@ -22,7 +22,7 @@ from moksori.models.decoders.progressive import with_context
 from moksori.models.vqvae.config import PitchConfig, VqvaeConfig
 from moksori.models.vqvae.decoder import MelDecoder, SampleDecoder, SampleStream
 from moksori.models.vqvae.encoder import MelEncoder
-from moksori.types import Coded, ConvertControls, LongRecording, Waveform
+from moksori.types import Coded, ConvertControls, LongRecording, Voice, Waveform
 
 if TYPE_CHECKING:
     from moksori.models.vqvae.model import Vqvae
@@ -226,8 +226,9 @@ class Reader:
 class Conditioner:
     """The decoder's condition of pieces as they come; where it is interpolated, the last code waits for the next."""
 
-    def __init__(self, model: "Vqvae") -> None:
+    def __init__(self, model: "Vqvae", target: Voice) -> None:
         self._model = model
+        self._centre = MIDDLE_LOG_F0 if target.pitch is None else target.pitch.mean
         self._device = model.speaker_embedding.weight.device
         self._before: Tensor | None = None  # the last code's state that has left
         self._waiting = torch.zeros(1, model.config.code_channels, 0, device=self._device)
@@ -256,7 +257,7 @@ class Conditioner:
             return finer
         self._melody = torch.cat([self._melody, piece.melody.to(self._device)], dim=2)
         melody, self._melody = self._melody[:, :, : count * times], self._melody[:, :, count * times :]
-        return torch.cat([finer, melody.to(finer)], dim=1)
+        return torch.cat([finer, model.melodic(melody.to(finer), self._centre)], dim=1)
 
 
 class MelSpeaker:
@@ -293,14 +294,12 @@ class MelSpeaker:
 class MelConversion:
     """Sound as it comes to mels in another's voice: push blocks of samples, then finish."""
 
-    def __init__(
-        self, model: "Vqvae", vector: Float[Tensor, "1 speaker"], controls: ConvertControls, live: bool = False
-    ) -> None:
+    def __init__(self, model: "Vqvae", target: Voice, controls: ConvertControls, live: bool = False) -> None:
         assert isinstance(model.decoder, MelDecoder)
         self._decoder = model.decoder
         self._hop = model.decoder.config.mel.hop_length
         self._reader = Reader(model, live, controls.shift_semitones)
-        self._conditioner, self._speaker = Conditioner(model), MelSpeaker(model.decoder, vector)
+        self._conditioner, self._speaker = Conditioner(model, target), MelSpeaker(model.decoder, model.vector(target))
         self._left = 0
 
     @property
@@ -325,15 +324,15 @@ class SoundConversion:
     def __init__(
         self,
         model: "Vqvae",
-        vector: Float[Tensor, "1 speaker"],
+        target: Voice,
         controls: ConvertControls,
         generator: Generator | None = None,
     ) -> None:
         assert isinstance(model.decoder, SampleDecoder)
         self._model = model
         self._reader = Reader(model, True, controls.shift_semitones)
-        self._conditioner = Conditioner(model)
-        self._stream = SampleStream(model.decoder, vector, generator)
+        self._conditioner = Conditioner(model, target)
+        self._stream = SampleStream(model.decoder, model.vector(target), generator)
         self._warmth = 1.0 if controls.variation is None else controls.variation
         self._left = 0
 
@@ -397,12 +396,12 @@ def _said(said: Coded, model: "Vqvae") -> Piece:
 
 
 def spoken_mels(
-    model: "Vqvae", decoder: MelDecoder, said: Coded, vector: Float[Tensor, "1 speaker"]
+    model: "Vqvae", decoder: MelDecoder, said: Coded, target: Voice
 ) -> Iterator[Float[Tensor, "1 mels frames"]]:
     """Mels of codes, some seconds at a time."""
-    speaker, hop = MelSpeaker(decoder, vector), decoder.config.mel.hop_length
+    speaker, hop = MelSpeaker(decoder, model.vector(target)), decoder.config.mel.hop_length
     left, total = 0, -(-said.samples // hop)
-    condition = Conditioner(model).push(_said(said, model), last=True)
+    condition = Conditioner(model, target).push(_said(said, model), last=True)
     parts = condition.split(round(WHOLE_SECONDS * model.sample_rate / hop), dim=2)
     for index, part in enumerate(parts):
         made = speaker.push(part, last=index == len(parts) - 1)
@@ -414,13 +413,13 @@ def spoken_sound(
     model: "Vqvae",
     decoder: SampleDecoder,
     said: Coded,
-    vector: Float[Tensor, "1 speaker"],
+    target: Voice,
     warmth: float = 1.0,
     generator: Generator | None = None,
 ) -> Iterator[Float[Tensor, "1 samples"]]:
     """Samples of codes, some at a time."""
-    stream, left = SampleStream(decoder, vector, generator), 0
-    condition = Conditioner(model).push(_said(said, model), last=True)
+    stream, left = SampleStream(decoder, model.vector(target), generator), 0
+    condition = Conditioner(model, target).push(_said(said, model), last=True)
     for part in condition.split(SPEAK_FRAMES, dim=2):
         made = stream.speak(part, warmth)[:, : max(said.samples - left, 0)]
         left += made.shape[1]

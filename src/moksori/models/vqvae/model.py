@@ -8,10 +8,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
+from moksori.audio.harmonics import looked_up, pulse_train_mels
 from moksori.audio.mel import MelConfig
 from moksori.models.contract import BLOCK_FRAMES
 from moksori.models.vqvae.config import CodebookConfig, MelDecoderConfig, QuantizerConfig, VqvaeConfig
 from moksori.models.vqvae.conversion import (
+    MIDDLE_LOG_F0,
+    SPREAD_LOG_F0,
     MelConversion,
     Reader,
     SoundConversion,
@@ -25,8 +28,6 @@ from moksori.models.vqvae.encoder import build_encoder
 from moksori.nn.vector_quantize import Quantized, Quantizer, ScalarQuantizer, VectorQuantizer
 from moksori.types import Coded, ConvertControls, LongRecording, SoundBatch, Voice
 
-PITCH_CHANNELS = 2
-
 
 class Vqvae(nn.Module):
     """The encoder, the quantiser, the speaker table and the decoder.
@@ -35,18 +36,24 @@ class Vqvae(nn.Module):
     one of samples a CanConvert, CanConvertInBlocks and CanConvertLive: `makes_mels` tells which.
     """
 
+    combs: Tensor | None
+
     def __init__(self, config: VqvaeConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = build_encoder(config.encoder, config.code_channels)
         self.quantizer = build_quantizer(config.quantizer, config.code_channels)
         self.speaker_embedding = nn.Embedding(config.num_speakers, config.speaker_channels)
-        condition = config.code_channels + (0 if config.pitch is None else PITCH_CHANNELS)
+        condition = config.code_channels + config.melody_channels
         self.decoder: MelDecoder | SampleDecoder
         if isinstance(config.decoder, MelDecoderConfig):
             self.decoder = MelDecoder(config.decoder, condition, config.speaker_channels)
         else:
             self.decoder = SampleDecoder(config.decoder, condition, config.speaker_channels, config.condition_samples)
+        combs = None
+        if config.pitch is not None and config.pitch.harmonics and isinstance(config.decoder, MelDecoderConfig):
+            combs = pulse_train_mels(config.decoder.mel)
+        self.register_buffer("combs", combs, persistent=False)
 
     @property
     def sample_rate(self) -> int:
@@ -65,9 +72,11 @@ class Vqvae(nn.Module):
         self,
         states: Float[Tensor, "batch frames code"],
         melody: Float[Tensor, "batch 2 finer"] | None = None,
+        centre: Float[Tensor, "batch 1"] | float = MIDDLE_LOG_F0,
     ) -> Float[Tensor, "batch condition finer"]:
         """What the decoder is given of quantised states, at its own rate, and of the melody where it is given one.
 
+        centre: the ln F0 around which whoever is heard speaks: where a melody's harmonics lie.
         Raises ValueError where the model needs a melody and there is none.
         """
         finer = self.upsampled(states.transpose(1, 2))
@@ -75,7 +84,16 @@ class Vqvae(nn.Module):
             return finer
         if melody is None:
             raise ValueError("this model is given the melody of what it says: F0 is missing")
-        return torch.cat([finer, melody.to(finer)], dim=1)
+        return torch.cat([finer, self.melodic(melody.to(finer), centre)], dim=1)
+
+    def melodic(
+        self, melody: Float[Tensor, "batch 2 finer"], centre: Float[Tensor, "batch 1"] | float
+    ) -> Float[Tensor, "batch melodic finer"]:
+        """A melody as the decoder is given it, with its harmonics where it is given them."""
+        if self.combs is None:
+            return melody
+        comb = looked_up(self.combs, melody[:, 0].float() * SPREAD_LOG_F0 + centre).transpose(1, 2)
+        return torch.cat([melody, (comb * melody[:, 1:]).to(melody)], dim=1)
 
     def upsampled(self, states: Float[Tensor, "batch code frames"]) -> Float[Tensor, "batch code finer"]:
         """States at the rate of the decoder's condition."""
@@ -136,7 +154,10 @@ class Vqvae(nn.Module):
 
     @property
     def live_delay_frames(self) -> int:
-        return self._mel_conversion(0, ConvertControls(), live=True).delay_frames
+        """Frames that come in before one leaves; there is no such attribute where it makes samples."""
+        if not self.makes_mels:
+            raise AttributeError("this model makes samples, no mels")
+        return self._mel_conversion(Voice("vqvae"), ConvertControls(), live=True).delay_frames
 
     @torch.inference_mode()
     def convert_to_mels(
@@ -152,7 +173,7 @@ class Vqvae(nn.Module):
 
         `controls.shift_semitones` moves the melody where the model is given it; nothing is drawn.
         """
-        yield from converted_blocks(sound, self._mel_conversion(target.speaker, controls, live))
+        yield from converted_blocks(sound, self._mel_conversion(target, controls, live))
 
     def convert(
         self,
@@ -190,7 +211,7 @@ class Vqvae(nn.Module):
         """A conversion with its memory: push samples as they come, then finish. Raises ValueError for one of mels."""
         if not isinstance(self.decoder, SampleDecoder):
             raise ValueError("this model makes mels, which a vocoder turns into sound: see convert_to_mels")
-        return SoundConversion(self, self._row(target.speaker), controls, generator)
+        return SoundConversion(self, target, controls, generator)
 
     # ---- codes by themselves ----
 
@@ -205,26 +226,26 @@ class Vqvae(nn.Module):
         return self.quantizer.size
 
     def say_codes(
-        self, said: Coded, speaker: int, variation: float | None = None, generator: Generator | None = None
+        self, said: Coded, target: Voice, variation: float | None = None, generator: Generator | None = None
     ) -> Iterator[Float[Tensor, "1 *shape"]]:
         """Codes in the voice of a row of the table, as mels or as samples: what conversion gives of what was read.
 
         variation: a factor on the temperature of a decoder of samples, None = 1.
         Raises ValueError for codes of a model that is given a melody where this one is not, or the other way round.
         """
-        vector = self._row(speaker)
         if isinstance(self.decoder, MelDecoder):
-            yield from spoken_mels(self, self.decoder, said, vector)
+            yield from spoken_mels(self, self.decoder, said, target)
         else:
             yield from spoken_sound(
-                self, self.decoder, said, vector, 1.0 if variation is None else variation, generator
+                self, self.decoder, said, target, 1.0 if variation is None else variation, generator
             )
 
-    def _mel_conversion(self, speaker: int, controls: ConvertControls, live: bool) -> MelConversion:
-        return MelConversion(self, self._row(speaker), controls, live)
+    def vector(self, voice: Voice) -> Float[Tensor, "1 speaker"]:
+        """The row of the table that a voice names."""
+        return self.vectors(torch.tensor([voice.speaker], device=self.speaker_embedding.weight.device)).detach()
 
-    def _row(self, speaker: int) -> Float[Tensor, "1 speaker"]:
-        return self.vectors(torch.tensor([speaker], device=self.speaker_embedding.weight.device)).detach()
+    def _mel_conversion(self, target: Voice, controls: ConvertControls, live: bool) -> MelConversion:
+        return MelConversion(self, target, controls, live)
 
 
 def build_quantizer(config: QuantizerConfig, channels: int) -> Quantizer:

@@ -44,12 +44,14 @@ START_FRAMES_PER_CODE, MOST_START_FRAMES = 20, 8192
 class Crop:
     """A stretch of each recording: what the encoder hears, with its margins, and what the decoder is to make of it.
 
-    target: standardised log-mels, or samples. mask: codes that lie within the recording.
+    target: standardised log-mels, or samples. centre: mean ln F0 of each recording, what its melody is set against.
+    mask: codes that lie within the recording.
     """
 
     features: Float[Tensor, "batch features steps"]
     target: Float[Tensor, "batch *shape"]
     melody: Float[Tensor, "batch 2 frames"] | None
+    centre: Float[Tensor, "batch 1"]
     mask: Bool[Tensor, "batch 1 codes"]
     speaker: Int[Tensor, " batch"]
 
@@ -167,7 +169,9 @@ class VqvaeObjective(Objective):
         quantized = model.quantizer(model.states(crop.features), crop.mask)
         found = {"codes": F.one_hot(quantized.codes[0], model.quantizer.size).T.float()}
         if isinstance(model.decoder, MelDecoder):
-            made = model.decoder(model.condition(quantized.states, crop.melody), model.vectors(crop.speaker))
+            made = model.decoder(
+                model.condition(quantized.states, crop.melody, crop.centre), model.vectors(crop.speaker)
+            )
             found |= {"mel/recording": crop.target[0], "mel/made": made[0]}
         return found
 
@@ -220,7 +224,7 @@ class VqvaeObjective(Objective):
     ) -> Float[Tensor, ""]:
         """Of real frames: mean distance a number of their mels, or nats a sample."""
         model, config = self.model, self.config
-        condition, vector = model.condition(states, crop.melody), model.vectors(speaker)
+        condition, vector = model.condition(states, crop.melody, crop.centre), model.vectors(speaker)
         if isinstance(model.decoder, SampleDecoder):
             first = min(config.unscored_samples, crop.target.shape[1] - 1)
             nats = model.decoder.nats(crop.target, condition, vector, first, generator)
@@ -258,19 +262,22 @@ class VqvaeObjective(Objective):
             target = _samples(batch, start * config.code_samples, count * config.code_samples)
         last = (start.unsqueeze(1) + 1 + torch.arange(count, device=start.device)) * config.code_samples
         mask = (last <= batch.waveform_lengths.unsqueeze(1)).unsqueeze(1)
-        return Crop(features, target, self._melody(batch, start * times, count * times), mask, batch.speaker)
+        melody, centre = self._melody(batch, start * times, count * times)
+        return Crop(features, target, melody, centre, mask, batch.speaker)
 
     def _melody(
         self, batch: SpeechBatch, start: Int[Tensor, " batch"], frames: int
-    ) -> Float[Tensor, "batch 2 frames"] | None:
+    ) -> tuple[Float[Tensor, "batch 2 frames"] | None, Float[Tensor, "batch 1"]]:
+        """The melody of a stretch, where the model is given one, and the mean ln F0 of each recording."""
         if self.model.config.pitch is None:
-            return None
+            return None, batch.waveform.new_zeros(len(batch.names), 1)
         if batch.f0 is None:
             raise ConfigError("model.pitch: the batch has no F0; prepare the corpus with the model's needs")
         place = start.unsqueeze(1) + torch.arange(frames, device=start.device)
         inside = place < batch.waveform_lengths.unsqueeze(1) // self.model.config.condition_samples
         f0 = batch.f0.gather(1, place.clamp(max=batch.f0.shape[1] - 1)) * inside
-        return standard_melody(f0, mean_log_f0(batch.f0))
+        centre = mean_log_f0(batch.f0)
+        return standard_melody(f0, centre), centre
 
     def _tell(self, measures: Mapping[str, float]) -> None:
         if self._steps < self.config.judged_from:

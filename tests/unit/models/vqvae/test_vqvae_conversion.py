@@ -1,22 +1,28 @@
 """Conversion in blocks of any size is that of the whole; codes in between say the same; lengths and delays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from moksori.audio.harmonics import looked_up
 from moksori.corpus.synthetic import synthetic_examples
 from moksori.models.vqvae import Vqvae
 from moksori.pipeline.run_config import run_config
-from moksori.types import ConvertControls, LongRecording, SoundBatch, SpeechNeeds, Voice
+from moksori.types import ConvertControls, LongRecording, PitchRange, SoundBatch, SpeechNeeds, Voice
 
 CONTROLS = ConvertControls()
+VOICE = Voice("vqvae", 1, pitch=PitchRange(5.0, 0.2))
 WAVENET = "model.decoder={kind: wavenet, residual_channels: 8, skip_channels: 8, cycles: 1, layers: 5}"
+PITCH = "model.pitch={hop_length: 64, harmonics: false}"
 OTHERS = {
     "mel": (),
     "no melody": ("model.pitch=null",),
+    "no harmonics": ("model.pitch.harmonics=false",),
     "scalars": ("model.quantizer={kind: scalars}",),
-    "wavenet": (WAVENET, "model.pitch.hop_length=64"),
-    "linear": (WAVENET, "model.pitch.hop_length=64", "model.decoder.upsampling=linear", "model.decoder.temperature=0"),
+    "wavenet": (WAVENET, PITCH),
+    "linear": (WAVENET, PITCH, "model.decoder.upsampling=linear", "model.decoder.temperature=0"),
     "wave": (WAVENET, "model.pitch=null", "model.encoder={kind: wave, channels: 8}"),
 }
 
@@ -42,7 +48,7 @@ def recording(samples: np.ndarray, size: int = 3000) -> LongRecording:
 
 
 def converted(model: Vqvae, samples: np.ndarray, size: int, speaker: int = 1, live: bool = False) -> torch.Tensor:
-    voice, generator = Voice("vqvae", speaker), torch.Generator().manual_seed(3)
+    voice, generator = replace(VOICE, speaker=speaker), torch.Generator().manual_seed(3)
     if model.makes_mels:
         blocks = recording(samples, size).blocks()
         return torch.cat(list(model.convert_to_mels(blocks, voice, None, CONTROLS, live, generator)), dim=2)
@@ -69,7 +75,7 @@ def test_codes_say_what_the_direct_path_says(kind: str) -> None:
     said = model.read(recording(samples))
     assert (said.melody is None) == (model.config.pitch is None)
     assert len(said.codes) == -(-len(samples) // model.config.code_samples)
-    again = torch.cat(list(model.say_codes(said, 1, generator=torch.Generator().manual_seed(3))), dim=-1)
+    again = torch.cat(list(model.say_codes(said, VOICE, generator=torch.Generator().manual_seed(3))), dim=-1)
     assert torch.equal(again, converted(model, samples, 2000))
 
 
@@ -90,13 +96,30 @@ def test_the_melody_moves_with_the_pitch() -> None:
     assert not up[0][~voiced].any()
 
 
+def test_harmonics_lie_where_the_target_speaks() -> None:
+    """Of a melody around its mean: the comb of the target's own pitch, and none where nothing is voiced."""
+    model = made()
+    melody = torch.zeros(1, 2, 3)
+    melody[0, 0], melody[0, 1] = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])
+    found = model.melodic(melody, 5.0)[0]
+    assert found.shape == (82, 3)
+    torch.testing.assert_close(found[:2], melody[0])
+    torch.testing.assert_close(found[2:, 0], looked_up(model.combs, torch.tensor(5.0)))
+    torch.testing.assert_close(found[2:, 1], looked_up(model.combs, torch.tensor(5.25)))
+    assert not found[2:, 2].any()
+    low, high = (replace(VOICE, pitch=PitchRange(mean, 0.2)) for mean in (4.7, 5.4))
+    said = model.read(recording(speech()))
+    one, other = (torch.cat(list(model.say_codes(said, voice)), dim=2) for voice in (low, high))
+    assert float((one - other).abs().mean()) > 1e-3
+
+
 def test_what_comes_late_comes_as_late_as_it_is_told() -> None:
     """No sample leaves later than `delay_seconds` after it came."""
     for kind in ("mel", "wave", "linear"):
         model, samples = made(*OTHERS[kind]), speech(2 if kind == "mel" else 1)
         voice = Voice("vqvae", 1)
         if model.makes_mels:
-            conversion, hop = model._mel_conversion(1, CONTROLS, live=True), 256
+            conversion, hop = model._mel_conversion(VOICE, CONTROLS, live=True), 256
             delay = conversion.delay_frames * hop
             assert model.live_delay_frames == conversion.delay_frames
         else:
@@ -117,11 +140,12 @@ def test_batches_of_sounds_and_what_a_model_is_not() -> None:
     assert found.waveform.shape == (2, 3000)
     assert not found.waveform[1, 1000:].any()
     assert not hasattr(model, "mel_config")
+    assert not hasattr(model, "live_delay_frames")
     with pytest.raises(ValueError, match="a vocoder turns into sound"):
         made().stream(Voice("vqvae", 0), CONTROLS)
     said = model.read(recording(speech()))
     with pytest.raises(ValueError, match="another model's"):
-        list(made().say_codes(said, 0))
+        list(made().say_codes(said, VOICE))
 
 
 def test_a_recording_shorter_than_a_code() -> None:

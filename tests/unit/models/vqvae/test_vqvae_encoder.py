@@ -81,6 +81,7 @@ def test_instance_norm_takes_what_is_constant_away() -> None:
         ({"quantizer": {"kind": "scalars", "levels": [8, 1]}}, "2 levels"),
         ({"decoder": {"kind": "mel"}, "encoder": {"kind": "mel", "stride": 1}}, "no whole frames"),
         ({"jitter": 2.0}, "jitter"),
+        ({"decoder": {"kind": "wavenet"}, "pitch": {"harmonics": True}}, "makes samples"),
     ],
 )
 def test_settings_that_do_not_fit_together(settings, words) -> None:

@@ -16,7 +16,7 @@ from moksori.types import SpeechBatch
 
 SOUND = (
     "model.decoder={kind: wavenet, residual_channels: 8, skip_channels: 8, cycles: 1, layers: 5}",
-    "model.pitch.hop_length=64", "objective.crop_codes=8",
+    "model.pitch={hop_length: 64, harmonics: false}", "objective.crop_codes=8",
 )  # fmt: skip
 
 
