@@ -127,6 +127,11 @@ class Vqvae(nn.Module):
         return self.config.pitch is not None
 
     @property
+    def moves_pitch(self) -> bool:
+        """Whether it must be known where a speaker speaks, of a single one too."""
+        return self.combs is not None
+
+    @property
     def window_samples(self) -> int:
         """Samples to a code."""
         return self.config.code_samples
