@@ -29,6 +29,8 @@ PARAMETERS = {
     "wavenet_autoencoder/base": (("model.num_speakers=5",), 7_300_096),
     "wavenet_autoencoder/music": (("model.num_speakers=6",), 29_892_416),
     "wavenet_autoencoder/nsynth": ((), 61_410_064),
+    "vqvae/base": (("model.num_speakers=102",), 11_068_352),
+    "vqvae/wave": (("model.num_speakers=109",), 15_390_592),
     "wavenet/base": ((), 3_694_446),
     "wavenet/unconditional": ((), 1_760_704),
 }
