@@ -129,10 +129,11 @@ class CanTakeStyle(Protocol):
     """A model that makes mels of latents which are as long as they, and which a person may choose.
 
     frames: what it hears of a recording, `latent_bands` bands, for which it needs the pitch where `hears_pitch`.
-    read_latents: what latents recordings of known texts have, each as long as its frames; without noise. say_latents: the
-    mels that latents of known lengths give with a text, whose durations are kept to where there are some; with the text
-    that the latents were read with they are the mels that these were read off. style_mean: of the latents of clips:
-    "time_and_batch" gives one frame, "batch" a course in time. mixes_speakers: whether it follows `controls.speakers`.
+    read_latents: what latents recordings of known texts have, each as long as its frames; without noise. say_latents:
+    the mels that latents of known lengths give with a text, whose durations are kept to where there are some; with the
+    text that the latents were read with they are the mels that these were read off. style_mean: of the latents of
+    clips: "time_and_batch" gives one frame, "batch" a course in time. mixes_speakers: whether it follows
+    `controls.speakers`.
     mixture_components: of its prior; 0 where that is no mixture; component_shares: those that recordings choose.
     """
 

@@ -50,7 +50,7 @@ VARIANTS: Sequence[Variant] = (
     Variant("vae-gan", "the VAE, its conversions against a min-max critic", WORLD,
             ("objective.adversarial=bce", "objective.kl_weight=1"), _THIRD),
     Variant("vawgan-clip", "the VAE, its conversions against a Wasserstein critic with clipped weights", WORLD,
-            ("objective.adversarial=clip", "objective.kl_weight=1", "objective.adversarial_weight=50"), _THIRD),
+            ("objective.adversarial=clip", "objective.kl_weight=1", "objective.adversarial_weight=5"), _THIRD),
     Variant("vawgan-gp", "the same with a gradient penalty", WORLD,
             ("objective.adversarial=gp", "objective.kl_weight=1"), _THIRD),
     Variant("dsvae", "D-DSVAE, small, trained on the same", DSVAE),
