@@ -280,8 +280,12 @@ class FlowtronObjective(Objective):
         mean = (y.sum() / x.sum()).to(total)
         spread = (x - x.mean()).square().sum()
         slope = ((x - x.mean()) * (y - y.mean())).sum() / spread if float(spread) > 0 else mean
-        model.length_slope.copy_(slope.clamp(min=0.0))
-        model.length_offset.copy_(y.mean() - model.length_slope * x.mean())
+        slope = slope.clamp(min=0.0)
+        offset = y.mean() - slope * x.mean()
+        if float(offset) < 0:  # of speakers who are not alike: a short text would have no time at all
+            slope, offset = mean, torch.zeros_like(offset)
+        model.length_slope.copy_(slope)
+        model.length_offset.copy_(offset)
         model.frames_per_token.copy_(mean)
         model.symbol_frames.copy_(torch.where(count > 0, total / count.clamp(min=1), mean))
 

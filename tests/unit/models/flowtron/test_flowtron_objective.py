@@ -350,3 +350,11 @@ def test_spoken_mels_are_given_the_spread_of_the_recordings() -> None:
     before = model.say_mels(text, given).mel
     model.detail.gain.fill_(2.0)
     torch.testing.assert_close(model.say_mels(text, given).mel, before)
+
+
+def test_short_texts_have_time_where_speakers_are_not_alike() -> None:
+    """A line through a slow reader's long texts and a quick one's short ones would give short texts none."""
+    made = small.objective(small.model(), alignment="given")
+    made.initialise([small.batch((12, 40), (4, 6))])
+    assert float(made.model.length_offset) == 0.0
+    assert float(made.model.length_slope) == pytest.approx(5.2, rel=1e-5)
