@@ -184,7 +184,7 @@ class CanTakeStyle(Protocol):
 class CanJudge(Protocol):
     """A model that tells how likely recordings are with their texts: what is wrong with a corpus stands out.
 
-    batch: with tokens, at `sample_rate` and in whole frames of `hop_length`.
+    batch: with tokens, at `sample_rate` and in whole frames of `hop_length`, with F0 where it `hears_pitch`.
     """
 
     @property
@@ -192,6 +192,9 @@ class CanJudge(Protocol):
 
     @property
     def hop_length(self) -> int: ...
+
+    @property
+    def hears_pitch(self) -> bool: ...
 
     def judge(self, batch: SpeechBatch) -> Judged: ...
 

@@ -186,7 +186,7 @@ def _needs(loaded: Loaded) -> SpeechNeeds:
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model gives no likelihoods of recordings: use a "
             "Flowtron, trained on this corpus if possible"
         )
-    return SpeechNeeds(model.sample_rate, model.hop_length)
+    return SpeechNeeds(model.sample_rate, model.hop_length, f0=model.hears_pitch)
 
 
 def _fits(example: Example, needs: SpeechNeeds) -> bool:

@@ -41,7 +41,7 @@ class Judged:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """A tiny Flowtron that learnt some tones, and these tones with two faults planted afterwards."""
     folder = tmp_path_factory.mktemp("judge")
-    config = run_config("flowtron/tiny")
+    config = run_config("flowtron/tiny", ["model.pitch=false"])
     synthetic = write_synthetic(folder / "corpus", count=48, needs=NEEDS, text=config.model.text)
     examples = prepare(synthetic.corpus, "train", NEEDS, config.model.text, synthetic.durations)
     with torch.random.fork_rng(devices=[]):
@@ -92,6 +92,18 @@ def test_planted_faults_stand_out(made: Judged, tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "j.json").read_text())
     assert [clip["name"] for clip in stored["clips"]] == [clip.name for clip in report.clips]
     assert stored["medians"]["text_gain"] > 0
+
+
+def test_a_model_of_pitch_is_given_the_pitch(made: Judged, tmp_path: Path) -> None:
+    config = run_config("flowtron/tiny")
+    assert config.model.pitch
+    settings = config.model.model_dump(mode="json")
+    manifest = Manifest(family="flowtron", name="tones", model=settings, text=config.model.text, sample_rate=22050)
+    torch.manual_seed(0)
+    save_model(tmp_path / "model", Flowtron(config.model).eval(), manifest)
+    report = judge_corpus(made.corpus, tmp_path / "model")
+    assert len(report.clips) == 48
+    assert np.isfinite([clip.likelihood for clip in report.clips]).all()
 
 
 def test_the_verb_shows_and_drops(made: Judged, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Judge:
 def folders(tmp_path_factory):
     home = tmp_path_factory.mktemp("home") / "models"
     save_vocoder(home / "through", overrides=(f"model.mel.sample_rate={RATE}",))
-    alone = ("model.num_speakers=1", "model.speaker_table=several")
+    alone = ("model.num_speakers=1", "model.speaker_table=several", "model.pitch=false", "model.match_spread=0")
     return save_flowtron(home / "alone", overrides=alone), save_flowtron(home / "three")
 
 
