@@ -91,10 +91,8 @@ def envelope_at(
     unvoiced. Raises MissingExtra without pyworld.
     """
     pyworld = require_pyworld("taking voices apart")
-    at = _centres(chosen, hop_length, waveform.sample_rate)
-    samples = waveform.samples.astype(np.float64)
-    own = np.ascontiguousarray(f0[chosen], np.float64)
-    return np.asarray(pyworld.cheaptrick(samples, own, at, waveform.sample_rate, fft_size=n_fft))
+    given = _at(waveform, f0, chosen, hop_length)
+    return np.asarray(pyworld.cheaptrick(*given, waveform.sample_rate, fft_size=n_fft))
 
 
 def aperiodicity_at(
@@ -109,15 +107,17 @@ def aperiodicity_at(
     What it cannot tell, as in digital silence, counts as noise.
     """
     pyworld = require_pyworld("taking voices apart")
-    at = _centres(chosen, hop_length, waveform.sample_rate)
-    samples = waveform.samples.astype(np.float64)
-    own = np.ascontiguousarray(f0[chosen], np.float64)
-    found = np.asarray(pyworld.d4c(samples, own, at, waveform.sample_rate, fft_size=n_fft))
+    given = _at(waveform, f0, chosen, hop_length)
+    found = np.asarray(pyworld.d4c(*given, waveform.sample_rate, fft_size=n_fft))
     return np.clip(np.nan_to_num(found, nan=1.0), 0.0, 1.0)
 
 
-def _centres(chosen: Int[np.ndarray, " chosen"], hop_length: int, sample_rate: int) -> Float[np.ndarray, " chosen"]:
-    return (np.asarray(chosen, np.float64) + 0.5) * hop_length / sample_rate
+def _at(
+    waveform: Waveform, f0: Float[np.ndarray, " frames"], chosen: Int[np.ndarray, " chosen"], hop_length: int
+) -> tuple[Float[np.ndarray, " samples"], Float[np.ndarray, " chosen"], Float[np.ndarray, " chosen"]]:
+    """Samples, F0 and centres in seconds of chosen frames, as WORLD is given them."""
+    centres = (np.asarray(chosen, np.float64) + 0.5) * hop_length / waveform.sample_rate
+    return waveform.samples.astype(np.float64), np.ascontiguousarray(f0[chosen], np.float64), centres
 
 
 def _without_holes(frames: WorldFrames) -> WorldFrames:

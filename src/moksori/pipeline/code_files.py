@@ -8,8 +8,6 @@ A code means something to the model alone that made it, so a file names that mod
 
 import json
 import math
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from moksori.errors import AudioError, BadInput, CheckpointError, MoksoriError, UnsupportedTask, unknown_name
+from moksori.errors import AudioError, BadInput, CheckpointError, UnsupportedTask, unknown_name
 from moksori.evaluation.codes import CodeUse, code_use
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, fingerprint
@@ -30,6 +28,7 @@ from moksori.pipeline.recordings import Audio, open_recording
 from moksori.pipeline.say import check_folder
 from moksori.pipeline.seeds import chosen_seed, sentence_generator
 from moksori.pipeline.vocoding import find_vocoder
+from moksori.pipeline.whole_files import written_whole
 from moksori.types import Coded
 
 SUFFIX = ".codes"
@@ -81,15 +80,8 @@ class CodeStream:
         if path.suffix != SUFFIX:
             raise BadInput(f"{path}: a file of codes ends in {SUFFIX}: {path.stem or 'x'}{SUFFIX}")
         check_folder(path)
-        part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-        try:
+        with written_whole(path) as part:
             part.write_bytes(_FIRST_LINE + self._header() + _packed(self.said, self.size))
-            os.replace(part, path)  # noqa: PTH105 (one name for tests that simulate a full disk)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
-        finally:
-            part.unlink(missing_ok=True)
         return path
 
     def _header(self) -> bytes:

@@ -23,8 +23,8 @@ from moksori.models.contract import (
     CanEnroll,
     CanRemark,
     CanTellSpeakers,
-    ConversionInProgress,
 )
+from moksori.models.streamed import through
 from moksori.pipeline.conversions import ConvertOptions
 from moksori.pipeline.enrolment import Enrolled, enroll, hear, rate_remarks, source_remarks
 from moksori.pipeline.recordings import OpenRecording
@@ -180,7 +180,7 @@ class BetweenSpeakers:
         assert isinstance(self._model, CanConvertLive)
         generator = sentence_generator(seed, 0, self._device)
         conversion = self._model.stream(target, options.controls, generator)
-        made = (block for block in _through(conversion, sound) if block.shape[1])
+        made = (block for block in through(conversion, sound) if block.shape[1])
         return checked(self.manifest.name, "what comes in", made)
 
     def live_delay_seconds(self, target: Voice) -> float:
@@ -251,27 +251,22 @@ class BetweenSpeakers:
         return torch.from_numpy(samples)[None].to(self._device)
 
 
-class BetweenSpeakersInMels(BetweenSpeakers):
-    """A model with a table of speakers that makes mels, which a vocoder turns into sound.
+class ThroughMels:
+    """What ways of conversion have in common whose models make mels: a vocoder, found when it is first needed.
 
-    vocoder: a name or folder; None: the one that the model names, or one for such mels.
+    named: a vocoder's name or folder; None: the one that the model names, or one for such mels.
     """
 
-    def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
-        super().__init__(loaded)
-        self._named = vocoder
+    manifest: Manifest
+    _mels: CanConvertMels
+    _device: torch.device
+    _named: str | Path | None
+    is_live = True
 
     @cached_property
     def vocoder(self) -> Sounding:
-        """Found when it is first needed."""
+        """Making voices takes none."""
         return find_vocoder(self.manifest, self._mels.mel_config, self._named, self._device)
-
-    @property
-    def _mels(self) -> CanConvertMels:
-        assert isinstance(self._model, CanConvertMels)
-        return self._model
-
-    is_live = True
 
     def live(
         self, sound: Iterable[Float[np.ndarray, " block"]], target: Voice, options: ConvertOptions, seed: int
@@ -282,8 +277,10 @@ class BetweenSpeakersInMels(BetweenSpeakers):
         return checked(self.manifest.name, "what comes in", self.vocoder.sound(mels, None, generator))
 
     def live_delay_seconds(self, target: Voice) -> float:
-        """From a sample that comes in to the same one as it leaves, the work itself and changes of rate aside."""
-        return mels_delay_seconds(self._mels, self.vocoder)
+        """From a sample that comes in to the same one as it leaves: the model's own delay and the vocoder's."""
+        mel = self._mels.mel_config
+        frames = self._mels.live_delay_frames + self.vocoder.model.look_ahead_frames
+        return frames * mel.hop_length / mel.sample_rate
 
     def _blocks(
         self,
@@ -293,24 +290,32 @@ class BetweenSpeakersInMels(BetweenSpeakers):
         options: ConvertOptions,
         generator: torch.Generator,
     ) -> Iterator[Float[torch.Tensor, "1 samples"]]:
-        yield from sounding_mels(self._mels, self.vocoder, recording, target, source, options, generator)
+        """A whole recording in another voice, as many samples as it has."""
+        samples, hop = recording.sound.samples, self._mels.mel_config.hop_length
+        blocks, controls = recording.sound.blocks(), options.controls
+        mels = self._mels.convert_to_mels(blocks, target, source, controls, generator=generator)
+        given = 0
+        for block in self.vocoder.sound(mels, -(-samples // hop), generator):
+            yield block[:, : samples - given]
+            given += block.shape[1]
 
 
-class ThroughVoices:
-    """A model that imitates voices of recordings; what it makes are mels, which a vocoder turns into sound.
-
-    vocoder: a name or folder; None: the one that the model names, or one for such mels.
-    """
+class BetweenSpeakersInMels(ThroughMels, BetweenSpeakers):
+    """A model with a table of speakers that makes mels. vocoder: see ThroughMels."""
 
     def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
         assert isinstance(loaded.model, CanConvertMels)
-        self.loaded, self.manifest, self._model = loaded, loaded.manifest, loaded.model
-        self._device, self._named = loaded.device, vocoder
+        super().__init__(loaded)
+        self._mels, self._named = loaded.model, vocoder
 
-    @cached_property
-    def vocoder(self) -> Sounding:
-        """Found when it is first needed: making voices takes none."""
-        return find_vocoder(self.manifest, self._model.mel_config, self._named, self._device)
+
+class ThroughVoices(ThroughMels):
+    """A model that imitates voices of recordings; what it makes are mels. vocoder: see ThroughMels."""
+
+    def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
+        assert isinstance(loaded.model, CanConvertMels)
+        self.loaded, self.manifest, self._mels = loaded, loaded.manifest, loaded.model
+        self._device, self._named = loaded.device, vocoder
 
     def check(self, options: ConvertOptions) -> None:
         name = self.manifest.name
@@ -344,55 +349,6 @@ class ThroughVoices:
         source = own if not options.like else None
         return Job(source, target, checked(self.manifest.name, recording.name, blocks), tuple(notes))
 
-    def live(
-        self, sound: Iterable[Float[np.ndarray, " block"]], target: Voice, options: ConvertOptions, seed: int
-    ) -> Iterator[Float[np.ndarray, " block"]]:
-        """Sound as it comes, at the model's rate and level, in another voice; it ends with the last whole frame."""
-        generator = sentence_generator(seed, 0, self._device)
-        mels = self._model.convert_to_mels(sound, target, None, options.controls, True, generator)
-        return checked(self.manifest.name, "what comes in", self.vocoder.sound(mels, None, generator))
-
-    is_live = True
-
-    def live_delay_seconds(self, target: Voice) -> float:
-        """From a sample that comes in to the same one as it leaves, the work itself and changes of rate aside."""
-        return mels_delay_seconds(self._model, self.vocoder)
-
-    def _blocks(
-        self,
-        recording: OpenRecording,
-        target: Voice,
-        own: Voice | None,
-        options: ConvertOptions,
-        generator: torch.Generator,
-    ) -> Iterator[Float[torch.Tensor, "1 samples"]]:
-        yield from sounding_mels(self._model, self.vocoder, recording, target, own, options, generator)
-
-
-def sounding_mels(
-    model: CanConvertMels,
-    vocoder: Sounding,
-    recording: OpenRecording,
-    target: Voice,
-    source: Voice | None,
-    options: ConvertOptions,
-    generator: torch.Generator,
-) -> Iterator[Float[torch.Tensor, "1 samples"]]:
-    """A whole recording in another voice, as many samples as it has, through mels and a vocoder."""
-    samples, hop = recording.sound.samples, model.mel_config.hop_length
-    mels = model.convert_to_mels(recording.sound.blocks(), target, source, options.controls, generator=generator)
-    given = 0
-    for block in vocoder.sound(mels, -(-samples // hop), generator):
-        yield block[:, : samples - given]
-        given += block.shape[1]
-
-
-def mels_delay_seconds(model: CanConvertMels, vocoder: Sounding) -> float:
-    """Of live conversion through mels: the model's own delay and the vocoder's."""
-    mel = model.mel_config
-    frames = model.live_delay_frames + vocoder.model.look_ahead_frames
-    return frames * mel.hop_length / mel.sample_rate
-
 
 def speaker_voice(manifest: Manifest, name: str) -> Voice:
     """A speaker of a model's table, with the pitch where it is known."""
@@ -405,14 +361,6 @@ def _converting(loaded: Loaded) -> CanConvert | CanConvertMels:
     model = loaded.model
     assert isinstance(model, CanConvert | CanConvertMels)
     return model
-
-
-def _through(
-    conversion: ConversionInProgress, sound: Iterable[Float[np.ndarray, " block"]]
-) -> Iterator[Float[torch.Tensor, "1 samples"]]:
-    for block in sound:
-        yield conversion.push(block)
-    yield conversion.finish()
 
 
 def checked(

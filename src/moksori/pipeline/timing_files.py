@@ -7,15 +7,15 @@ subtitles to the millisecond that their formats have.
 
 import json
 import math
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from moksori.errors import BadInput, MoksoriError
+from moksori.errors import BadInput
 from moksori.pipeline.captions import Cue, cues
 from moksori.pipeline.speech_timings import SentenceTiming
+from moksori.pipeline.whole_files import written_whole
 
 Sentences = Callable[[], Iterable[SentenceTiming]]
 Interval = tuple[float, float, str]
@@ -44,16 +44,8 @@ def write_timings(path: Path, sentences: Sentences, header: TimingHeader) -> Non
     Raises BadInput for another suffix, MoksoriError if the disk refuses.
     """
     check_timings_path(path)
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("x", encoding="utf-8", newline="\n") as file:
-            _WRITERS[path.suffix.lower()](file, sentences, header)
-        part.replace(path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path) as part, part.open("x", encoding="utf-8", newline="\n") as file:
+        _WRITERS[path.suffix.lower()](file, sentences, header)
 
 
 def _write_json(file: TextIO, sentences: Sentences, header: TimingHeader) -> None:

@@ -7,8 +7,6 @@ vector is a mean latent `[mels, frames]` (pipeline.styles); their format is 2, w
 
 import json
 import math
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CanEnroll, CanFit
 from moksori.pipeline.say import check_folder
 from moksori.pipeline.seeds import sentence_generator
+from moksori.pipeline.whole_files import written_whole
 from moksori.types import Voice
 
 SUFFIX = ".voice"
@@ -125,16 +124,9 @@ def write_voice(voice: Voice, path: str | Path) -> Path:
         "name": voice.name,
         "sources": json.dumps(list(voice.sources), ensure_ascii=False),
     }
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     tensors = {_TENSOR: voice.vector, **{_TUNED + name: value for name, value in voice.tuned.items()}}
-    try:
+    with written_whole(path) as part:
         part.write_bytes(save({k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}, metadata))
-        os.replace(part, path)  # noqa: PTH105 (one name for tests that simulate a full disk)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

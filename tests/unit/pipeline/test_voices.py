@@ -1,6 +1,7 @@
 """Voices as files: what they hold, and which ones are refused."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def test_nothing_is_left_half_written(loaded: Loaded, tmp_path, monkeypatch) -> 
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(voices.os, "replace", full)
+        patched.setattr(os, "replace", full)
         with pytest.raises(MoksoriError, match="no space left on device: free space"):
             write_voice(made(loaded), path)
     assert path.read_text() == "precious"

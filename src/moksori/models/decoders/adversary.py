@@ -16,6 +16,7 @@ from moksori.nn.discriminators import (
     ScaleDiscriminator,
     SpectrogramDiscriminator,
 )
+from moksori.nn.frozen import frozen
 
 
 def build_discriminators(config: DiscriminatorConfig) -> DiscriminatorEnsemble:
@@ -81,11 +82,10 @@ def discriminator_update(discriminators: DiscriminatorEnsemble, real: Tensor, ge
 
 def adversarial_terms(discriminators: DiscriminatorEnsemble, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
     """The generator's terms: to be taken for real, and to look like it in every layer (Kong et al. 2020, Eq. 4, 6)."""
-    discriminators.requires_grad_(False)  # their weights need no gradient of the generator's loss
-    with torch.no_grad():
-        true = discriminators(real)
-    fake = discriminators(generated)
-    discriminators.requires_grad_(True)
+    with frozen(discriminators):  # their weights need no gradient of the generator's loss
+        with torch.no_grad():
+            true = discriminators(real)
+        fake = discriminators(generated)
     return {
         "adversarial": least_squares_generator(fake.scores),
         "feature_matching": feature_matching(true.features, fake.features),

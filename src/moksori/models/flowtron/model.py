@@ -52,7 +52,8 @@ class Encoded:
     latent: 0 beyond an item's whole groups. log_likelihood: of each frame of what is heard, in nats over its bands.
     attention, log_attention, log_content: of each flow (see `attention.Attended`). gate_logits: of the last flow.
     group_lengths: groups of each item. missed: mean square, over the bands of the standardised mel, of what the text
-    mean leaves of each group; None in a model without one.
+    mean leaves of each group; None in a model without one. missed_along: the same, had the attention kept to the taught
+    path; None without one.
     """
 
     latent: Float[Tensor, "batch bands padded"]
@@ -63,6 +64,7 @@ class Encoded:
     gate_logits: Float[Tensor, "batch groups"]
     group_lengths: Int[Tensor, " batch"]
     missed: Float[Tensor, "batch groups"] | None = None
+    missed_along: Float[Tensor, "batch groups"] | None = None
 
 
 class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
@@ -164,19 +166,23 @@ class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
         attention_path: Int[Tensor, "batch frames"] | None = None,
         keep: Sequence[Bool[Tensor, "batch groups"]] | None = None,
         gate_trunk: bool = True,
+        taught_path: Int[Tensor, "batch frames"] | None = None,
     ) -> Encoded:
         """The latent of frames (`frames`: mels, and their pitch), exactly, and how likely they are.
 
         attention_prior: log prior of the attention, times its factor. attention_path: the token of each frame, kept to
         instead of the attention. keep, gate_trunk: for training, see AutoregressiveStep; keep has an entry a flow.
+        taught_path: the token of each frame for `Encoded.missed_along`; the latent does not depend on it.
         """
         x, lengths = self.grouped(frames, frame_lengths), self.group_lengths(frame_lengths)
         weights = self._forced(attention_path, x.shape[1], memory)
         log_scale, first = torch.zeros_like(x), x
-        outputs = []
+        outputs, along = [], None
         for index, flow in enumerate(self.flows):
             assert isinstance(flow, AffineFlow)
             projected = self._projected(flow, memory)
+            if index == 0 and taught_path is not None and flow.step.text_mean is not None:
+                along = self._missed_along(flow, x, lengths, projected, self._forced(taught_path, x.shape[1], memory))
             kept = None if keep is None else keep[index]
             out = flow(x, lengths, projected, attention_prior, weights, kept, gate_trunk)
             outputs.append(out)
@@ -195,32 +201,24 @@ class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
             tuple(out.log_content for out in outputs),
             outputs[-1].gate_logits,
             lengths,
-            None if outputs[0].mean is None else self._missed(first, outputs[0].mean),
+            None if outputs[0].mean is None else self.squared(first - outputs[0].mean, PITCH_WEIGHT),
+            along,
         )
 
-    def missed_by_text(
+    def _missed_along(
         self,
-        frames: Float[Tensor, "batch bands frames"],
-        frame_lengths: Int[Tensor, " batch"],
-        memory: Memory,
-        attention_path: Int[Tensor, "batch frames"],
+        flow: AffineFlow,
+        x: Float[Tensor, "batch groups channels"],
+        lengths: Int[Tensor, " batch"],
+        projected: Projected,
+        weights: Float[Tensor, "batch groups tokens"] | None,
     ) -> Float[Tensor, "batch groups"]:
-        """`Encoded.missed`, had the attention kept to the path: the token of each frame."""
-        x, flow = self.grouped(frames, frame_lengths), self.flows[0]
-        assert isinstance(flow, AffineFlow)
-        assert flow.step.text_mean is not None
-        order = flow.order(self.group_lengths(frame_lengths), x.shape[1])
-        weights, projected = self._forced(attention_path, x.shape[1], memory), self._projected(flow, memory)
+        network, order = flow.step.text_mean, flow.order(lengths, x.shape[1])
+        assert network is not None
         assert weights is not None
         context = flow.step.attention.forced(reordered(weights, order), projected).context
-        mean = flow.step.text_mean
-        found = mean.mean(mean.told(context)[0], reordered(x, order)[..., x.shape[2] - mean.pitches :])
-        return self._missed(x, reordered(found, order))
-
-    def _missed(
-        self, x: Float[Tensor, "batch groups channels"], mean: Float[Tensor, "batch groups channels"]
-    ) -> Float[Tensor, "batch groups"]:
-        return self.squared(x - mean, PITCH_WEIGHT)
+        pitch = reordered(x, order)[..., x.shape[2] - network.pitches :]
+        return self.squared(x - reordered(network.mean(network.told(context)[0], pitch), order), PITCH_WEIGHT)
 
     def mixture(self, frames: Float[Tensor, "batch bands frames"], frame_lengths: Int[Tensor, " batch"]) -> Mixture:
         """The mixture that recordings choose in a model whose prior is one: the shares of a reference, say.

@@ -100,12 +100,12 @@ class FlowtronObjective(Objective):
         trunk = config.gate_trunk_from is not None and step >= config.gate_trunk_from
         frames, memory = self._dithered(self._frames(batch), generator), self.model.memory(text_of(batch))
         prior = self._log_prior(batch, groups, width, config.prior_factor(step))
-        encoded = self.model.encode(frames, lengths, memory, prior, keep=keep, gate_trunk=trunk)
-        terms = self._terms(batch, encoded)
         path = self._frame_path(batch)
-        if encoded.missed is not None and path is not None:
+        encoded = self.model.encode(frames, lengths, memory, prior, keep=keep, gate_trunk=trunk, taught_path=path)
+        terms = self._terms(batch, encoded)
+        if encoded.missed_along is not None:
             # Along the aligner's path it learns at once, whatever the attention does not know yet.
-            along = self._mean_of_groups(self.model.missed_by_text(frames, lengths, memory, path), groups)
+            along = self._mean_of_groups(encoded.missed_along, groups)
             terms["text_mean"] = 0.5 * (terms["text_mean"] + along)
         yield Update("model", terms, self._weights(terms, step), self._counts(batch, groups))
 

@@ -140,8 +140,8 @@ class AutoregressiveStep(nn.Module):
         projected: Projected,
         weights: Float[Tensor, "batch tokens"] | None = None,
         temperature: float = 1.0,
-    ) -> tuple[Float[Tensor, "batch channels"], StepOutput, StepState]:
-        """One step of the inverse: x of z, given the x before it (0 at the first); the output has a time axis of 1."""
+    ) -> tuple[Float[Tensor, "batch channels"], StepState]:
+        """One step of the inverse: x of z, given the x before it (0 at the first)."""
         hidden, attention = self.attention_lstm(previous.unsqueeze(1), state.attention)
         given = None if weights is None else weights[:, None]
         attended = self._attend(hidden, projected, None, given, temperature, state.trace)
@@ -150,7 +150,6 @@ class AutoregressiveStep(nn.Module):
             now = attended.weights[:, 0]
             trace = (now if trace is None else trace[0] + now, now)
         read = torch.cat([hidden, attended.context], dim=2)
-        gate_logits = None if self.gate is None else self.gate(read).squeeze(2)
         before, told, text = previous.unsqueeze(1), None, state.text
         if self.text_mean is not None:
             told, text = self.text_mean.told(attended.context, state.text)
@@ -159,9 +158,7 @@ class AutoregressiveStep(nn.Module):
         decoded, decoder = self.decoder_lstm(read, state.decoder)
         log_scale, shift = self._head(decoded)
         x, mean = self.solved(z.unsqueeze(1), log_scale, shift, before, told)
-        known = x - (z.unsqueeze(1) - shift) * torch.exp(-log_scale)
-        out = StepOutput(log_scale, shift - torch.exp(log_scale) * known, attended, gate_logits, mean)
-        return x[:, 0], out, StepState(attention, decoder, trace, text, mean)
+        return x[:, 0], StepState(attention, decoder, trace, text, mean)
 
     def solved(
         self,

@@ -7,9 +7,9 @@ All convolutions look at a known stretch around a frame, so blocks of any size g
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -360,23 +360,6 @@ class SoundConversion:
         made = torch.cat(parts, dim=1)
         self._left += made.shape[1]
         return made
-
-
-class Conversion(Protocol):
-    """Either of the two."""
-
-    def push(self, block: Float[np.ndarray, " block"]) -> Tensor: ...
-
-    def finish(self) -> Tensor: ...
-
-
-def converted_blocks(sound: Iterable[Float[np.ndarray, " block"]], conversion: Conversion) -> Iterator[Tensor]:
-    """What a conversion makes of sound, as it is ready."""
-    for block in sound:
-        made = conversion.push(block)
-        if made.shape[-1]:
-            yield made
-    yield conversion.finish()
 
 
 def coded(reader: Reader, recording: LongRecording) -> Coded:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 
 from moksori.errors import TrainingCollapsed
-from moksori.models.health import Reading, RunningMeans
+from moksori.models.health import Reading, Readings, RunningMeans
 
 COLLAPSED_SHARE = 1 / 20
 """Of K: with a lower perplexity the codebook has collapsed."""
@@ -30,12 +30,8 @@ def health(measures: Mapping[str, float], codes: int, speakers: int) -> list[Rea
     classifier knows from a recording's codes who speaks. code_gain, speaker_gain: what reconstruction loses, as a share
     of itself, with another recording's codes and another speaker's vector. state_norm, code_norm: mean lengths.
     """
-    found = []
-
-    def read(name: str, key: str, low: float, high: float, unit: str, advice: str) -> None:
-        value = measures.get(key)
-        if value is not None:
-            found.append(Reading(name, value, low, high, unit, "" if low <= value <= high else advice))
+    readings = Readings(measures)
+    read = readings.read
 
     remedy = (
         "model.encoder.state_norm=layer, objective.start=kmeans, model.quantizer.decay=0.99, objective.pass_steps=1000,"
@@ -57,7 +53,7 @@ def health(measures: Mapping[str, float], codes: int, speakers: int) -> list[Rea
     if "state_norm" in measures and "code_norm" in measures:
         times = measures["state_norm"] / max(measures["code_norm"], 1e-9)
         advice = "" if times <= FAR_TIMES else "states run away from their codes: raise model.quantizer.commitment"
-        found.append(Reading("length of states", times, 0.0, FAR_TIMES, "times their codes'", advice))
+        readings.found.append(Reading("length of states", times, 0.0, FAR_TIMES, "times their codes'", advice))
     if speakers > 1:
         read(
             "what the speaker's vector tells", "speaker_gain", LEAST_SPEAKER_GAIN, math.inf, "of the reconstruction",
@@ -70,7 +66,7 @@ def health(measures: Mapping[str, float], codes: int, speakers: int) -> list[Rea
             "the codes keep the source's voice: raise objective.scrubbing.weight, set model.encoder.instance_frames, "
             "take fewer codes",
         )  # fmt: skip
-    return found
+    return readings.found
 
 
 class CollapseDetector:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from moksori.audio.harmonics import looked_up, pulse_train_mels
 from moksori.audio.mel import MelConfig
 from moksori.models.contract import BLOCK_FRAMES
+from moksori.models.streamed import one_by_one, through
 from moksori.models.vqvae.config import CodebookConfig, MelDecoderConfig, QuantizerConfig, VqvaeConfig
 from moksori.models.vqvae.conversion import (
     MIDDLE_LOG_F0,
@@ -19,7 +20,6 @@ from moksori.models.vqvae.conversion import (
     Reader,
     SoundConversion,
     coded,
-    converted_blocks,
     spoken_mels,
     spoken_sound,
 )
@@ -178,7 +178,7 @@ class Vqvae(nn.Module):
 
         `controls.shift_semitones` moves the melody where the model is given it; nothing is drawn.
         """
-        yield from converted_blocks(sound, self._mel_conversion(target, controls, live))
+        yield from through(self._mel_conversion(target, controls, live), sound)
 
     def convert(
         self,
@@ -193,12 +193,7 @@ class Vqvae(nn.Module):
         source: does not matter. `controls.variation` is a factor on the temperature, None = 1.
         Raises ValueError where the decoder makes mels.
         """
-        made = torch.zeros_like(sounds.waveform)
-        for row, length in enumerate(sounds.waveform_lengths.tolist()):
-            own = sounds.waveform[row, :length].cpu().numpy()
-            parts = converted_blocks([own], self.stream(target, controls, generator))
-            made[row, :length] = torch.cat(list(parts), dim=1)[0].to(made)
-        return SoundBatch(made, sounds.waveform_lengths)
+        return one_by_one(sounds, lambda own: through(self.stream(target, controls, generator), [own]))
 
     def convert_in_blocks(
         self,
@@ -210,7 +205,7 @@ class Vqvae(nn.Module):
         generator: Generator | None = None,
     ) -> Iterator[Float[Tensor, "1 samples"]]:
         """What `convert` gives for the same generator, in blocks as they are ready. block_frames: does not matter."""
-        yield from converted_blocks(recording.blocks(), self.stream(target, controls, generator))
+        yield from through(self.stream(target, controls, generator), recording.blocks())
 
     def stream(self, target: Voice, controls: ConvertControls, generator: Generator | None = None) -> SoundConversion:
         """A conversion with its memory: push samples as they come, then finish. Raises ValueError for one of mels."""

@@ -19,16 +19,16 @@ from torch import Generator, Tensor, nn
 from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.errors import ConfigError
 from moksori.models.contract import Objective, Update
-from moksori.models.health import Reading
+from moksori.models.health import Reading, Teller
 from moksori.models.vqvae.config import VqvaeObjectiveConfig
 from moksori.models.vqvae.conversion import mean_log_f0, standard_melody
 from moksori.models.vqvae.decoder import MelDecoder, SampleDecoder
 from moksori.models.vqvae.encoder import MelEncoder
 from moksori.models.vqvae.health import CollapseDetector, health
 from moksori.models.vqvae.model import Vqvae
-from moksori.models.vqvae.probe import SpeakerProbe, accuracy, ramp
+from moksori.models.vqvae.probe import SpeakerProbe
 from moksori.nn.crops import random_starts
-from moksori.nn.gradient_reversal import reversed_gradient
+from moksori.nn.gradient_reversal import accuracy, ramp, reversed_gradient
 from moksori.nn.masks import repeated_mask
 from moksori.nn.vector_quantize import Quantized, jittered
 from moksori.types import SpeechBatch
@@ -74,7 +74,7 @@ class VqvaeObjective(Objective):
                 settings.code_channels, scrubbing.channels, scrubbing.num_layers, settings.num_speakers
             )
         self.detector = CollapseDetector(model.quantizer.size, config.judged_from)
-        self._steps, self._told = 0, set[str]()
+        self._steps, self._teller = 0, Teller(config.judged_from, logger)
         self._last_passed: Tensor | None = None
 
     def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
@@ -145,7 +145,7 @@ class VqvaeObjective(Objective):
             logits = self.probe(quantized.states, crop.mask)
             found["speaker_probed"] = F.cross_entropy(logits, crop.speaker)
             found["speaker_probe"] = accuracy(logits, crop.speaker)
-        self._tell({name: float(value) for name, value in found.items()})
+        self._teller.tell(self.health({name: float(value) for name, value in found.items()}), self._steps)
         return {**found, "total": terms["reconstruction"] + terms["quantisation"]}
 
     def health(self, measures: Mapping[str, float]) -> list[Reading]:
@@ -278,14 +278,6 @@ class VqvaeObjective(Objective):
         f0 = batch.f0.gather(1, place.clamp(max=batch.f0.shape[1] - 1)) * inside
         centre = mean_log_f0(batch.f0)
         return standard_melody(f0, centre), centre
-
-    def _tell(self, measures: Mapping[str, float]) -> None:
-        if self._steps < self.config.judged_from:
-            return  # nothing is well at first
-        for reading in self.health(measures):
-            if not reading.is_well and reading.name not in self._told:
-                self._told.add(reading.name)
-                logger.warning("step %d: %s", self._steps, reading.line())
 
 
 def _samples(batch: SpeechBatch, start: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch count"]:

@@ -1,9 +1,7 @@
 """The classifier that reads the speaker off codes: a measure of what they tell, and what an encoder can resist."""
 
-import math
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -29,16 +27,3 @@ class SpeakerProbe(nn.Module):
         for layer in self.layers:
             hidden = F.elu(layer(hidden))
         return ((self.last(hidden) * weights).sum(dim=1) / count[:, 0]).float()
-
-
-def ramp(step: int, steps: int) -> float:
-    """The strength of the reversed gradient at a step: 2 / (1 + exp(-10 p)) - 1 of the share p of `steps` (Ganin)."""
-    if steps <= 0:
-        return 1.0
-    return 2.0 / (1.0 + math.exp(-10.0 * min(step / steps, 1.0))) - 1.0
-
-
-@torch.no_grad()
-def accuracy(logits: Float[Tensor, "batch speakers"], speaker: Tensor) -> Float[Tensor, ""]:
-    """Share of the items whose speaker has the highest logit."""
-    return (logits.argmax(dim=1) == speaker).float().mean()

@@ -4,11 +4,9 @@ UMTN's domain-confusion network C: three 1x1 convolutions of 100 channels with E
 mean over time (Mor et al. 2019). PitchNet's regressor has the same shape and reads pitch (Deng et al. 2020).
 """
 
-import math
 from itertools import pairwise
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -75,14 +73,6 @@ def resisted(
     return -F.log_softmax(logits, dim=1).mean()
 
 
-def ramp(step: int, steps: int) -> float:
-    """The strength of reversal at a step: 2 / (1 + exp(-10 p)) - 1 of the share p of `steps` (Ganin 2015)."""
-    if steps <= 0:
-        return 1.0
-    share = min(step / steps, 1.0)
-    return 2.0 / (1.0 + math.exp(-10.0 * share)) - 1.0
-
-
 class PitchRegressor(CodeReader):
     """What PitchNet's encoder resists: the pitch that can be read off a code."""
 
@@ -101,9 +91,3 @@ class PitchRegressor(CodeReader):
         squared = (found - pitch).square()
         each = (squared / (1.0 + squared) * voiced).sum(dim=1) / voiced.sum(dim=1).clamp(min=1.0)
         return each.mean()
-
-
-@torch.no_grad()
-def accuracy(logits: Float[Tensor, "batch singers"], singer: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Share of the items whose singer has the highest logit."""
-    return (logits.argmax(dim=1) == singer).float().mean()

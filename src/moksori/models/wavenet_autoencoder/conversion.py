@@ -9,7 +9,7 @@ is converted to the same samples as the whole at once.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 
 from moksori.audio.emphasis import deemphasised
 from moksori.audio.f0 import extract_f0
+from moksori.models.streamed import pieces
 from moksori.models.wavenet_autoencoder.pitch import cycles, excitation, shifted
 from moksori.models.wavenet_autoencoder.tuning import tuned_network
 from moksori.nn.mulaw import decode_mu_law
@@ -232,35 +233,16 @@ def tracked(waveform: Waveform, pitch: "PitchConfig") -> Float[np.ndarray, " fra
     return extract_f0(waveform, pitch.hop_length, pitch.lowest_hz, pitch.highest_hz, pitch.method)
 
 
-def converted_blocks(recording: LongRecording, conversion: StreamConversion) -> Iterator[Float[Tensor, "1 samples"]]:
-    """A recording's samples through a conversion, as many as it has."""
-    for block in recording.blocks():
-        made = conversion.push(block)
-        if made.shape[1]:
-            yield made
-    yield conversion.finish()
-
-
 def heard_pitch(recording: LongRecording, pitch: "PitchConfig") -> PitchRange | None:
     """Median of ln F0, and its deviation, over the voiced frames of a recording; None where next to none is voiced.
 
     Read in pieces of ten seconds, so that memory does not grow with the samples.
     """
-    piece = 10 * recording.sample_rate // pitch.hop_length * pitch.hop_length
+    size = 10 * recording.sample_rate // pitch.hop_length * pitch.hop_length
     found: list[Float[np.ndarray, " frames"]] = []
-    rest = np.zeros(0, np.float32)
-
-    def look(samples: Float[np.ndarray, " samples"]) -> None:
-        f0 = tracked(Waveform(samples, recording.sample_rate), pitch)
+    for piece in pieces(recording, size, pitch.hop_length):
+        f0 = tracked(Waveform(piece, recording.sample_rate), pitch)
         found.append(np.log(f0[f0 > 0]))
-
-    for block in recording.blocks():
-        rest = np.concatenate([rest, block])
-        while len(rest) >= piece:
-            look(rest[:piece])
-            rest = rest[piece:]
-    if len(rest) >= pitch.hop_length:
-        look(rest)
     heights = np.concatenate(found) if found else np.zeros(0)
     if len(heights) < 10:
         return None

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from moksori.errors import TrainingCollapsed
-from moksori.models.health import Reading, RunningMeans
+from moksori.models.health import Reading, Readings, RunningMeans
 
 __all__ = ["CollapseDetector", "Reading", "health"]
 
@@ -33,12 +33,8 @@ def health(measures: Mapping[str, float], singers: int) -> list[Reading]:
     singer's vector. confusion: the confusion network's cross-entropy in nats. code_probe: how often it is right.
     code_spread: standard deviation of the codes over time.
     """
-    found = []
-
-    def read(name: str, key: str, low: float, high: float, unit: str, advice: str) -> None:
-        value = measures.get(key)
-        if value is not None:
-            found.append(Reading(name, value, low, high, unit, "" if low <= value <= high else advice))
+    readings = Readings(measures)
+    read = readings.read
 
     read(
         "reconstruction", "bits", 0.0, WELL_BITS, "bits a sample",
@@ -71,7 +67,7 @@ def health(measures: Mapping[str, float], singers: int) -> list[Reading]:
             if measures.get("confusion", 0.0) > math.log(singers)
             else "the confusion network tells the singers apart: raise objective.confusion.weight",
         )  # fmt: skip
-    return found
+    return readings.found
 
 
 class CollapseDetector:

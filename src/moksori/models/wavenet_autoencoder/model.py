@@ -11,11 +11,11 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.emphasis import emphasised
 from moksori.models.contract import BLOCK_FRAMES
+from moksori.models.streamed import one_by_one, through
 from moksori.models.wavenet_autoencoder.config import WavenetAutoencoderConfig
 from moksori.models.wavenet_autoencoder.conversion import (
     Singer,
     StreamConversion,
-    converted_blocks,
     heard_pitch,
     key_between,
     voice_parts,
@@ -211,12 +211,7 @@ class WavenetAutoencoder(nn.Module):
 
         source: does not matter. `controls.variation` is a factor on the temperature, None = 1.
         """
-        made = torch.zeros_like(sounds.waveform)
-        for row, length in enumerate(sounds.waveform_lengths.tolist()):
-            conversion = self.stream(target, controls, generator)
-            own = sounds.waveform[row, :length].cpu().numpy()
-            made[row, :length] = torch.cat([conversion.push(own), conversion.finish()], dim=1)[0].to(made)
-        return SoundBatch(made, sounds.waveform_lengths)
+        return one_by_one(sounds, lambda own: through(self.stream(target, controls, generator), [own]))
 
     def convert_in_blocks(
         self,
@@ -228,7 +223,7 @@ class WavenetAutoencoder(nn.Module):
         generator: Generator | None = None,
     ) -> Iterator[Float[Tensor, "1 samples"]]:
         """What `convert` gives for the same generator, in blocks as they are ready. block_frames: does not matter."""
-        yield from converted_blocks(recording, self.stream(target, controls, generator))
+        yield from through(self.stream(target, controls, generator), recording.blocks())
 
     def stream(self, target: Voice, controls: ConvertControls, generator: Generator | None = None) -> StreamConversion:
         """A conversion with its memory: push samples as they come, then finish; `delay_seconds` says how late it is.

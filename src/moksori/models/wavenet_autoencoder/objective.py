@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from moksori.errors import ConfigError
 from moksori.models.contract import Objective, Update
+from moksori.models.health import Reading, Teller
 from moksori.models.wavenet_autoencoder.augment import (
     crops,
     draw_speeds,
@@ -28,11 +29,12 @@ from moksori.models.wavenet_autoencoder.augment import (
 )
 from moksori.models.wavenet_autoencoder.backtranslation import Crop, Pair, Pool
 from moksori.models.wavenet_autoencoder.config import WavenetAutoencoderObjectiveConfig
-from moksori.models.wavenet_autoencoder.confusion import ConfusionNetwork, PitchRegressor, accuracy, ramp, resisted
-from moksori.models.wavenet_autoencoder.health import CollapseDetector, Reading, health
+from moksori.models.wavenet_autoencoder.confusion import ConfusionNetwork, PitchRegressor, resisted
+from moksori.models.wavenet_autoencoder.health import CollapseDetector, health
 from moksori.models.wavenet_autoencoder.model import WavenetAutoencoder
 from moksori.models.wavenet_autoencoder.pitch import standard_pitch
 from moksori.nn.crops import random_starts
+from moksori.nn.gradient_reversal import accuracy, ramp
 from moksori.types import SpeechBatch
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class WavenetAutoencoderObjective(Objective):
             self.pool = Pool(config.back_translation, self.crop_samples, pitches)
         noise_bits = 16.0 if settings.decoder.mixtures else 8.0
         self.detector = CollapseDetector(singers, config.watch_from_step, noise_bits)
-        self._steps, self._told = 0, set[str]()
+        self._steps, self._teller = 0, Teller(config.watch_from_step, logger)
 
     @property
     def crop_samples(self) -> int:
@@ -128,7 +130,7 @@ class WavenetAutoencoderObjective(Objective):
             found["code_probe"] = accuracy(logits, crop.singer)
         if self.regressor is not None and crop.f0 is not None:
             found["pitch_resisted"] = self.regressor.error(codes, *self._code_pitch(crop.f0))
-        self._tell({name: float(value) for name, value in found.items()})
+        self._teller.tell(self.health({name: float(value) for name, value in found.items()}), self._steps)
         return {**found, "total": terms["reconstruction"]}
 
     def health(self, measures: Mapping[str, float]) -> list[Reading]:
@@ -246,14 +248,6 @@ class WavenetAutoencoderObjective(Objective):
         share = voiced.unflatten(1, (-1, times)).sum(dim=2)
         total = height.unflatten(1, (-1, times)).sum(dim=2)
         return total / share.clamp(min=1.0), (share > 0).to(f0.dtype)
-
-    def _tell(self, measures: Mapping[str, float]) -> None:
-        if self._steps < self.config.watch_from_step:
-            return  # nothing is well at first
-        for reading in self.health(measures):
-            if not reading.is_well and reading.name not in self._told:
-                self._told.add(reading.name)
-                logger.warning("step %d: %s", self._steps, reading.line())
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ A chunk's place, and what is looked at around it, follow from its number alone, 
 sound that comes in blocks of any size is converted to the samples of the whole at once, bit for bit.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from moksori.audio.f0 import extract_f0
 from moksori.audio.world import aperiodicity_at, envelope_at, require_pyworld
 from moksori.audio.world_features import LogPitch, join_energy, moved_f0, neighbours, split_energy, summed
 from moksori.audio.world_synthesis import WorldSynthesizer
+from moksori.models.streamed import pieces
 from moksori.models.world_vae.features import relative_pitch, temporal_median
 from moksori.nn.distributions import standard_normal
 from moksori.types import ConvertControls, LongRecording, PitchRange, Voice, Waveform
@@ -192,30 +192,13 @@ def source_range(recording: LongRecording, config: "WorldVaeConfig") -> PitchRan
 
     Read in pieces of ten seconds, so that memory does not grow with the samples.
     """
-    piece = round(PIECE_SECONDS * recording.sample_rate / config.hop_length) * config.hop_length
-    found, rest = [], np.zeros(0, np.float32)
-
-    def look(samples: Float[np.ndarray, " samples"]) -> None:
-        found.append(LogPitch.of(tracked(Waveform(samples, recording.sample_rate), config)))
-
-    for block in recording.blocks():
-        rest = np.concatenate([rest, block])
-        while len(rest) >= piece:
-            look(rest[:piece])
-            rest = rest[piece:]
-    if len(rest) >= config.hop_length:
-        look(rest)
+    size = round(PIECE_SECONDS * recording.sample_rate / config.hop_length) * config.hop_length
+    found = [
+        LogPitch.of(tracked(Waveform(piece, recording.sample_rate), config))
+        for piece in pieces(recording, size, config.hop_length)
+    ]
     heard = summed(found)
     return heard.range if heard.count >= LEAST_VOICED_FRAMES else None
-
-
-def converted_blocks(recording: LongRecording, conversion: StreamConversion) -> Iterator[Float[Tensor, "1 samples"]]:
-    """A recording's samples through a conversion, as many as it has."""
-    for block in recording.blocks():
-        made = conversion.push(block)
-        if made.shape[1]:
-            yield made
-    yield conversion.finish()
 
 
 def voicing_remarks(loudest: Waveform, target: Voice, config: "WorldVaeConfig") -> list[str]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 
 from moksori.errors import TrainingCollapsed
-from moksori.models.health import Reading, RunningMeans
+from moksori.models.health import Reading, Readings, RunningMeans
 
 LEAST_NATS, MOST_NATS = 2.0, 120.0
 LEAST_LATENT_GAIN = 2.0
@@ -29,13 +29,8 @@ def health(measures: Mapping[str, float], speakers: int, adversarial: str) -> li
     speaker's y. leak_probe: how often a linear layer reads the speaker off z. spread: variance of converted frames over
     that of real ones. distance: that the critic finds between speakers' frames and what is converted to them.
     """
-    found = []
-
-    def read(name: str, key: str, low: float, high: float, unit: str, below: str, above: str) -> None:
-        value = measures.get(key)
-        if value is not None:
-            advice = below if value < low else above if value > high else ""
-            found.append(Reading(name, value, low, high, unit, advice))
+    readings = Readings(measures)
+    read = readings.read
 
     leak = 1.0 / speakers + PROBE_SHARE * (1.0 - 1.0 / speakers)
     if "latent_gain" in measures:  # without an encoder there is no z to speak of
@@ -76,7 +71,7 @@ def health(measures: Mapping[str, float], speakers: int, adversarial: str) -> li
             "it is never wrong, and its gradient says little: lower its learning rate or objective.critic_steps, or "
             "take objective.adversarial=gp",
         )  # fmt: skip
-    return found
+    return readings.found
 
 
 class CollapseDetector:

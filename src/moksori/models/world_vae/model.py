@@ -10,10 +10,10 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.world_features import envelope_groups
 from moksori.models.contract import BLOCK_FRAMES
+from moksori.models.streamed import one_by_one, through
 from moksori.models.world_vae.config import WorldVaeConfig
 from moksori.models.world_vae.conversion import (
     StreamConversion,
-    converted_blocks,
     source_range,
     tracked,
     voicing_remarks,
@@ -147,13 +147,12 @@ class WorldVae(nn.Module):
         source: where the range of pitch is taken from if a recording has too little. `controls.variation`: noise of z.
         Raises MissingExtra without pyworld.
         """
-        made = torch.zeros_like(sounds.waveform)
-        for row, length in enumerate(sounds.waveform_lengths.tolist()):
-            own = sounds.waveform[row, :length].cpu().numpy()
-            recording = LongRecording(length, self.sample_rate, lambda own=own: iter([own]))  # type: ignore[misc]
-            parts = list(self.convert_in_blocks(recording, target, source, controls, generator=generator))
-            made[row, :length] = torch.cat(parts, dim=1)[0].to(made)
-        return SoundBatch(made, sounds.waveform_lengths)
+
+        def converted(own: Float[np.ndarray, " samples"]) -> Iterator[Float[Tensor, "1 samples"]]:
+            recording = LongRecording(len(own), self.sample_rate, lambda: iter([own]))
+            return self.convert_in_blocks(recording, target, source, controls, generator=generator)
+
+        return one_by_one(sounds, converted)
 
     def convert_in_blocks(
         self,
@@ -172,7 +171,7 @@ class WorldVae(nn.Module):
         if heard is None and source is not None:
             heard = source.pitch
         conversion = StreamConversion(self, target.speaker, target.pitch, heard, controls, generator=generator)
-        yield from converted_blocks(recording, conversion)
+        yield from through(conversion, recording.blocks())
 
     def stream(self, target: Voice, controls: ConvertControls, generator: Generator | None = None) -> StreamConversion:
         """A conversion with its memory, whose source's range of pitch is learnt as it comes: see StreamConversion."""

@@ -10,7 +10,6 @@ Hsu et al. 2016 and 2017; in place of a critic for each pair of speakers there i
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -22,12 +21,14 @@ from moksori.errors import ConfigError
 from moksori.losses.adversarial import cross_entropy_discriminator, cross_entropy_generator
 from moksori.losses.wasserstein import gradient_penalty, wasserstein_distance
 from moksori.models.contract import Objective, Update
-from moksori.models.health import Reading
+from moksori.models.health import Reading, Teller
 from moksori.models.world_vae.config import WorldVaeObjectiveConfig
 from moksori.models.world_vae.health import CollapseDetector, health
 from moksori.models.world_vae.model import WorldVae
 from moksori.models.world_vae.networks import Critic
 from moksori.nn.distributions import DiagonalGaussian
+from moksori.nn.frozen import frozen
+from moksori.nn.gradient_reversal import accuracy
 from moksori.types import SpeechBatch
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class WorldVaeObjective(Objective):
             self.probe = nn.Linear(settings.latent_channels, speakers)
         closes = model.encoder is not None and config.kl_weight > 0.0
         self.detector = CollapseDetector(config.watch_from_step, closes, config.adversarial)
-        self._steps, self._told = 0, set[str]()
+        self._steps, self._teller = 0, Teller(config.watch_from_step, logger)
 
     @property
     def discriminators(self) -> nn.Module | None:
@@ -196,7 +197,7 @@ class WorldVaeObjective(Objective):
         if self.probe is not None:
             logits = self.probe(latent.detach())
             speaker = self._frames(batch, 0).speaker
-            terms = {"probe": F.cross_entropy(logits, speaker), "leak_probe": _accuracy(logits, speaker)}
+            terms = {"probe": F.cross_entropy(logits, speaker), "leak_probe": accuracy(logits, speaker)}
             yield Update("probe", terms, {"probe": 1.0})
 
     def _model_update(
@@ -262,7 +263,7 @@ class WorldVaeObjective(Objective):
     ) -> Float[Tensor, ""]:
         """What G minimises of the critic's scores: W, or the non-saturating cross entropy."""
         assert self.critic is not None
-        with _held(self.critic):
+        with frozen(self.critic):
             fake = self.critic(converted, target)
             if self.config.adversarial == "bce":
                 return cross_entropy_generator([fake])
@@ -308,7 +309,7 @@ class WorldVaeObjective(Objective):
         else:
             found |= self._told_by_latent(frames)
             total = found["reconstruction"] + self.config.kl_weight * found["kl"]
-        self._tell({name: float(value) for name, value in found.items()})
+        self._teller.tell(self.health({name: float(value) for name, value in found.items()}), self._steps)
         return {**found, "total": total}
 
     def _told_by_latent(self, frames: Frames) -> dict[str, Tensor]:
@@ -325,7 +326,7 @@ class WorldVaeObjective(Objective):
         if model.num_speakers > 1:
             found["speaker_gain"] = error(posterior.mean, (frames.speaker + 1) % model.num_speakers) - own
         if self.probe is not None:
-            found["leak_probe"] = _accuracy(self.probe(posterior.mean), frames.speaker)
+            found["leak_probe"] = accuracy(self.probe(posterior.mean), frames.speaker)
         return found
 
     def health(self, measures: Mapping[str, float]) -> list[Reading]:
@@ -346,14 +347,6 @@ class WorldVaeObjective(Objective):
         target = (frames.speaker[some] + 1) % self.model.num_speakers
         return {"frames": frames.centre[some].T, "converted": self.model.decode(latent, target, pitch).T}
 
-    def _tell(self, measures: Mapping[str, float]) -> None:
-        if self._steps < self.config.watch_from_step:
-            return  # nothing is well at first
-        for reading in self.health(measures):
-            if not reading.is_well and reading.name not in self._told:
-                self._told.add(reading.name)
-                logger.warning("step %d: %s", self._steps, reading.line())
-
 
 def squared_error(made: Float[Tensor, "frames bins"], wanted: Float[Tensor, "frames bins"]) -> Float[Tensor, ""]:
     """L_rec: -ln p(x) of a Gaussian of variance 1, without its constant; summed over bins, mean over frames."""
@@ -362,10 +355,6 @@ def squared_error(made: Float[Tensor, "frames bins"], wanted: Float[Tensor, "fra
 
 def _kl(posterior: DiagonalGaussian) -> Float[Tensor, ""]:
     return posterior.kl_to_standard().sum(dim=1).mean()
-
-
-def _accuracy(logits: Float[Tensor, "frames speakers"], speaker: Int[Tensor, " frames"]) -> Float[Tensor, ""]:
-    return (logits.argmax(dim=1) == speaker).float().mean()
 
 
 def _spread(frames: Float[Tensor, "frames bins"], items: int) -> Float[Tensor, ""]:
@@ -406,15 +395,3 @@ def _spread_over(model: WorldVae, batch: SpeechBatch, count: int) -> Frames:
     _, lengths = _envelopes(batch)
     share = (torch.arange(count, device=lengths.device) + 0.5) / count
     return _chosen(model, batch, (share * lengths[:, None]).long())
-
-
-@contextmanager
-def _held(module: nn.Module) -> Iterator[None]:
-    """What is computed in here gives the module's weights no gradient."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in module.parameters():
-            parameter.requires_grad_(True)

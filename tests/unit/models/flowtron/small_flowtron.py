@@ -81,6 +81,6 @@ def plain_inverse(
     state = flow.step.begin(len(z), z)
     previous, made = torch.zeros_like(own[:, 0]), []
     for t in range(own.shape[1]):
-        previous, _, state = flow.step.advance(own[:, t], previous, state, projected, temperature=temperature)
+        previous, state = flow.step.advance(own[:, t], previous, state, projected, temperature=temperature)
         made.append(previous)
     return reordered(torch.stack(made, dim=1), order)

@@ -244,9 +244,9 @@ def test_what_the_text_mean_misses_is_of_the_standardised_mel() -> None:
         model.flows[0].step.text_mean.out.bias.zero_()
         mel, lengths = model.mel(batch.waveform), batch.waveform_lengths // model.hop_length
         memory = model.memory(text_of(batch))
-        missed = model.encode(mel, lengths, memory).missed
         path = durations_to_path(batch.durations, mel.shape[2])
-        along = model.missed_by_text(mel, lengths, memory, path)
+        found = model.encode(mel, lengths, memory, taught_path=path)
+        missed, along = found.missed, found.missed_along
         square = model.standardize(mel)[0, :, :40].unflatten(1, (20, 2)).square().mean(dim=(0, 2))
     torch.testing.assert_close(missed, along)
     torch.testing.assert_close(missed[0, :20], square, atol=1e-4, rtol=1e-4)

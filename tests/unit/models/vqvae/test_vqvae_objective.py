@@ -9,7 +9,8 @@ from moksori.corpus.synthetic import synthetic_examples
 from moksori.errors import TrainingCollapsed
 from moksori.models.vqvae.health import CollapseDetector, health
 from moksori.models.vqvae.objective import VqvaeObjective
-from moksori.models.vqvae.probe import SpeakerProbe, ramp
+from moksori.models.vqvae.probe import SpeakerProbe
+from moksori.nn.gradient_reversal import ramp
 from moksori.pipeline.batches import fixed_batches
 from moksori.pipeline.run_config import run_config
 from moksori.types import SpeechBatch

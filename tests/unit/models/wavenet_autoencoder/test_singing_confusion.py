@@ -8,8 +8,8 @@ import torch
 from small_singers import small_objective, sung, take_steps
 
 from moksori.evaluation.probes import linear_probe
-from moksori.models.wavenet_autoencoder.confusion import CodeReader, ConfusionNetwork, PitchRegressor, ramp, resisted
-from moksori.nn.gradient_reversal import reversed_gradient
+from moksori.models.wavenet_autoencoder.confusion import CodeReader, ConfusionNetwork, PitchRegressor, resisted
+from moksori.nn.gradient_reversal import ramp, reversed_gradient
 
 SINGERS = 4
 
