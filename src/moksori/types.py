@@ -72,7 +72,7 @@ class SpeechNeeds:
     at a place that is drawn anew for each batch; 0: whole recordings.
     units: an id for each frame, of so many different ones; 0: none. unit_folder: where files with them lie; "": the ids
     are those of the tokens, by their durations. mels_of: the model whose mels of the recordings are learnt from; "":
-    none.
+    none. codes_of: the codec whose codes of the recordings are learnt from, a model's name or folder; "": none.
     envelopes: the shapes of spectral envelopes, which take F0; then stretch_frames is how many frames of a recording,
     drawn from all over it, are learnt from at a time.
     """
@@ -89,6 +89,7 @@ class SpeechNeeds:
     units: int = 0
     unit_folder: str = ""
     mels_of: str = ""
+    codes_of: str = ""
     envelopes: EnvelopeNeeds | None = None
 
     @property
@@ -104,7 +105,7 @@ class Example:
     waveform: float32, a whole number of frames. tokens, stress: ids of the symbol table and stress 0, 1, 2 per token.
     durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced. noisy: the
     waveform with noise over it, where a batch was given some. units: an id for each frame. mel: the log-mel that
-    another model makes of it. envelopes: shapes of spectral envelopes (`audio.world_features`), and envelope_frames the
+    another model makes of it. codes: what a codec makes of it, an entry of each stage for each frame. envelopes: shapes of spectral envelopes (`audio.world_features`), and envelope_frames the
     numbers of their frames.
     """
 
@@ -118,6 +119,7 @@ class Example:
     noisy: Float[np.ndarray, " samples"] | None = None
     units: Int[np.ndarray, " frames"] | None = None
     mel: Float[np.ndarray, "mels frames"] | None = None
+    codes: Int[np.ndarray, "stages frames"] | None = None
     envelopes: Float[np.ndarray, "groups context bins"] | None = None
     envelope_frames: Int[np.ndarray, " groups"] | None = None
 
@@ -141,8 +143,8 @@ class SpeechBatch:
     """Padded utterances with their texts; the optional fields are there when SpeechNeeds asked for them.
 
     waveform is zero beyond `waveform_lengths`; both are multiples of the hop. noisy: the same recordings with noise.
-    units: an id for each frame, 0 at padding. mel: log-mels that another model makes of them, 0 at padding. envelopes:
-    shapes of spectral envelopes of so many chosen frames (envelope_lengths) with their neighbours, and envelope_f0 the
+    units: an id for each frame, 0 at padding. mel: log-mels that another model makes of them, 0 at padding. codes: what
+    a codec makes of them, 0 at padding. envelopes: shapes of spectral envelopes of so many chosen frames (envelope_lengths) with their neighbours, and envelope_f0 the
     F0 of these frames.
     """
 
@@ -158,6 +160,7 @@ class SpeechBatch:
     noisy: Float[Tensor, "batch samples"] | None = None
     units: Int[Tensor, "batch frames"] | None = None
     mel: Float[Tensor, "batch mels frames"] | None = None
+    codes: Int[Tensor, "batch stages frames"] | None = None
     envelopes: Float[Tensor, "batch groups context bins"] | None = None
     envelope_lengths: Int[Tensor, " batch"] | None = None
     envelope_f0: Float[Tensor, "batch groups"] | None = None
@@ -216,6 +219,28 @@ class SpokenMels:
     frame_lengths: Int[Tensor, " batch"]
     durations: Int[Tensor, "batch tokens"]
     flags: tuple[SpokenFlags, ...] = ()
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Padded latents of a codec, as it makes them of sound: not standardised, 0 beyond `frame_lengths`."""
+
+    latent: Float[Tensor, "batch channels frames"]
+    frame_lengths: Int[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class SpokenLatents:
+    """What a text-to-speech model whose output is for a codec's decoder returns for a TextBatch.
+
+    latent: as the codec makes them; 0 beyond `frame_lengths`. durations: frames of each token, which add up to the
+    item's frames; 0 for padding. f0: the pitch that was spoken with, in Hz, 0 where it was to be unvoiced.
+    """
+
+    latent: Float[Tensor, "batch channels frames"]
+    frame_lengths: Int[Tensor, " batch"]
+    durations: Int[Tensor, "batch tokens"]
+    f0: Float[Tensor, "batch frames"]
 
 
 @dataclass(frozen=True)
@@ -366,6 +391,19 @@ class LatentPlan:
 
 
 @dataclass(frozen=True)
+class PromptPlan:
+    """Whose voice a model that imitates is to speak in, and what else it follows, see `contract_latents.CanSayLatents`.
+
+    voice: of each item, some seconds of it. prosody: of recordings whose manner is followed instead of the voice's own.
+    f0: Hz of each frame, with given durations.
+    """
+
+    voice: LatentBatch
+    prosody: LatentBatch | None = None
+    f0: Float[Tensor, "batch frames"] | None = None
+
+
+@dataclass(frozen=True)
 class SayControls:
     """How to speak.
 
@@ -375,7 +413,8 @@ class SayControls:
     models that have both; None = the model's own.
     latent: what to draw latents from, for models that let them be chosen; None = the model's prior. speakers: rows of
     the speaker table and weights, to be mixed in place of the text's speaker; speaker_way: how. best_of: draws of which
-    the best is kept, for models that can leave something out; None = the model's own.
+    the best is kept, for models that can leave something out; None = the model's own. prompt: in whose voice, for
+    models that imitate one.
     """
 
     variation: float | None = None
@@ -386,6 +425,7 @@ class SayControls:
     speakers: tuple[tuple[int, float], ...] = ()
     speaker_way: Literal["slerp", "linear"] = "linear"
     best_of: int | None = None
+    prompt: PromptPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -400,7 +440,9 @@ class PitchRange:
 class Voice:
     """A speaker of a family: a table index, or a vector; what a `.voice` file stores. pitch: None where not known.
 
-    kind: "voice", who speaks, or "style", how: then the vector is a mean latent `[bands, frames]`, see StyleMean.
+    kind: "voice", who speaks, or "style", how: then the vector is a mean latent `[bands, frames]`, see StyleMean; or
+    "prompt": some seconds of the voice, as codes `[stages, frames]` of the codec whose fingerprint `model` then is.
+    consent: what its file says of the consent of whose voice it is.
     front_end, model: of a vector, the key of the features it was read off and the fingerprint of the model that read
     it; another model's vectors mean something else. sources: names of the recordings or voices that it was made of.
     tuned: numbers of the model that this voice replaces by its own, by their names there; {} for most voices.
@@ -414,7 +456,8 @@ class Voice:
     front_end: str = ""
     model: str = ""
     sources: tuple[str, ...] = ()
-    kind: Literal["voice", "style"] = "voice"
+    kind: Literal["voice", "style", "prompt"] = "voice"
+    consent: str = ""
     tuned: Mapping[str, Tensor] = field(default_factory=dict)
 
 

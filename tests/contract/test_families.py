@@ -24,6 +24,7 @@ PARAMETERS = {
     "vits/ljspeech": (("model.num_symbols=38",), 36.29e6),
     "vits/vctk": (("model.num_symbols=38",), 39.67e6),
     "vits/piper_medium": ((), 23.66e6),
+    "codec/16khz": ((), 23_673_026),
     "dsvae/vctk": ((), 45_186_848),
     "vocoder/hifigan": ((), 13.92e6),
     "wavenet_autoencoder/base": (("model.num_speakers=5",), 7_300_096),

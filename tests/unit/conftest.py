@@ -43,3 +43,22 @@ def toy_home(toy_folder, tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("MOKSORI_HOME", str(home))
     monkeypatch.setattr(models, "bundled_folder", lambda: weights)
     return home
+
+
+@pytest.fixture
+def codec_family(monkeypatch, tmp_path):
+    """The family `smallcodec`, known to the registry during one test, and nothing installed."""
+    import small_codec
+
+    from moksori.models import registry
+
+    monkeypatch.setattr(registry, "_MODULES", dict(registry._MODULES))
+    monkeypatch.setenv("MOKSORI_HOME", str(tmp_path / "home"))
+    small_codec.register()
+    return small_codec
+
+
+@pytest.fixture
+def codec_folder(codec_family, tmp_path) -> Path:
+    """$MOKSORI_HOME with a codec installed as `small`: 8 kHz, hop 20, 3 stages of 1000 entries, 12 kbit/s."""
+    return codec_family.save_codec(tmp_path / "home" / "models" / "small")

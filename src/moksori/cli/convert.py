@@ -27,7 +27,11 @@ def convert(
     ],
     speaker: Annotated[
         str | None,
-        typer.Option("--speaker", "--singer", help="Who is to speak, of a model's own speakers.", show_default=False),
+        typer.Option("--speaker", help="Who is to speak, of a model's own speakers.", show_default=False),
+    ] = None,
+    singer: Annotated[
+        str | None,
+        typer.Option("--singer", help="Who is to sing: --speaker, and the model for songs.", show_default=False),
     ] = None,
     like: Annotated[
         list[Path] | None,
@@ -75,6 +79,9 @@ def convert(
     out.wav; moksori convert song.wav --singer kathleen --key auto -o out.wav; arecord -t wav -f S16_LE -r 16000 |
     moksori convert - --like target.wav --stream | aplay
     """
+    if speaker is not None and singer is not None:
+        raise BadInput(f"--speaker {speaker} and --singer {singer}: name one who is to be heard")
+    speaker, sings = speaker or singer, singer is not None or key is not None
     if speaker is None and not like:
         raise BadInput(
             "nobody to become: name a speaker of a model, --speaker NAME (see 'moksori info MODEL'), or a recording of "
@@ -94,7 +101,7 @@ def convert(
     else:
         assert output is not None
         converting.check_paths(recording, output)  # before a model is loaded: a typing error is told at once
-    converter = converting.find_converter(model, speaker, vocoder=vocoder)
+    converter = converting.find_converter(model, speaker, vocoder=vocoder, sings=sings)
     converter.check(options)
     if options.like:
         tell_consent()

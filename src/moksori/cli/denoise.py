@@ -22,20 +22,25 @@ def denoise(
         str | None,
         typer.Option("--model", "--voice", help="A model's name or folder.", show_default="the one that imitates"),
     ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option("--like", help="A clean recording or a .voice file of who speaks in it; may be repeated."),
+    ] = None,
     variation: Temperature = None,
     seed: Seed = None,
     vocoder: Vocoder = None,
 ) -> None:
     """Clean a recording of speech: it is made anew in its own voice, without what is no speech.
 
-    Example: moksori denoise noisy.wav -o clean.wav
+    Examples: moksori denoise noisy.wav -o clean.wav; moksori denoise noisy.wav --like clean_take.wav --model
+    naturalspeech2 -o clean.wav
     """
     if output is None:
         raise BadInput("no output: name a file: -o clean.wav")
 
     from moksori.pipeline import convert as converting
 
-    options = converting.ConvertOptions(variation=variation)
+    options = converting.ConvertOptions(variation=variation, like=tuple(like or ()))
     converting.check_paths(recording, output)
     converter = converting.find_converter(model, vocoder=vocoder)
     with progress_bar("cleaning") as progress:

@@ -18,10 +18,12 @@ from moksori.errors import MoksoriError
 
 VERBS = (
     "say",
+    "sing",
     "convert",
     "denoise",
     "voice",
     "vocode",
+    "codec",
     "corpus",
     "train",
     "evaluate",

@@ -72,7 +72,11 @@ ComponentShift = Annotated[
 ]
 Prosody = Annotated[
     Path | None,
-    typer.Option("--prosody", help="A recording of this very sentence, whose course is kept frame by frame."),
+    typer.Option(
+        "--prosody",
+        help="A recording of this very sentence, whose course is kept frame by frame; with --like, of anything, in "
+        "whose manner it is said.",
+    ),
 ]
 ProsodySpeaker = Annotated[
     str | None,

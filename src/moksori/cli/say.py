@@ -98,6 +98,14 @@ def say(
         list[str] | None,
         typer.Option("--cast", help="Who speaks whom in it: 'Anna=kathleen,Bob=DIR:SPEAKER'; may be repeated."),
     ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--like",
+            help="A recording or a .voice file of who is to speak, for models that imitate; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     style: manners.Style = None,
     style_text: manners.StyleText = None,
     style_part: manners.StylePart = None,
@@ -124,7 +132,8 @@ def say(
     """Speak a text.
 
     Examples: moksori say "Hello." -o hello.wav; moksori say --file chapter.txt -o chapter.flac;
-    some-program | moksori say --stream | aplay; moksori say "Hello." --style calm.wav --style-text "So it goes."
+    some-program | moksori say --stream | aplay; moksori say "Hello." --style calm.wav --style-text "So it goes.";
+    moksori say "Hello." --like prompt.wav
     """
     pipe = pipe_format(output, stream, form)
     if script is not None or cast:
@@ -135,10 +144,10 @@ def say(
     manner = manners.manner_of(
         style or [], style_text or [], style_part or [], style_place or [], style_speaker, style_mode, style_ramp,
         strength, blend, blend_way, component, component_like,
-        component_shift or [], prosody, prosody_speaker,
+        component_shift or [], None if like else prosody, prosody_speaker,
     )  # fmt: skip
-    if script is not None and manner is not None:
-        raise BadInput(f"--script {script}: styles, blends, components and prosody are for a text of one voice")
+    if script is not None and (manner is not None or like):
+        raise BadInput(f"--script {script}: --like, styles, blends, components and prosody are for a text of one voice")
     open_text = None
     if at_once and is_stdin(text, file):
         _check_stdin()
@@ -168,10 +177,14 @@ def say(
         performers, read = cast_of(script, cast or [], voice, options)
         _write(performers, read, output, options, seed, timings)
         return
+    if like:
+        from moksori.pipeline.prompts import find_prompted
+
+        voice = str(find_prompted(voice))
     model = speaking.load(voice, vocoder=vocoder)
-    if manner is not None and (style or prosody):
+    if like or (manner is not None and (style or prosody)):
         tell_consent()
-    options = model.in_manner(options, manner)
+    options = model.in_voice(model.in_manner(options, manner), like or None, prosody if like else None)
     if pipe is not None:
         write_to_stdout(model, open_text, options, seed, ssml, pipe, timings)
         return

@@ -49,6 +49,10 @@ def make(
     mode: Annotated[
         str, typer.Option("--mode", "--style-mode", help="For a style: batch or time-and-batch.")
     ] = "batch",
+    consent: Annotated[
+        str | None,
+        typer.Option("--consent", help="A note to keep in the file: who agreed to what.", show_default="a reminder"),
+    ] = None,
 ) -> None:
     """Keep the voice of recordings in a file; of a model with styles (flowtron), their style.
 
@@ -56,6 +60,8 @@ def make(
     --model flowtron-compact -o sad.voice
     """
     path = _path(output)
+
+    from dataclasses import replace
 
     from moksori.models.checkpoint import load_model
     from moksori.pipeline.convert import find_imitator
@@ -75,7 +81,7 @@ def make(
     tell_consent()
     for note in found.notes:
         typer.echo(f"moksori: {note}", err=True)
-    write_voice(found.voice, path)
+    write_voice(found.voice if consent is None else replace(found.voice, consent=" ".join(consent.split())), path)
     count = f"{len(recordings)} recording{'s' if len(recordings) > 1 else ''}"
     typer.echo(f"{path}: the voice {found.voice.name!r} of {count}, for {loaded.manifest.name}")
 

@@ -37,7 +37,8 @@ def collate(examples: Sequence[Example], needs: SpeechNeeds) -> SpeechBatch:
         f0=_pad(_field(examples, "f0"), np.float32) if needs.f0 else None,
         noisy=None if examples[0].noisy is None else _pad(_field(examples, "noisy"), np.float32),
         units=_pad(_field(examples, "units"), np.int64) if needs.units else None,
-        mel=_pad_frames(_field(examples, "mel")) if needs.mels_of else None,
+        mel=_pad_frames(_field(examples, "mel"), np.float32) if needs.mels_of else None,
+        codes=_pad_frames(_field(examples, "codes"), np.int64) if needs.codes_of else None,
         **_envelopes(examples, needs),
     )
 
@@ -68,9 +69,9 @@ def _field(examples: Sequence[Example], name: str) -> list[np.ndarray]:
     return values
 
 
-def _pad_frames(arrays: Sequence[np.ndarray]) -> Tensor:
-    """Float32 `[batch, mels, frames]`."""
-    padded = np.zeros((len(arrays), arrays[0].shape[0], max(a.shape[1] for a in arrays)), np.float32)
+def _pad_frames(arrays: Sequence[np.ndarray], dtype: type) -> Tensor:
+    """`[batch, rows, frames]`, 0 at padding."""
+    padded = np.zeros((len(arrays), arrays[0].shape[0], max(a.shape[1] for a in arrays)), dtype)
     for row, array in zip(padded, arrays, strict=True):
         row[:, : array.shape[1]] = array
     return torch.from_numpy(padded)

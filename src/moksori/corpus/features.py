@@ -166,12 +166,17 @@ class _Cache:
 
 
 def cached_arrays(
-    corpus: Corpus, split: str, kind: str, settings: Mapping[str, Any], make: Callable[[], Mapping[str, Ragged]]
+    corpus: Corpus,
+    split: str,
+    kind: str,
+    settings: Mapping[str, Any],
+    make: Callable[[], Mapping[str, Ragged]],
+    content: Sequence[Any] = (),
 ) -> Mapping[str, Ragged]:
     """What `make` gives for the recordings of a split, an item each in the manifest's order, or what the cache keeps
-    of it under that kind and those settings."""
+    of it under that kind and those settings. content: what else it depends on; where that changes it is made again."""
     cache = _Cache(corpus, split, corpus.split(split))
-    return cache.get(kind, settings, cache.items, make)[0]
+    return cache.get(kind, settings, [*cache.items, *content], make)[0]
 
 
 def _waveforms(cache: _Cache, utterances: Sequence[Utterance], needs: SpeechNeeds, report: _Report) -> Ragged:
@@ -361,6 +366,7 @@ _CODE = {
     "envelopes": ("audio/f0.py", "audio/world.py", "audio/world_features.py"),
     "tokens": ("text",),
     "mels": ("audio", "nn", "models"),
+    "codes": (),
 }
 _PACKAGES = {
     "waveform": ("soxr", "soundfile"),
@@ -368,6 +374,7 @@ _PACKAGES = {
     "envelopes": ("pyworld",),
     "tokens": ("phonemizer", "espeakng-loader"),
     "mels": (),
+    "codes": (),
 }
 
 

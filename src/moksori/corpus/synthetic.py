@@ -23,6 +23,8 @@ WORDS = ("one", "two", "three", "four", "seven", "lemon", "river", "open", "many
 FUNDAMENTALS_HZ = (120.0, 210.0, 160.0, 250.0)
 LEVEL = 0.3
 SILENCE_LEVEL = 1e-3
+CODE_STAGES, CODE_COUNT = 4, 8
+"""Of the codes where a family learns from a codec's."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,18 @@ def _example(needs: SpeechNeeds, tokenizer: Tokenizer, index: int, speaker: int,
         durations=durations if needs.durations else None,
         f0=f0 if needs.f0 else None,
         units=np.repeat(encoded.tokens, durations) if needs.units else None,
+        codes=_codes(encoded.tokens, durations, speaker) if needs.codes_of else None,
         envelopes=shapes,
         envelope_frames=frames,
     )
+
+
+def _codes(
+    tokens: Int[np.ndarray, " tokens"], durations: Int[np.ndarray, " tokens"], speaker: int
+) -> Int[np.ndarray, "stages frames"]:
+    """Codes that no codec made: those of a stage follow from token and speaker, and any codebook has so many."""
+    stages = np.arange(CODE_STAGES)[:, None]
+    return np.repeat(((2 * stages + 1) * tokens + 3 * speaker) % CODE_COUNT, durations, axis=1).astype(np.int32)
 
 
 def _tones(

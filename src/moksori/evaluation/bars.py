@@ -16,6 +16,7 @@ NOISE_DB, LIKENESS_LOST = 10.0, 0.05
 SPEAKER_CODE_EER, CONTENT_CODE_EER = 0.10, 0.35
 CONVERSION_RTF = 0.1
 ALL_SAID_ONCE = 0.9
+CODEC_STOI, CODEC_RTF = 0.88, 0.05
 SINGER_IDENTIFIED, TUNE_KEPT, PROBE_TIMES_CHANCE = 0.70, 0.85, 1.5
 
 
@@ -56,6 +57,8 @@ def task_bars(
         return hard_bars(systems, model)
     if task == "sing":
         return singing_bars(systems, model)
+    if task == "codec":
+        return codec_bars(systems, model)
     return copy_bars(systems, model) if task == "vocode" else []
 
 
@@ -148,6 +151,17 @@ def copy_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
         limit = theirs - VOCODER_OPINION_MARGIN
         rule = f"at most {VOCODER_OPINION_MARGIN:g} under the recordings'"
         found.append(Bar("ovrl", opinion, limit, rule, opinion >= limit))
+    return found
+
+
+def codec_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
+    """With all its stages: STOI of at least 0.88, coding and decoding in at most a twentieth of the sound's time."""
+    found = []
+    clear, speed = _value(systems, model, "stoi"), _value(systems, model, "rtf")
+    if not math.isnan(clear):
+        found.append(Bar("stoi", clear, CODEC_STOI, "at least, with all stages", clear >= CODEC_STOI))
+    if not math.isnan(speed):
+        found.append(Bar("rtf", speed, CODEC_RTF, "at most, coding and decoding", speed <= CODEC_RTF))
     return found
 
 

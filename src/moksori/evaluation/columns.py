@@ -64,6 +64,7 @@ COLUMNS: Mapping[str, Column] = {
     "singer_identified": Column("taken for the target %", 100, 1, "higher"),
     "singer_source": Column("taken for the source %", 100, 1, "lower"),
     "code_probe": Column("singer read off codes %", 100, 1, "lower"),
+    "bits_per_second": Column("kbit/s", 1e-3, 2, "lower"),
     "transposition": Column("transposed, st", 1, 1, ""),
     "rtf": Column("RTF", 1, 4, "lower"),
     "first_audio": Column("first sound ms", 1, 0, "lower"),

@@ -17,3 +17,8 @@ CONTROLS = (OTHER_TEXTS, OWN_OTHER_TEXTS, NOISE)
 def at_snr(model: str, snr_db: float) -> str:
     """The model, given recordings with noise at that signal-to-noise ratio."""
     return f"{model} at {snr_db:g} dB SNR"
+
+
+def at_stages(model: str, stages: int) -> str:
+    """The codec, when it uses its first codebooks alone."""
+    return f"{model}, {stages} stage{'' if stages == 1 else 's'}"

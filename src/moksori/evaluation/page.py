@@ -42,6 +42,7 @@ _TITLES = {
     "convert": "Changing who speaks",
     "sing": "Singing",
     "vocode": "Copies of recordings",
+    "codec": "Coded recordings",
     "denoise": "Cleaning recordings",
 }
 _ARROWS = {"lower": "lower is better", "higher": "higher is better", "": "near the recordings'"}

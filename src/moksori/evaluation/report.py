@@ -40,6 +40,7 @@ _ALONE = (
 _GROUPED_BY = {
     **{"denoise": "SNR", "vocode": "kind", "convert": "pairs", "like": "prompts", "sing": "songs"},
     "hard": "kind",
+    "codec": "people",
 }
 
 

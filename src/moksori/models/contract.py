@@ -81,6 +81,9 @@ class Objective(nn.Module, ABC):
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Data-dependent initialisation before the first step, such as feature statistics; not called on resume."""
 
+    def take_codebooks(self, codebooks: Float[Tensor, "stages entries channels"]) -> None:
+        """Takes in the codebooks of the codec whose codes batches hold (`SpeechNeeds.codes_of`), when it is built."""
+
     @abstractmethod
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         """The updates of one training step, in order; the loop takes an optimizer step between two of them.

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "aligner": "moksori.models.aligner",
+    "codec": "moksori.models.codec",
     "dsvae": "moksori.models.dsvae",
     "flowtron": "moksori.models.flowtron",
+    "naturalspeech2": "moksori.models.naturalspeech2",
     "vits": "moksori.models.vits",
     "vocoder": "moksori.models.vocoder",
     "vqvae": "moksori.models.vqvae",

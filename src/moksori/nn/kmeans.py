@@ -13,11 +13,14 @@ def kmeans(
 
     A centre that no point is nearest to stays where it started.
     """
-    centres = points[torch.randint(len(points), (1,), generator=generator)]
-    while len(centres) < count:
-        distance = torch.cdist(points, centres).min(dim=1).values.square()
+    starts = [points[torch.randint(len(points), (1,), generator=generator)]]
+    distance = torch.full((len(points),), torch.inf).to(points)
+    while len(starts) < count:
+        # Only the newest centre can be nearer than the nearest so far.
+        distance = torch.minimum(distance, torch.cdist(points, starts[-1])[:, 0].square())
         further = torch.multinomial(distance.clamp(min=1e-12), 1, generator=generator)
-        centres = torch.cat([centres, points[further]])
+        starts.append(points[further])
+    centres = torch.cat(starts)
     for _ in range(rounds):
         nearest = torch.cdist(points, centres).argmin(dim=1)
         counts = torch.bincount(nearest, minlength=count)

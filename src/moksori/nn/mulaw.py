@@ -7,6 +7,7 @@ upwards. So silence, which lies between codes 127 and 128 of 256, is 128.
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -34,6 +35,17 @@ def encode_mu_law(sound: Float[Tensor, "*shape"], levels: int = LEVELS) -> Int[T
 def decode_mu_law(codes: Int[Tensor, "*shape"], levels: int = LEVELS) -> Float[Tensor, "*shape"]:
     """The sample in [-1, 1] that a code stands for, float32; `encode_mu_law` gives the code back."""
     return expanded(codes.float() * (2.0 / (levels - 1)) - 1.0, levels)
+
+
+def code_nats(
+    logits: Float[Tensor, "batch levels samples"], codes: Int[Tensor, "batch samples"]
+) -> Float[Tensor, "batch samples"]:
+    """-ln p of codes, in float32."""
+    rows = logits.transpose(1, 2)
+    if not rows.is_contiguous():
+        return F.cross_entropy(logits.float(), codes, reduction="none")
+    nats = F.cross_entropy(rows.flatten(0, 1).float(), codes.flatten(), reduction="none")
+    return nats.unflatten(0, codes.shape)
 
 
 def pick_codes(

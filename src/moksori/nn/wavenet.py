@@ -4,14 +4,23 @@ One for the whole house: causal in `nn.wavenet_network.WaveNet`, centred in VITS
 et al. 2019; Kim et al. 2021).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import ConditionProjection, ProductConv1d, context_steps, is_traced, same_padding, weight_normed
+from moksori.nn.conv import (
+    ChannelsLastProductConv1d,
+    ConditionProjection,
+    ProductConv1d,
+    context_steps,
+    is_traced,
+    same_padding,
+    weight_normed,
+)
 from moksori.nn.masks import masked
 
 
@@ -23,6 +32,10 @@ def gated(hidden: Float[Tensor, "batch both *time"]) -> Float[Tensor, "batch hal
     # sigmoid(x) = (1 + tanh(x / 2)) / 2: torch's own rounds in one way in vectors, in another in what is left over
     # where threads share a tensor, so that a step would depend on how many there are.
     return torch.tanh(filtered) * (torch.tanh(gates * 0.5) + 1.0) * 0.5
+
+
+Modulation = Callable[[int, Tensor, Tensor], Tensor]
+"""(layer, its input `[batch, channels, time]`, its gates `[batch, 2 · channels, time]`) -> the gates, changed."""
 
 
 def plus_repeated(
@@ -41,7 +54,8 @@ class WaveNetStack(nn.Module):
     `dilations` names each. condition_channels: of what steers every gate, for the whole sequence or step by step (V of
     the paper); vector_channels: of a vector that does so beside it, as a speaker's (U); 0 for none.
     skip_channels: None takes `channels`. causal: a step hears itself and what is before it, zeros before the first.
-    residual_scale: factor on the residual sum; sqrt(0.5) keeps its variance.
+    residual_scale: factor on the residual sum; sqrt(0.5) keeps its variance. channels_last: how values lie in training
+    on a processor, where 256 channels in bfloat16 then take a sixth less time.
     """
 
     def __init__(
@@ -59,6 +73,7 @@ class WaveNetStack(nn.Module):
         skip_channels: int | None = None,
         causal: bool = False,
         residual_scale: float = 1.0,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.dilations = tuple(dilations or (dilation_base**index for index in range(num_layers)))
@@ -70,15 +85,16 @@ class WaveNetStack(nn.Module):
         self.kernel_size = kernel_size
         self.causal = causal
         self.residual_scale = residual_scale
+        convolution = ChannelsLastProductConv1d if channels_last else ProductConv1d
         self.gates = nn.ModuleList()
         self.residual_skips = nn.ModuleList()
         for index, dilation in enumerate(self.dilations):
             padding = 0 if causal else same_padding(kernel_size, dilation)
-            gate = ProductConv1d(channels, 2 * channels, kernel_size, dilation=dilation, padding=padding)
+            gate = convolution(channels, 2 * channels, kernel_size, dilation=dilation, padding=padding)
             self.gates.append(weight_normed(gate, weight_norm))
             # The last layer feeds nothing after it: all its output is skip.
             out_channels = self.skip_channels + (channels if index < num_layers - 1 else 0)
-            self.residual_skips.append(weight_normed(ProductConv1d(channels, out_channels, 1), weight_norm))
+            self.residual_skips.append(weight_normed(convolution(channels, out_channels, 1), weight_norm))
         # One projection for all layers, cut into their shares: cheaper than a small convolution in each.
         self.condition = ConditionProjection(condition_channels, 2 * channels * num_layers, weight_norm)
         self.vector = ConditionProjection(vector_channels, 2 * channels * num_layers, weight_norm)
@@ -121,16 +137,31 @@ class WaveNetStack(nn.Module):
         mask: Bool[Tensor, "batch 1 time"] | None,
         bias: Float[Tensor, "batch gates _"] | None,
         repeats: int = 1,
+        inputs: Float[Tensor, "_ inputs 1"] | None = None,
+        modulate: Modulation | None = None,
     ) -> Float[Tensor, "batch skip time"]:
-        """`forward` for conditions that are projected already: repeating them comes last, so it costs an addition."""
+        """`forward` for conditions that are projected already: repeating them comes last, so it costs an addition.
+
+        inputs: what is added to the input of each layer's convolution, layer by layer, and not to the residual path:
+        the time of a diffusion (DiffWave). modulate: what is done to the gates before they are gated.
+        """
+        plain = mask is None and inputs is None and modulate is None
+        if plain and bias is not None and self._is_cached(x):
+            from moksori.nn.wavenet_cached import cached_stack
+
+            return cached_stack(x, bias, repeats, self.dilations, self.gates, self.residual_skips)
         x = masked(x, mask)
         biases = None if bias is None else bias.split(2 * self.channels, dim=1)
+        added = None if inputs is None else inputs.split(self.channels, dim=1)
         skip_sum = torch.zeros_like(x[:, :1])  # adds up in the precision of x
         layers = zip(self.gates, self.residual_skips, self.dilations, strict=True)
         for index, (gate, residual_skip, dilation) in enumerate(layers):
-            hidden = gate(F.pad(x, ((self.kernel_size - 1) * dilation, 0)) if self.causal else x)
+            heard = x if added is None else masked(x + added[index], mask)
+            hidden = gate(F.pad(heard, ((self.kernel_size - 1) * dilation, 0)) if self.causal else heard)
             if biases is not None:
                 hidden = plus_repeated(hidden, biases[index], repeats)
+            if modulate is not None:
+                hidden = modulate(index, heard, hidden)
             out = residual_skip(self.dropout(gated(hidden)))
             if index < self.num_layers - 1:
                 residual, skip = out.split([self.channels, self.skip_channels], dim=1)
@@ -139,6 +170,15 @@ class WaveNetStack(nn.Module):
                 skip = out
             skip_sum = skip_sum + skip
         return masked(skip_sum, mask)
+
+    def _is_cached(self, x: Tensor) -> bool:
+        """Whether a step of training goes through `nn.wavenet_cached`: the same sums in half the time."""
+        if not (self.causal and self.residual_scale == 1.0 and x.is_cpu and torch.is_grad_enabled()) or is_traced():
+            return False
+        if self.training and self.dropout.p:
+            return False
+        bfloat16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
+        return bfloat16 and find_spec("numba") is not None
 
     def _scaled(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
         return x if self.residual_scale == 1.0 else x * self.residual_scale

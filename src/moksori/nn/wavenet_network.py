@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from moksori.nn.conv import ConditionProjection, ProductConv1d, weight_normed
+from moksori.nn.conv import ConditionProjection, ProductConv1d, is_traced, weight_normed
 from moksori.nn.wavenet import WaveNetStack
 
 
@@ -149,12 +149,11 @@ class WaveNet(nn.Module):
             )
         begun = self._first(inputs) if conditions.drive is None else self._first(inputs) + conditions.drive
         skips = self.stack.with_biases(begun, None, gates, conditions.repeats)[:, :, first:]
-        hidden = self.head_in(F.relu(skips))
+        hidden = _pointwise(self.head_in, F.relu(skips))
         if conditions.head is not None:
             head = conditions.head.repeat_interleave(conditions.repeats, dim=2)[:, :, first:]
             hidden = hidden + head
-        found: Tensor = self.head_out(F.relu(hidden))
-        return found
+        return _pointwise(self.head_out, F.relu(hidden))
 
     def _first(self, inputs: Shaped[Tensor, "batch samples"]) -> Float[Tensor, "batch channels samples"]:
         """The first convolution, of the samples before each sample; before the first there is nothing."""
@@ -170,6 +169,15 @@ class WaveNet(nn.Module):
         if self.one_hot:
             return F.embedding(inputs, self.table[tap])
         return scalars(inputs, self.levels).unsqueeze(2) * self.table[tap]
+
+
+def _pointwise(layer: nn.Module, x: Float[Tensor, "batch channels samples"]) -> Float[Tensor, "batch out samples"]:
+    """A 1x1 convolution; where channels lie last, as `nn.wavenet_cached` leaves them, they stay there."""
+    rows = x.transpose(1, 2)
+    if not (isinstance(layer, nn.Conv1d) and torch.is_grad_enabled() and rows.is_contiguous()) or is_traced():
+        found: Tensor = layer(x)
+        return found
+    return F.linear(rows, layer.weight[:, :, 0], layer.bias).transpose(1, 2)
 
 
 def scalars(inputs: Shaped[Tensor, "*shape"], levels: int) -> Float[Tensor, "*shape"]:

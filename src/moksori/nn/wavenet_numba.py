@@ -30,7 +30,7 @@ _LANES = LANES
 
 
 @njit(**_OPTIONS)
-def _exp(x):  # type: ignore[no-untyped-def]
+def exponential(x):  # type: ignore[no-untyped-def]
     """e^x within 5e-7 of its size, in operations that vectorise: 2^n by the exponent's bits, the rest by Taylor."""
     x = x if x > _EXP_LOWEST else _EXP_LOWEST
     x = x if x < _EXP_HIGHEST else _EXP_HIGHEST
@@ -44,7 +44,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
 def _gated(first, second, z):  # type: ignore[no-untyped-def]
     """z = tanh(first) · sigmoid(second), both from exponentials, with one division."""
     for i in range(z.shape[0]):
-        u, v = _exp(_TWO * first[i]), _exp(-second[i])
+        u, v = exponential(_TWO * first[i]), exponential(-second[i])
         z[i] = (u - _ONE) / ((u + _ONE) * (_ONE + v))
 
 
@@ -82,7 +82,7 @@ def _softmax_index(logits, uniform, temperature, scratch, summed):  # type: igno
         return best
     highest, colder = logits[best], _ONE / temperature
     for j in range(count):
-        scratch[j] = _exp((logits[j] - highest) * colder)
+        scratch[j] = exponential((logits[j] - highest) * colder)
     total = 0.0
     for j in range(count):
         total += scratch[j]

@@ -65,8 +65,9 @@ def stretch(example: Example, needs: SpeechNeeds, place: float) -> Example:
     f0 = None if example.f0 is None else example.f0[first : first + size]
     units = None if example.units is None else example.units[first : first + size]
     mel = None if example.mel is None else example.mel[:, first : first + size]
+    codes = None if example.codes is None else example.codes[:, first : first + size]
     waveform = example.waveform[first * hop : (first + size) * hop]
-    return replace(example, waveform=waveform, f0=f0, units=units, mel=mel)
+    return replace(example, waveform=waveform, f0=f0, units=units, mel=mel, codes=codes)
 
 
 def scattered(example: Example, needs: SpeechNeeds, draw: np.random.Generator) -> Example:

@@ -6,6 +6,8 @@ NOTICE = (
     "imitating a voice needs the consent of the person whose voice it is; what you make is marked as synthetic in its "
     "metadata (this is said once)"
 )
+CONSENT = "made of recordings of a person: to be used with the consent of that person only"
+"""What the file of a voice that was made of recordings says, where nobody gave a note of their own."""
 _MARK = "consent-notice-shown"
 
 

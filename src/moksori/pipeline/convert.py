@@ -11,6 +11,7 @@ from jaxtyping import Float
 from moksori.audio.stream import write_blocks
 from moksori.errors import AudioError, BadInput, CheckpointError, UnsupportedTask, unknown_name
 from moksori.models.checkpoint import Loaded, Manifest, load_model
+from moksori.models.contract_latents import CanConvertLatents
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.conversion_ways import Job, ThroughVoices, imitating_families, table_families, way_of
 from moksori.pipeline.conversions import (
@@ -23,8 +24,9 @@ from moksori.pipeline.conversions import (
 from moksori.pipeline.enrolment import Enrolled, Like, enroll
 from moksori.pipeline.live_conversion import LiveConversion
 from moksori.pipeline.made_sound import is_same_file, told
-from moksori.pipeline.models import family_default, find_model, models, only_model
+from moksori.pipeline.models import family_default, find_model, models, only_model, usual_converter
 from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.prompted_conversion import ThroughPrompts
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.seeds import chosen_seed
 from moksori.types import Voice
@@ -54,7 +56,8 @@ class Converter:
 
     def __init__(self, loaded: Loaded, vocoder: str | Path | None = None) -> None:
         self.loaded, self.manifest = loaded, loaded.manifest
-        self._way = way_of(loaded, vocoder)
+        prompted = isinstance(loaded.model, CanConvertLatents)
+        self._way = ThroughPrompts(loaded, vocoder) if prompted else way_of(loaded, vocoder)
         self._model = loaded.model
 
     @property
@@ -69,7 +72,7 @@ class Converter:
     @property
     def speakers(self) -> tuple[str, ...]:
         """The names that `speaker=` and `source=` take."""
-        return self.manifest.speakers if not isinstance(self._way, ThroughVoices) else ()
+        return self.manifest.speakers if not isinstance(self._way, ThroughVoices | ThroughPrompts) else ()
 
     def convert(
         self,
@@ -98,9 +101,18 @@ class Converter:
             raise BadInput("nobody to become: give a speaker of the model, or like= a recording of who is to speak")
         return self._made(audio, options, seed)
 
-    def denoise(self, audio: Audio, seed: int | None = None, variation: float | None = None) -> Conversion:
-        """The recording made anew in its own voice, without what is no speech. Arguments and errors: see `convert`."""
-        return self._made(audio, ConvertOptions(variation=variation), seed)
+    def denoise(
+        self,
+        audio: Audio,
+        seed: int | None = None,
+        variation: float | None = None,
+        like: Like | Sequence[Like] | None = None,
+    ) -> Conversion:
+        """The recording made anew in its own voice, without what is no speech. Arguments and errors: see `convert`.
+
+        like: clean recordings of who speaks in it, where there are some.
+        """
+        return self._made(audio, ConvertOptions(variation=variation, like=likes(like)), seed)
 
     def enroll(self, recordings: Like | Sequence[Like], name: str | None = None) -> Voice:
         """The voice of recordings, which `like=` takes and `moksori.pipeline.voices.write_voice` keeps in a file.
@@ -130,7 +142,7 @@ class Converter:
         that converts whole recordings only, otherwise as `convert` does.
         """
         options = ConvertOptions(speaker, variation=variation, like=likes(like), key=key)
-        if not self._way.is_live:
+        if not self._way.is_live or isinstance(self._way, ThroughPrompts):
             raise UnsupportedTask(
                 f"{self.name}: converts whole recordings only: use a model of {' or '.join(imitating_families())}"
             )
@@ -145,7 +157,7 @@ class Converter:
         """
         options = ConvertOptions(speaker)
         self.check(options)
-        if isinstance(self._way, ThroughVoices):
+        if isinstance(self._way, ThroughVoices | ThroughPrompts):
             raise UnsupportedTask(f"{self.name}: follows no pitch: leave the key out")
         return self._way.auto_key(open_recording(audio, self.sample_rate), self._way.target(options).voice)
 
@@ -172,15 +184,24 @@ class Converter:
 
 
 def find_converter(
-    name: str | Path | None, speaker: str | None = None, device: str = "cpu", vocoder: str | Path | None = None
+    name: str | Path | None,
+    speaker: str | None = None,
+    device: str = "cpu",
+    vocoder: str | Path | None = None,
+    sings: bool = False,
 ) -> Converter:
     """The converter called `name`; without a name the one model here that knows the speaker, or where no speaker is
     named either, the default of the families that imitate.
 
-    Raises as `find_model` and Converter do; BadInput naming all models that know the speaker where there are several,
-    UnknownName with the nearest speakers where there is none, CheckpointError where no model here imitates.
+    sings: of several bundled models that know the speaker, the one for songs is taken, else the one for speech.
+    Raises as `find_model` and Converter do; BadInput naming all models that know the speaker where there are several
+    and a person's own among them, UnknownName with the nearest speakers where there is none, CheckpointError where no
+    model here imitates.
     """
-    folder = find_model(name) if name is not None else find_imitator() if speaker is None else _that_knows(speaker)
+    if name is not None:
+        folder = find_model(name)
+    else:
+        folder = find_imitator() if speaker is None else _that_knows(speaker, sings)
     loaded = load_model(folder, device=device)
     arranged_for_inference(loaded.model)
     return Converter(loaded, vocoder)
@@ -242,11 +263,14 @@ def check_paths(audio: Path, output: Path) -> None:
         raise BadInput(f"{output}: is the recording itself, which would be lost: name another output")
 
 
-def _that_knows(speaker: str) -> Path:
-    """The folder of the one installed or bundled model that can convert to a speaker."""
+def _that_knows(speaker: str, sings: bool) -> Path:
+    """The folder of the installed or bundled model that can convert to a speaker."""
     able = set(table_families())
     found = [model for model in models() if model.manifest is not None and _converts(model.manifest, able)]
     knowing = [model for model in found if model.manifest is not None and speaker in model.manifest.speakers]
+    if len(knowing) > 1 and all(model.where == "bundled" for model in knowing):
+        usual = usual_converter(sings)
+        knowing = [model for model in knowing if model.name == usual] or knowing
     if len(knowing) > 1:
         names = " and ".join(repr(model.name) for model in knowing)
         raise BadInput(f"speaker {speaker!r}: the models {names} know one of that name: choose with --model")

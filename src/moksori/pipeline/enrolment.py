@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 from moksori.errors import AudioError, BadInput
 from moksori.models.checkpoint import Loaded
+from moksori.models.contract_latents import CanSayLatents
+from moksori.pipeline.consent import CONSENT
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.speech_likeness import unlike_speech
 from moksori.pipeline.voices import (
@@ -49,6 +51,10 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
     recording that cannot be used or holds too little speech, CheckpointError and BadInput for a voice file that is
     damaged or of another model.
     """
+    if isinstance(loaded.model, CanSayLatents):
+        from moksori.pipeline.prompts import enroll_prompt
+
+        return enroll_prompt(loaded, likes, name)
     if not keeps_voices(loaded):
         listener(loaded)
     if not likes:
@@ -77,7 +83,7 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
     if len(likes) > 1:
         check_untuned(voices)
     vector = torch.stack(vectors).mean(dim=0)
-    made = voice_of(loaded, vector, name or "+".join(names), sources)
+    made = replace(voice_of(loaded, vector, name or "+".join(names), sources), consent=CONSENT)
     if len(voices) == len(likes) == 1:
         made = replace(made, tuned=voices[0].tuned)
     return Enrolled(made, tuple(notes))

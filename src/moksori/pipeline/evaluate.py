@@ -1,7 +1,7 @@
 """Measuring a model on a corpus: `evaluate` finds out what it can do and measures that.
 
 Speech from text is measured here, speaker by speaker: recordings, copies, model and controls by the same judges. The
-other tasks are in `evaluate_convert` and `evaluate_copies`.
+other tasks are in `evaluate_convert`, `evaluate_copies` and `evaluate_codec`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,10 @@ from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
 from moksori.models.checkpoint import Loaded, count_parameters, fingerprint, load_model, read_manifest
 from moksori.models.contract import CanChangeKey, CanConvert, CanConvertMels, CanDraw, CanEnroll, CanReconstruct
+from moksori.models.contract_latents import CanCompress
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
+from moksori.pipeline.evaluate_codec import evaluate_codec
 from moksori.pipeline.evaluate_convert import evaluate_convert
 from moksori.pipeline.evaluate_copies import evaluate_denoise, evaluate_sing, evaluate_vocode
 from moksori.pipeline.evaluate_hard import evaluate_hard
@@ -48,15 +50,16 @@ def _evaluate_singing(loaded: Loaded, settings: Settings, task: str = "sing") ->
     return evaluated(loaded, settings, task)
 
 
-TASKS = ("speak", "hard", "like", "convert", "sing", "vocode", "denoise")
+TASKS = ("speak", "hard", "like", "convert", "sing", "vocode", "codec", "denoise")
 _OTHERS: Mapping[str, Task] = {
     "like": evaluate_convert,
     "convert": evaluate_convert,
     "sing": _evaluate_singing,
     "vocode": evaluate_vocode,
+    "codec": evaluate_codec,
     "denoise": evaluate_denoise,
 }
-_FIRST = ("speak", "convert", "vocode", "denoise", "sing", "like")
+_FIRST = ("speak", "convert", "codec", "vocode", "denoise", "sing", "like")
 """What is measured where nothing is asked for: the first of these that the model can do."""
 VOICE_CLIPS = 20
 """Recordings of which the mean voice of a speaker is made; fewer where there are dozens of speakers."""
@@ -95,7 +98,7 @@ def evaluate(
     recorded several times, one take is the reference and one other is a system of its own. Word errors are measured of
     English speakers only, with one recogniser for all. `hard`: over a list of sentences of its own, which needs no
     corpus: see `evaluate_hard`. `convert`, `like`: see `evaluate_convert`; `vocode`, `denoise`,
-    `sing`: see `evaluate_copies`, and of models that change who sings `evaluate_songs`.
+    `sing`: see `evaluate_copies`, and of models that change who sings `evaluate_songs`; `codec`: see `evaluate_codec`.
 
     limit: only the first so many sentences of each speaker, in the other tasks so many recordings; the recogniser's
     language model is of all of them even then. speakers: of the corpus, for `speak`; None or "all" takes all that the
@@ -158,6 +161,8 @@ def tasks_of(loaded: Loaded) -> list[str]:
             able.add("sing")
     if isinstance(model, CanReconstruct) and not isinstance(model, CanDraw) and not loaded.manifest.absent:
         able |= {"vocode", "sing"}
+    if isinstance(model, CanCompress):
+        able.add("codec")
     return [task for task in _FIRST if task in able]
 
 

@@ -1,7 +1,7 @@
 """Copies of recordings, measured against them: vocoders, codecs, and what is left of noise after denoising."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,8 +44,8 @@ def evaluate_vocode(loaded: Loaded, settings: Settings, task: str = "vocode") ->
     judges, groups = settings.judges((), groups, _JUDGED)
     copy, config = copying(loaded, settings)
     parts = {"speech": speech(settings), "singing": songs(settings)}
-    systems = {GRIFFIN_LIM: _classical(config, settings.seed), loaded.manifest.name: copy}
-    run = _Run(settings, judges, systems, loaded.manifest.name, loaded.manifest.sample_rate)
+    systems = {GRIFFIN_LIM: classical(config, settings.seed), loaded.manifest.name: copy}
+    run = CopyRun(settings, judges, systems, loaded.manifest.name, loaded.manifest.sample_rate)
     parts = {name: clips for name, clips in parts.items() if clips}
     if not parts:
         raise CorpusError(f"{settings.corpus.folder}: nothing in its split {settings.split!r} to copy")
@@ -69,11 +69,11 @@ def evaluate_sing(loaded: Loaded, settings: Settings, task: str = "sing") -> Fin
         copy, config = copying(loaded, settings)
     else:
         copy, config = _denoising(loaded, settings), _mel_config(loaded)
-    systems = {GRIFFIN_LIM: _classical(config, settings.seed), name: copy}
+    systems = {GRIFFIN_LIM: classical(config, settings.seed), name: copy}
     by_singer: dict[str, list[tuple[str, Waveform]]] = {}
     for clip, sound in clips:
         by_singer.setdefault(clip.rpartition(" ")[0], []).append((clip, sound))
-    return _Run(settings, judges, systems, name, rate).findings(by_singer, "songs that no training heard")
+    return CopyRun(settings, judges, systems, name, rate).findings(by_singer, "songs that no training heard")
 
 
 def evaluate_denoise(loaded: Loaded, settings: Settings, task: str = "denoise") -> Findings:
@@ -85,8 +85,8 @@ def evaluate_denoise(loaded: Loaded, settings: Settings, task: str = "denoise") 
         raise CorpusError(f"{settings.corpus.folder}: no speech in its split {settings.split!r}")
     denoise, noises = _denoising(loaded, settings), Noises(settings.noises, settings.seed)
     settings.notes.append(f"noise: {noises.description}")
-    run = _Run(settings, judges, {NOISY: lambda place, sound: sound, loaded.manifest.name: denoise},
-               loaded.manifest.name, loaded.manifest.sample_rate)  # fmt: skip
+    systems = {NOISY: lambda place, sound: sound, loaded.manifest.name: denoise}
+    run = CopyRun(settings, judges, systems, loaded.manifest.name, loaded.manifest.sample_rate)
     run.steps.total = run.work(len(clean)) * len(SNRS_DB)
     found, pictures = [], []
     for snr in SNRS_DB:
@@ -121,14 +121,19 @@ def copying(loaded: Loaded, settings: Settings) -> tuple[Make, MelConfig]:
 
 def speech(settings: Settings) -> list[tuple[str, Waveform]]:
     """The beginnings of recordings of held-out people in turn, or of everybody where nobody is held out."""
+    return beginnings(held_out(settings.corpus, settings.split) or settings.clips(), settings.limit)
+
+
+def beginnings(utterances: Sequence[Utterance], limit: int | None) -> list[tuple[str, Waveform]]:
+    """The first 8 s of two recordings with a text of each speaker: the first of everybody, then the second."""
     spoken: dict[str, list[Utterance]] = {}
-    for utterance in held_out(settings.corpus, settings.split) or settings.clips():
+    for utterance in utterances:
         if utterance.text:
             spoken.setdefault(utterance.speaker, []).append(utterance)
     people = [sorted(spoken[name], key=lambda u: order(u.name))[:CLIPS_A_SPEAKER] for name in sorted(spoken, key=order)]
     turns = [clips[k] for k in range(CLIPS_A_SPEAKER) for clips in people if len(clips) > k]
     found = []
-    for utterance in turns[: settings.limit]:
+    for utterance in turns[:limit]:
         recording = read_utterance(utterance)
         samples = recording.samples[: int(SPEECH_SECONDS * recording.sample_rate)]
         found.append((utterance.name, Waveform(samples, recording.sample_rate)))
@@ -150,14 +155,20 @@ def songs(settings: Settings) -> list[tuple[str, Waveform]]:
     return found[: settings.limit]
 
 
-class _Run:
-    """Systems over clips, beside the recordings."""
+class CopyRun:
+    """Systems over clips, beside the recordings. known: measures that are known of whole systems."""
 
     def __init__(
-        self, settings: Settings, judges: Judges, systems: dict[str, Make], model: str, sample_rate: int
+        self,
+        settings: Settings,
+        judges: Judges,
+        systems: Mapping[str, Make],
+        model: str,
+        sample_rate: int,
+        known: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         self.settings, self.judges, self.systems, self.model = settings, judges, systems, model
-        self.rate, self.steps = sample_rate, Steps(settings.progress)
+        self.rate, self.steps, self.known = sample_rate, Steps(settings.progress), known or {}
 
     def work(self, clips: int) -> int:
         """Steps that so many clips take."""
@@ -195,14 +206,14 @@ class _Run:
         self, system: str, make: Make, wanted: Sequence[tuple[str, Waveform]], given: Sequence[Waveform]
     ) -> list[Item]:
         progress = self.steps.part()
-        if system == self.model:
+        if system not in (NOISY, GRIFFIN_LIM):
             make(0, given[0])  # the first call compiles: not timed
         items = []
         for place, ((clip, reference), sound) in enumerate(zip(wanted, given, strict=True)):
             started = time.perf_counter()
             made = make(place, sound)
             seconds = time.perf_counter() - started if system != NOISY else float("nan")
-            items.append(Item(clip, "", reference, made, seconds))
+            items.append(Item(clip, "", reference, made, seconds, values=self.known.get(system, {})))
             progress(len(items), len(wanted))
         return items
 
@@ -223,7 +234,8 @@ def _denoising(loaded: Loaded, settings: Settings) -> Make:
     return denoised
 
 
-def _classical(config: MelConfig, seed: int) -> Make:
+def classical(config: MelConfig, seed: int) -> Make:
+    """Recordings to mels of a front end, and back by Griffin and Lim."""
     front_end = MelSpectrogram(config)
 
     def made(place: int, sound: Waveform) -> Waveform:

@@ -13,6 +13,8 @@ from moksori.errors import UnsupportedTask
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded
 from moksori.models.contract import CanSay, CanSayMels, CanTakeStyle
+from moksori.models.contract_latents import CanSayLatents
+from moksori.pipeline.prompted_voice import PromptedVoice
 from moksori.pipeline.vocoding import Sounding, find_vocoder
 from moksori.types import SayControls, Spoken, SpokenMels, TextBatch
 
@@ -85,12 +87,14 @@ class MelVoice:
 
 
 def speaking_model(loaded: Loaded, vocoder: str | Path | None = None) -> CanSay | None:
-    """The model as one that speaks, with its vocoder where it takes one; None where it cannot speak.
+    """The model as one that speaks, with its vocoder or codec where it takes one; None where it cannot speak.
 
-    Raises UnsupportedTask where a vocoder is named for a model that takes none.
+    vocoder: likewise a codec's name or folder. Raises UnsupportedTask where one is named for a model that takes none.
     """
     if isinstance(loaded.model, CanSayMels):
         return MelVoice(loaded, vocoder)
+    if isinstance(loaded.model, CanSayLatents):
+        return PromptedVoice(loaded, vocoder)
     if not isinstance(loaded.model, CanSay):
         return None
     if vocoder is not None:
@@ -105,8 +109,8 @@ def latent_model(model: CanSay) -> CanTakeStyle | None:
 
 
 def can_speak(model: nn.Module | object) -> bool:
-    """Whether a model speaks texts, in sound or in mels."""
-    return isinstance(model, CanSay | CanSayMels)
+    """Whether a model speaks texts, in sound, in mels or in latents of a codec."""
+    return isinstance(model, CanSay | CanSayMels | CanSayLatents)
 
 
 def speaking_families() -> list[str]:
@@ -117,4 +121,4 @@ def speaking_families() -> list[str]:
 def speaks(family: str) -> bool:
     """Whether the models of a family speak, without any weights."""
     model = registry.family(family).model
-    return hasattr(model, "say") or hasattr(model, "say_mels")
+    return any(hasattr(model, way) for way in ("say", "say_mels", "say_latents_like"))

@@ -11,6 +11,8 @@ def example(manifest: Manifest, name: str) -> str:
     model = family(manifest.family).model
     if hasattr(model, "say") or hasattr(model, "say_mels"):
         return f'moksori say "Hello." --voice {name} -o hello.wav'
+    if hasattr(model, "say_latents_like"):
+        return f'moksori say "Hello." --like prompt.wav --voice {name} -o hello.wav'
     if hasattr(model, "hear"):
         return f"moksori convert talk.wav --like target.wav --model {name} -o out.wav"
     if hasattr(model, "fit_voice"):
@@ -21,6 +23,8 @@ def example(manifest: Manifest, name: str) -> str:
         return f"moksori convert talk.wav --speaker {speaker} --model {name} -o out.wav"
     if draws_of_nothing(manifest):
         return f"moksori vocode --model {name} --seconds 5 -o drawn.wav"
+    if hasattr(model, "compress"):
+        return f"moksori codec encode talk.wav --model {name} -o talk.mkc"
     if hasattr(model, "vocode_blocks"):
         return f"moksori vocode talk.wav --model {name} -o copy.wav"
     return f"moksori info {name}"
@@ -34,10 +38,12 @@ def draws_of_nothing(manifest: Manifest) -> bool:
 def _whose(manifest: Manifest) -> str:
     """Whose voices a model gives away, and what that asks of its user."""
     model = family(manifest.family).model
-    if hasattr(model, "hear"):
+    if hasattr(model, "hear") or hasattr(model, "say_latents_like"):
         return "It imitates whoever is heard in a recording: ask that person's consent first."
     if draws_of_nothing(manifest):
         return "What it makes sounds like the people of its training data, and says nothing."
+    if hasattr(model, "compress"):
+        return "It has no voice of its own: what it makes sounds like whoever was coded."
     if hasattr(model, "vocode_blocks"):
         return "It has no voice of its own: what it makes sounds like whoever is in the mels."
     return "The voice belongs to a person who gave the recordings under the licence above."

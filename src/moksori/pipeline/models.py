@@ -148,6 +148,19 @@ def only_model(families: Iterable[str], said: str) -> Path | None:
     return here[0] if here else None
 
 
+def usual_converter(sings: bool) -> str | None:
+    """The bundled model that converts to its own speakers where several know one: of songs, or of speech.
+
+    From `weights/index.json`; None where that names none.
+    """
+    try:
+        index = json.loads((bundled_folder() / "index.json").read_text(encoding="utf-8"))
+        name = index.get("converters", {}).get("song" if sings else "speech")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
 def bundled_folder() -> Path:
     """Where the models that come with moksori are."""
     return _PACKAGE / "weights"

@@ -43,7 +43,7 @@ Audio = str | Path | Sounding | tuple[Float[np.ndarray, "*shape"], int]
 class Scan:
     """What one look at a whole recording tells: where it is loud, in steps of 0.1 s, and how much.
 
-    power: mean square of each step. level: mean square of the loud ones.
+    power: mean square of each step. level: mean square of the loud ones, 0 where there are none.
     """
 
     samples: int
@@ -90,13 +90,37 @@ def open_recording(audio: Audio, sample_rate: int) -> OpenRecording:
     Raises AudioError for what cannot be read, is shorter than 0.1 s or silent, or holds NaN or infinity.
     """
     name, native_rate, blocks = _opened(audio, sample_rate)
-    found = _scan(name, blocks(), sample_rate)
+    found = _scan(blocks(), sample_rate)
+    if found.samples < LEAST_SECONDS * sample_rate:
+        raise AudioError(
+            f"{name}: lasts {found.samples / sample_rate:.3g} s, too short to hold speech: give at least "
+            f"{LEAST_SECONDS:g} s"
+        )
+    if found.level == 0.0:
+        raise AudioError(f"{name}: is silent, nothing in it is louder than -70 dB: give a recording of speech")
     gain = np.float32(math.sqrt(TARGET_POWER / found.level))
 
     def levelled() -> Iterator[Float[np.ndarray, " block"]]:
         return (block * gain for block in blocks())
 
     return OpenRecording(name, found, LongRecording(found.samples, sample_rate, levelled), native_rate)
+
+
+def open_sound(audio: Audio, sample_rate: int) -> OpenRecording:
+    """Looks any sound through once, and gives it at `sample_rate` Hz as loud as it is: a moment, and silence, too.
+
+    Raises AudioError for what cannot be read, holds no sample at that rate, or holds NaN or infinity.
+    """
+    name, native_rate, blocks = _opened(audio, sample_rate)
+    found = _scan(blocks(), sample_rate)
+    if found.samples == 0:
+        raise AudioError(f"{name}: holds no sample at {sample_rate} Hz: give a longer sound")
+    return OpenRecording(name, found, LongRecording(found.samples, sample_rate, blocks), native_rate)
+
+
+def level_of(samples: Float[np.ndarray, " samples"], sample_rate: int) -> float:
+    """Mean square of the loud steps of a sound in memory; 0 where none is louder than -70 dB."""
+    return _scan(iter([samples]), sample_rate).level
 
 
 def _opened(audio: Audio, sample_rate: int) -> tuple[str, int, Callable[[], Iterator[Float[np.ndarray, " block"]]]]:
@@ -138,7 +162,7 @@ def _mono(samples: object) -> Float[np.ndarray, " samples"]:
     return mono.astype(np.float32)
 
 
-def _scan(name: str, blocks: Iterator[Float[np.ndarray, " block"]], sample_rate: int) -> Scan:
+def _scan(blocks: Iterator[Float[np.ndarray, " block"]], sample_rate: int) -> Scan:
     step = round(_POWER_SECONDS * sample_rate)
     powers: list[Float[np.ndarray, " some"]] = []
     rest, total = np.zeros(0, np.float32), 0
@@ -148,12 +172,9 @@ def _scan(name: str, blocks: Iterator[Float[np.ndarray, " block"]], sample_rate:
         whole = len(joined) // step * step
         powers.append(np.square(joined[:whole].reshape(-1, step), dtype=np.float64).mean(axis=1))
         rest = joined[whole:]
-    if total < LEAST_SECONDS * sample_rate:
-        raise AudioError(
-            f"{name}: lasts {total / sample_rate:.3g} s, too short to hold speech: give at least {LEAST_SECONDS:g} s"
-        )
-    power = np.concatenate(powers)
+    if total < step and total:  # a moment is a step of its own
+        powers.append(np.square(rest, dtype=np.float64).mean(keepdims=True))
+    power = np.concatenate([np.zeros(0), *powers])
     audible = power[power > _SILENT_POWER]
-    if len(audible) == 0:
-        raise AudioError(f"{name}: is silent, nothing in it is louder than -70 dB: give a recording of speech")
-    return Scan(total, sample_rate, power, float(audible[audible > 0.1 * audible.mean()].mean()))
+    level = float(audible[audible > 0.1 * audible.mean()].mean()) if len(audible) else 0.0
+    return Scan(total, sample_rate, power, level)

@@ -6,6 +6,7 @@ from typing import Any
 
 from moksori.errors import BadInput
 from moksori.pipeline.latent_choice import LatentChoice
+from moksori.pipeline.prompt_choice import PromptChoice
 from moksori.pipeline.speech_timings import Durations
 from moksori.text.lexicon import Lexicon
 
@@ -26,7 +27,8 @@ class SayOptions:
     shift_semitones: pitch, -12 to 12. duration_mix: share of sampled durations, 0 to 1; None = the model's.
     durations: frames of every token; they decide the speed, which must then be left alone. latent: styles, blends and
     whatever else is chosen of a model's latents, see `styles.choose`. best_of: draws of each sentence of which the one
-    is kept that left least of the text out, 1 to 16; None = the model's.
+    is kept that left least of the text out, 1 to 16; None = the model's. prompt: in whose voice, for models that
+    imitate one, see `prompts.prompt_choice`.
     """
 
     speed: float = 1.0
@@ -41,6 +43,7 @@ class SayOptions:
     durations: Durations | None = None
     latent: LatentChoice | None = None
     best_of: int | None = None
+    prompt: PromptChoice | None = None
 
     def __post_init__(self) -> None:
         _within("speed", self.speed, SLOWEST, FASTEST)
@@ -66,10 +69,12 @@ class SayOptions:
 
     def as_json(self) -> dict[str, Any]:
         """All that decides the samples, for the header of a job; None stands for nothing given."""
-        apart = ("lexicon", "durations", "latent", "best_of")
+        apart = ("lexicon", "durations", "latent", "best_of", "prompt")
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         if self.best_of is not None:
             kept["best_of"] = self.best_of
+        if self.prompt is not None:
+            kept["prompt"] = self.prompt.digest
         latent = {} if self.latent is None else {"latent": self.latent.digest}
         durations = None if self.durations is None else self.durations.digest
         return {

@@ -67,6 +67,11 @@ LOOKS: Mapping[str, Look] = {
     ),
     "hard": Look("Hard sentences", "어려운 문장", ("clean", "skips", "repeats", "cut_off", "wer", "ovrl", "rtf")),
     "vocode": Look("Copies of recordings", "녹음 복원", ("pesq", "stoi", "mel_distance", "ovrl", "p808", "rtf")),
+    "codec": Look(
+        "Coded recordings",
+        "음성 부호화",
+        ("bits_per_second", "pesq", "stoi", "mel_distance", "ovrl", "p808", "speaker", "rtf"),
+    ),
     "denoise": Look("Cleaning recordings", "잡음 제거", ("pesq", "stoi", "mel_distance", "ovrl", "p808", "rtf")),
 }
 _KOREAN = {"model": "모델", "system": "대상", "corpus": "말뭉치", "rec.": "녹음"}

@@ -21,6 +21,7 @@ from moksori.models.contract import CHUNK_FRAMES, CanSay
 from moksori.pipeline.mel_voice import MelVoice, latent_model, speaking_families, speaking_model
 from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.performer import check_length, check_texts, collected
+from moksori.pipeline.prompted_voice import PromptedVoice
 from moksori.pipeline.say_options import FASTEST, MAXIMUM_SHIFT_SEMITONES, SLOWEST, SayOptions
 from moksori.pipeline.seeds import chosen_seed, sentence_generator, sentence_seed
 from moksori.pipeline.sentences import Gap, Piece, Sentence, arriving, readings, sentences
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from moksori.pipeline.enrolment import Like
     from moksori.pipeline.manner import Manner, StyleSource
     from moksori.pipeline.recordings import Audio
+    from moksori.pipeline.score import Score
+    from moksori.pipeline.sing import SingOptions, Sung
     from moksori.pipeline.streaming import SpeechStream
 
 logger = logging.getLogger(__name__)
@@ -136,6 +139,8 @@ class Speaker:
     def identity(self) -> dict[str, object]:
         """What decides how it sounds, the options aside: a job goes on only with the same."""
         vocoder = {"vocoder": self._model.vocoder.fingerprint} if isinstance(self._model, MelVoice) else {}
+        if isinstance(self._model, PromptedVoice):
+            vocoder = {"codec": self._model.codec.fingerprint}
         return {
             "model": self.name,
             "fingerprint": fingerprint(self.loaded.folder),
@@ -168,6 +173,8 @@ class Speaker:
         blend: "str | Mapping[str, float] | None" = None,
         manner: "Manner | None" = None,
         best_of: int | None = None,
+        like: "Like | Sequence[Like] | None" = None,
+        prosody: "Like | None" = None,
     ) -> Speech:
         """The text as speech; the same seed gives the same samples, None draws one.
 
@@ -179,6 +186,8 @@ class Speaker:
         style: reference clips or styles, of which `strength` is taken; blend: shares by name, or as "a=0.3,b=0.7", of
         speakers, styles or seeds; manner: these and more, see Manner. For models whose latents can be chosen.
         best_of: draws of each sentence of which the best is kept, for models that may leave something out.
+        like: recordings or `.voice` files of who is to speak, for models that imitate; prosody: a recording in whose
+        manner, instead of theirs.
         Raises TextError for a text with nothing to speak or of more than 200,000 characters, BadInput for a value out
         of range, UnknownName for a speaker or language that does not exist.
         """
@@ -189,7 +198,7 @@ class Speaker:
             speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
             Durations.of(durations), best_of=best_of,
         )  # fmt: skip
-        options = self._in_manner(options, manner, style, strength, blend)
+        options = self.in_voice(self._in_manner(options, manner, style, strength, blend), like, prosody)
         texts = list(readings(text, language or self.language_of(speaker), ssml))
         return collected(self, texts, options, chosen_seed(seed), text)
 
@@ -234,6 +243,8 @@ class Speaker:
         blend: "str | Mapping[str, float] | None" = None,
         manner: "Manner | None" = None,
         best_of: int | None = None,
+        like: "Like | Sequence[Like] | None" = None,
+        prosody: "Like | None" = None,
         chunk_frames: int | Sequence[int] = CHUNK_FRAMES,
     ) -> "SpeechStream":
         """What `say` says, in blocks of samples that can be heard while the rest is made; iterate over it.
@@ -251,7 +262,7 @@ class Speaker:
             speed, variation, pause, speaker, language, volume, Lexicon.of(lexicon), pitch, duration_mix,
             Durations.of(durations), best_of=best_of,
         )  # fmt: skip
-        options = self._in_manner(options, manner, style, strength, blend)
+        options = self.in_voice(self._in_manner(options, manner, style, strength, blend), like, prosody)
         self._check_options(options)
         spoken = language or self.language_of(speaker)
         if isinstance(text, str):
@@ -296,6 +307,18 @@ class Speaker:
         from moksori.pipeline.convert import Converter
 
         return Converter(self.loaded).convert(audio, speaker, source, seed, variation, pitch, like, strength)
+
+    def sing(
+        self,
+        score: "str | Path | Score",
+        like: "Like | Sequence[Like]",
+        options: "SingOptions | None" = None,
+        seed: int | None = None,
+    ) -> "Sung":
+        """A score in the voice of recordings, for models that imitate: see `moksori.pipeline.sing.sing`."""
+        from moksori.pipeline.sing import sing
+
+        return sing(self, score, like, options, seed)
 
     def lines(
         self, texts: Iterable[Sentence], options: SayOptions, seed: int, first: int = 0, told: set[str] | None = None
@@ -375,6 +398,10 @@ class Speaker:
             raise UnsupportedTask(
                 f"{self.name}: has no latents to choose: leave styles, blends, components and prosody out"
             )
+        if options.prompt is None and isinstance(self._model, PromptedVoice):
+            raise BadInput(f"{self.name}: speaks in the voice of a recording: give one, --like prompt.wav")
+        if options.prompt is not None and not isinstance(self._model, PromptedVoice):
+            raise UnsupportedTask(f"{self.name}: speaks in its own voices: leave the recording of another one out")
         if isinstance(self._model, MelVoice):
             _ = self._model.vocoder  # one that is missing is told of before anything is spoken
 
@@ -384,6 +411,31 @@ class Speaker:
 
         chosen = choose(self, manner, options.speaker, options.language)
         return options if chosen is None else replace(options, latent=chosen.choice)
+
+    def in_voice(
+        self, options: SayOptions, like: "Like | Sequence[Like] | None", prosody: "Like | None" = None
+    ) -> SayOptions:
+        """The options with whose voice is to be imitated, and in whose manner it is to speak.
+
+        What a person should know of the recordings is logged. Raises UnsupportedTask for a model that imitates nobody,
+        BadInput for a manner without a voice, and as `prompts.read_prompt` does.
+        """
+        if like is None and prosody is None:
+            return options
+        from moksori.pipeline.convert import likes
+        from moksori.pipeline.prompts import prompt_choice, prompted_families
+
+        if not isinstance(self._model, PromptedVoice):
+            raise UnsupportedTask(
+                f"{self.name}: speaks in its own voices: leave the recording of another one out, or take a model of "
+                f"the family {' or '.join(prompted_families())}"
+            )
+        if like is None:
+            raise BadInput(f"{self.name}: a manner to speak in, but nobody to speak: give a recording, --like")
+        choice, notes = prompt_choice(self._model.codec, likes(like), prosody)
+        for note in notes:
+            logger.warning("%s", note)  # the command line shows these on stderr
+        return replace(options, prompt=choice)
 
     def _in_manner(
         self,
@@ -446,6 +498,9 @@ class Speaker:
         controls = SayControls(
             options.variation, speed, shift if follows else 0.0, options.duration_mix, best_of=options.best_of
         )
+        if options.prompt is not None and isinstance(self._model, PromptedVoice):
+            plan = options.prompt.plan(self._model.codec.model, self._device)
+            controls = replace(controls, prompt=plan)
         model = latent_model(self._model)
         if options.latent is not None and model is not None:
             controls = options.latent.controls(controls, model, batch, number, sentence_seed)

@@ -302,9 +302,10 @@ def _tokens(entries: Any, name: str) -> Iterator[tuple[str, int]]:
         if not isinstance(entry, list | tuple) or len(entry) != 2 or not isinstance(entry[0], str):
             raise BadInput(f"{name}, token {place + 1}: {str(entry)[:40]!r}: expected a pair of symbol and frames")
         symbol, frames = entry
-        if isinstance(frames, bool) or not isinstance(frames, int) or not 1 <= frames <= MAXIMUM_FRAMES:
+        least = 1 if any(c.isalpha() for c in symbol) and not symbol.startswith("<") else 0  # what is no sound may go
+        if isinstance(frames, bool) or not isinstance(frames, int) or not least <= frames <= MAXIMUM_FRAMES:
             raise BadInput(
-                f"{name}, token {place + 1} ({symbol!r}): {frames!r} frames: expected a whole number from 1 to "
+                f"{name}, token {place + 1} ({symbol!r}): {frames!r} frames: expected a whole number from {least} to "
                 f"{MAXIMUM_FRAMES}"
             )
         yield symbol, frames

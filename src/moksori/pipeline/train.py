@@ -23,6 +23,7 @@ from moksori.models.contract import CanChangeKey, CanVocode, Objective
 from moksori.pipeline.adapt import VALIDATED_CLIPS, adapted_run
 from moksori.pipeline.align import align
 from moksori.pipeline.batches import ExampleBatches, fixed_batches
+from moksori.pipeline.codes_of import LearntCodec
 from moksori.pipeline.mels_of import with_mels
 from moksori.pipeline.model_card import model_card
 from moksori.pipeline.pitch_ranges import pitch_ranges
@@ -113,7 +114,10 @@ def train(
     begun = resume and bool(checkpoints(folder / "checkpoints"))
     source = None if plan.start_from is None or begun else Source.find(plan.start_from)
     objective = _objective(config)
-    examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, listener)
+    codec = LearntCodec.of(needs) if needs.codes_of else None
+    if codec is not None:
+        objective.take_codebooks(codec.codebooks)
+    examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, codec, listener)
     taken: TakenOver | None = None
     if source is not None:
         taken = take_over(objective, source, config.family, found.info.speakers)
@@ -123,7 +127,9 @@ def train(
     target = folder / "model"
     moves_pitch = isinstance(objective.model, CanChangeKey) or getattr(objective.model, "moves_pitch", False)
     ranges = pitch_ranges(examples, alone=moves_pitch)
-    manifest = _manifest(config, found, text, needs, plan).model_copy(update={"speaker_pitch": ranges})
+    required = {} if codec is None else codec.required
+    manifest = _manifest(config, found, text, needs, plan)
+    manifest = manifest.model_copy(update={"speaker_pitch": ranges, "requires": required})
     notes = f"Adapted from {plan.record['source']['name']}." if plan.adapts else ""
     looks = -(-VALIDATED_CLIPS // max(len(validation), 1)) if plan.adapts else 1
 
@@ -283,6 +289,7 @@ def _examples(
     text: TextConfig,
     aligner_assignments: Sequence[str],
     model: nn.Module,
+    codec: LearntCodec | None,
     listener: Listener,
 ) -> tuple[list[Example], list[Example]]:
     """Training and validation examples; clips that cannot be used are left out and named in the log."""
@@ -308,6 +315,9 @@ def _examples(
             listener.stage("listening")
             assert isinstance(model, CanVocode)
             items = with_mels(items, needs, model.mel_config, corpus, split, listener.progress)
+        if codec is not None:
+            listener.stage("coding")
+            items = codec.with_codes(items, needs, corpus, split, listener.progress)
         longest = float("inf") if needs.stretch_frames else LONGEST_SECONDS
         limits = SHORTEST_SECONDS * needs.sample_rate, longest * needs.sample_rate
         usable[split] = [e for e in items if limits[0] <= len(e.waveform) <= limits[1]]
@@ -435,11 +445,14 @@ def _speak(model: nn.Module, manifest: Manifest, sentences: Sequence[str], step:
     """The fixed sentences in the averaged weights' voice, as sound and spectrogram, for families that speak."""
     from moksori.audio.mel import MelConfig, MelSpectrogram
     from moksori.models.contract import CanSayMels
+    from moksori.models.contract_latents import CanSayLatents
     from moksori.pipeline.mel_voice import can_speak
     from moksori.pipeline.speaker import Speaker
     from moksori.pipeline.vocoding import any_vocoder_for
 
-    if not can_speak(model) or (isinstance(model, CanSayMels) and any_vocoder_for(model.mel_config) is None):
+    if not can_speak(model) or isinstance(model, CanSayLatents):  # which speak in the voice of a recording alone
+        return
+    if isinstance(model, CanSayMels) and any_vocoder_for(model.mel_config) is None:
         return
     speaker = Speaker(Loaded(model, manifest, Path()))
     rate = manifest.sample_rate

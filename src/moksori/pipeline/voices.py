@@ -2,7 +2,8 @@
 
 A vector means something to the model alone that read it off recordings, so a voice names that model by its fingerprint,
 and the features that it was read off by theirs; with another model it is refused. The same files keep styles, whose
-vector is a mean latent `[mels, frames]` (pipeline.styles); their format is 2, which tells older readers to refuse them.
+vector is a mean latent `[mels, frames]` (pipeline.styles), and prompts, whose vector is a codec's codes `[stages,
+frames]` (pipeline.prompts); their formats are 2 and 4, which tell older readers to refuse them.
 """
 
 import json
@@ -10,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -24,7 +25,7 @@ from moksori.pipeline.whole_files import written_whole
 from moksori.types import Voice
 
 SUFFIX = ".voice"
-FORMATS = {"voice": 1, "style": 2, "tuned voice": 3}
+FORMATS = {"voice": 1, "style": 2, "tuned voice": 3, "prompt": 4}
 _TENSOR, _TUNED = "vector", "tuned."
 _NAME_CHARACTERS = 60
 
@@ -81,8 +82,13 @@ def voice_of(loaded: Loaded, vector: torch.Tensor, name: str, sources: Sequence[
 def check_voice(voice: Voice, loaded: Loaded) -> None:
     """Raises BadInput, saying what differs, unless a voice is one of this model."""
     manifest, what = loaded.manifest, f"the voice {voice.name!r}"
-    if voice.kind != "voice":
+    if voice.kind == "style":
         raise BadInput(f"{what}: is a style, which says how and not who speaks: give it with --style")
+    if voice.kind == "prompt":
+        raise BadInput(
+            f"{what}: is a prompt for a {voice.family!r} model, {manifest.name} is a {manifest.family!r} model: make "
+            "one from its recording with 'moksori voice make --model'"
+        )
     if voice.family != manifest.family:
         raise BadInput(
             f"{what}: is of the family {voice.family!r}, {manifest.name} is a {manifest.family!r} model: make it from "
@@ -123,6 +129,7 @@ def write_voice(voice: Voice, path: str | Path) -> Path:
         "model": voice.model,
         "name": voice.name,
         "sources": json.dumps(list(voice.sources), ensure_ascii=False),
+        **({"consent": voice.consent} if voice.consent else {}),
     }
     tensors = {_TENSOR: voice.vector, **{_TUNED + name: value for name, value in voice.tuned.items()}}
     with written_whole(path) as part:
@@ -170,19 +177,21 @@ def read_voice(path: str | Path) -> Voice:
                 f"{path}: voice format {version}, this moksori reads up to {max(FORMATS.values())}: install a newer "
                 "moksori"
             )
-        kind: Literal["voice", "style"] = "style" if metadata.get("kind") == "style" else "voice"
+        kind: Literal["voice", "style", "prompt"] = "voice"
+        if metadata.get("kind") in ("style", "prompt"):
+            kind = cast(Literal["style", "prompt"], metadata["kind"])
         sources = tuple(str(source) for source in json.loads(metadata["sources"]))
         family, front_end, model, name = (metadata[key] for key in ("family", "front_end", "model", "name"))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: is no voice file: it does not say what made it: {again}") from error
-    axes = 2 if kind == "style" else 1
+    axes = 1 if kind == "voice" else 2
     if vector is None or vector.dim() != axes or not vector.numel() or not bool(vector.isfinite().all()):
         raise CheckpointError(f"{path}: holds no vector of finite numbers: {again}")
     if not all(bool(value.isfinite().all()) for value in tuned.values()):
         raise CheckpointError(f"{path}: holds layers with numbers that are not finite: {again}")
     return Voice(
         family, name=name, vector=vector.float(), front_end=front_end, model=model, sources=sources, kind=kind,
-        tuned=tuned,
+        consent=metadata.get("consent", ""), tuned=tuned,
     )  # fmt: skip
 
 
@@ -205,6 +214,8 @@ def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
                 f"the voices {first.name!r} and {voice.name!r} are of different models ({first.family} {first.model}, "
                 f"{voice.family} {voice.model}): make both with the same one"
             )
+    if first.kind == "prompt":
+        raise BadInput("prompts are stretches of sound and have no mean: give several with --like, one after the other")
     check_untuned(voices)
     vectors = [voice.vector for voice in voices if voice.vector is not None]
     if len(vectors) < len(voices):

@@ -1,6 +1,7 @@
 """Conversion of recordings: in memory and into files, who spoke, what cannot be done."""
 
 import gc
+import json
 import tracemalloc
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from moksori.audio.io import read, read_metadata, write
 from moksori.errors import AudioError, BadInput, MoksoriError, UnknownName, UnsupportedTask
 from moksori.models.checkpoint import Loaded, load_model
 from moksori.pipeline import convert as converting
+from moksori.pipeline import models as converting_models
 from moksori.pipeline.convert import Converter, ConvertOptions, convert_to_file, find_converter
 from moksori.types import SoundBatch, Waveform
 
@@ -236,3 +238,19 @@ def test_the_model_that_knows_the_speaker_is_found(tmp_path, toy_home) -> None:
         find_converter(None, "bob")
     with pytest.raises(UnknownName, match="unknown speaker 'cloe': did you mean 'cleo'"):
         find_converter(None, "cloe")
+
+
+def test_of_several_bundled_models_the_one_for_the_job_is_taken(tmp_path, toy_home, monkeypatch) -> None:
+    weights = converting_models.bundled_folder()
+    for name in ("talks", "sings"):
+        save_converter(weights / name, ("ann", "bob"))
+    with pytest.raises(BadInput, match="the models 'sings' and 'talks' know one"):
+        find_converter(None, "bob")
+    index = json.loads((weights / "index.json").read_text(encoding="utf-8"))
+    index["converters"] = {"speech": "talks", "song": "sings"}
+    (weights / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert find_converter(None, "bob").name == "talks"
+    assert find_converter(None, "bob", sings=True).name == "sings"
+    save_converter(toy_home / "models" / "mine", ("bob", "cleo"))
+    with pytest.raises(BadInput, match="know one of that name"):
+        find_converter(None, "bob")

@@ -20,6 +20,7 @@ def manifest(family: str, speakers: tuple[str, ...] = ("ann", "bob")) -> Manifes
         ("vits", 'moksori say "Hello." --voice mine', "speakers: ann, bob", "The voice belongs to a person"),
         ("dsvae", "moksori convert talk.wav --like target.wav --model mine", "trained on 2 speakers", "consent"),
         ("vocoder", "moksori vocode talk.wav --model mine", "trained on 2 speakers", "no voice of its own"),
+        ("codec", "moksori codec encode talk.wav --model mine -o talk.mkc", "trained on 2 speakers", "was coded"),
         ("aligner", "moksori info mine", "trained on 2 speakers", "The voice belongs"),
     ],
 )

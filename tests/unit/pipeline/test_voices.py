@@ -90,7 +90,7 @@ def test_damaged_files_are_told(tmp_path) -> None:
         "empty.voice: is no voice file": tmp_path / "empty.voice",
         "folder.voice: is no file": tmp_path / "folder.voice",
         "none.voice: does not exist": tmp_path / "none.voice",
-        "voice format 4, this moksori reads up to 3: install a newer": save(tmp_path / "new.voice", format="4"),
+        "voice format 5, this moksori reads up to 4: install a newer": save(tmp_path / "new.voice", format="5"),
         "it does not say what made it": save(tmp_path / "nameless.voice", model="-"),
         "odd.voice: is no voice file": save(tmp_path / "odd.voice", format="one"),
         "list.voice: is no voice file": save(tmp_path / "list.voice", sources="3"),

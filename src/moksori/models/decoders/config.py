@@ -52,6 +52,19 @@ class HomomorphicConfig(Config):
     pitch_layers: int = 3
 
 
+class RefinedConfig(Config):
+    """Magnitudes from the mel's pseudo-inverse and a network, phases refined inside (models.decoders.refined)."""
+
+    kind: Literal["refined"] = "refined"
+    channels: int = 256
+    inner_channels: int = 768
+    num_layers: int = 8
+    refinements: int = Field(default=16, ge=0)
+    """Griffin-Lim steps."""
+    momentum: float = Field(default=0.99, ge=0.0)
+    """Of the fast Griffin-Lim algorithm; 0 = the plain one."""
+
+
 DecoderConfig = Annotated[HifiganConfig | IstftConfig | HomomorphicConfig, Field(discriminator="kind")]
 
 
@@ -86,5 +99,8 @@ class DiscriminatorConfig(Config):
     spectrogram_resolutions: tuple[tuple[int, int], ...] = ()
     """(n_fft, hop_length) of each spectrogram discriminator."""
     spectrogram_channels: int = 16
+    complex_resolutions: tuple[tuple[int, int], ...] = ()
+    """(n_fft, hop_length) of each discriminator of complex spectra (SoundStream's, EnCodec's)."""
+    complex_channels: int = 32
     input_scale: float = 1.0
     """Multiplies waveforms first: quiet recordings leave the discriminators at chance for hundreds of steps."""

@@ -1,7 +1,7 @@
 """Settings of the vocoders: HiFi-GAN's are the defaults."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -12,22 +12,9 @@ from moksori.models.decoders.config import (
     HifiganConfig,
     HomomorphicConfig,
     IstftConfig,
+    RefinedConfig,
     check_decoder,
 )
-
-
-class RefinedConfig(Config):
-    """Magnitudes from the mel's pseudo-inverse and a network, phases refined inside (models.vocoder.refined)."""
-
-    kind: Literal["refined"] = "refined"
-    channels: int = 256
-    inner_channels: int = 768
-    num_layers: int = 8
-    refinements: int = Field(default=16, ge=0)
-    """Griffin-Lim steps."""
-    momentum: float = Field(default=0.99, ge=0.0)
-    """Of the fast Griffin-Lim algorithm; 0 = the plain one."""
-
 
 VocoderDecoderConfig = Annotated[
     HifiganConfig | IstftConfig | HomomorphicConfig | RefinedConfig, Field(discriminator="kind")

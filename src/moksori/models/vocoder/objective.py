@@ -14,15 +14,13 @@ from moksori.models.contract import Update
 from moksori.models.decoders.adversary import AdversarialObjective
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
+from moksori.models.decoders.refined import RefinedDecoder, Spectrum, magnitude_distance
 from moksori.models.vocoder.config import VocoderObjectiveConfig
 from moksori.models.vocoder.model import Vocoder
-from moksori.models.vocoder.refined import RefinedDecoder, Spectrum
 from moksori.nn.crops import random_starts
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.types import SpeechBatch
 
-LOUDNESS_POWER = 0.4
-"""Loudness grows with magnitude to about this power (Zwicker): so loud bins count more than quiet ones, not all."""
 BLUR_FRAMES, BLUR_BANDS = 3, 3
 """Over how many of each the mels of an over-smooth model are averaged."""
 
@@ -131,17 +129,9 @@ class VocoderObjective(AdversarialObjective):
         return self.model.decoder.spectrum(cut.mel, cut.mask)
 
     def _magnitude_terms(self, cut: MelSlice, spectrum: Spectrum) -> dict[str, Tensor]:
-        """`magnitude`: mean absolute difference of every bin's magnitude to the power 0.4, nearly its loudness.
-
-        Frames whose window reaches out of the slice are left out.
-        """
         assert isinstance(self.model.decoder, RefinedDecoder)
-        margin, edge = self.config.slice_margin_frames, self.model.decoder.stft.context_steps
-        with torch.autocast(cut.real.device.type, enabled=False):
-            wanted = self.model.decoder.stft(cut.real.float()).abs()[:, :, edge:-edge]
-            found = spectrum.magnitude[:, :, margin + edge :][:, :, : wanted.shape[2]]
-            difference = (found + 1e-8) ** LOUDNESS_POWER - (wanted + 1e-8) ** LOUDNESS_POWER
-            return {"magnitude": difference.abs().mean()}
+        found = spectrum.magnitude[:, :, self.config.slice_margin_frames :]
+        return {"magnitude": magnitude_distance(self.model.decoder.stft, found, cut.real)}
 
     def _rendered(self, cut: MelSlice, generator: Generator | None) -> Rendered:
         """The slice's sound; zero beyond a recording's end, as the recording is there."""

@@ -5,7 +5,6 @@ its mean and voicing.
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
@@ -13,7 +12,7 @@ from moksori.audio.emphasis import deemphasised, emphasised
 from moksori.models.vqvae.config import MelDecoderConfig, WavenetDecoderConfig
 from moksori.nn.conv import ProductConv1d
 from moksori.nn.convnext import ConvNeXtStack
-from moksori.nn.mulaw import LEVELS, decode_mu_law, encode_mu_law
+from moksori.nn.mulaw import LEVELS, code_nats, decode_mu_law, encode_mu_law
 from moksori.nn.precision import full_precision
 from moksori.nn.standardize import Standardize
 from moksori.nn.wavenet_network import WaveNet
@@ -102,7 +101,7 @@ class SampleDecoder(nn.Module):
             heard = torch.where(drawn < self.config.input_dropout, SILENCE_CODE, target)
         outputs = self.network.teacher_forced(heard, self.network.conditions(condition, vector), first)
         with full_precision(waveform.device.type):
-            return F.cross_entropy(outputs.float(), target[:, first:], reduction="none")
+            return code_nats(outputs, target[:, first:])
 
 
 class SampleStream:

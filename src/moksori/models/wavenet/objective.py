@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor
 
@@ -16,6 +15,7 @@ from moksori.models.wavenet.model import Wavenet
 from moksori.nn.crops import random_starts
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
 from moksori.nn.masks import sequence_mask
+from moksori.nn.mulaw import code_nats
 from moksori.nn.wavenet_network import Conditions
 from moksori.types import SpeechBatch
 
@@ -27,7 +27,7 @@ def surprise(
     with torch.autocast(outputs.device.type, enabled=False):
         if targets.is_floating_point():
             return -logistic_mixture_log_probability(outputs.float(), targets.float())
-        return F.cross_entropy(outputs.float(), targets, reduction="none")
+        return code_nats(outputs, targets)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ class EncoderConfig(Config):
     """Codes go through tanh, so that noise on them means something."""
     code_noise: float = Field(default=0.0, ge=0.0)
     """Standard deviation of what is added to codes in training."""
+    standardized: bool = False
+    """Each number of the codes has mean 0 and deviation 1 over the batch, before tanh (at work over what training
+    heard). Without it the codes of `compact` stopped changing within a hundred steps: nothing holds what goes into
+    tanh, and there they were all at its ends."""
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -160,7 +164,7 @@ class ConfusionConfig(Config):
     resistance: Literal["negative", "reversal", "uniform"] = "negative"
     """See models.wavenet_autoencoder.confusion.Resistance; `negative` is the papers'."""
     ramp_steps: int = Field(default=0, ge=0)
-    """Steps over which reversal gains its strength."""
+    """Steps over which reversal, or the cross-entropy to equal odds, gains its strength."""
     standardize: bool = False
     """C hears codes of mean 0 and deviation 1, so that small ones are no way out; in the papers, codes as they are."""
     own_codes: bool = True

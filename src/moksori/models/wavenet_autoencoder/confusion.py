@@ -63,14 +63,16 @@ def resisted(
     """The term that the encoder minimises beside reconstruction; see Resistance.
 
     `negative`: minus C's cross-entropy. `reversal`: the cross-entropy itself, whose gradient reaches the codes with the
-    opposite sign, `strength` times as large. `uniform`: cross-entropy to equal odds, ln K at the least.
+    opposite sign, `strength` times as large. `uniform`: cross-entropy to equal odds, ln K at the least, whose gradient
+    is `strength` times as large.
     """
     if resistance == "reversal":
         return F.cross_entropy(network(reversed_gradient(codes, strength)), singer)
     logits = network(codes)
     if resistance == "negative":
         return -F.cross_entropy(logits, singer)
-    return -F.log_softmax(logits, dim=1).mean()
+    odds = -F.log_softmax(logits, dim=1).mean()
+    return odds * strength + odds.detach() * (1.0 - strength)
 
 
 class PitchRegressor(CodeReader):

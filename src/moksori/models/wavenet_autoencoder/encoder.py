@@ -8,6 +8,9 @@ from torch import Generator, Tensor, nn
 from moksori.models.wavenet_autoencoder.config import EncoderConfig
 from moksori.nn.conv import ChannelsLastProductConv1d, same_padding
 
+STANDARD_MOMENTUM = 0.02
+"""Of the running mean and deviation of codes: some fifty batches."""
+
 
 class CenteredConv1d(nn.Module):
     """A dilated convolution that keeps the length: around each step, or over it and those before it where causal."""
@@ -51,6 +54,9 @@ class Encoder(nn.Module):
             self.first = nn.Conv1d(1, config.channels, stride, stride)
         self.blocks = nn.ModuleList(ResidualBlock(config, dilation) for dilation in config.dilations)
         self.last = ChannelsLastProductConv1d(config.channels, config.code_channels, 1)
+        self.standard: nn.BatchNorm1d | None = None
+        if config.standardized:
+            self.standard = nn.BatchNorm1d(config.code_channels, 1e-12, STANDARD_MOMENTUM, affine=False)
 
     def forward(
         self, samples: Float[Tensor, "batch samples"], generator: Generator | None = None
@@ -66,6 +72,8 @@ class Encoder(nn.Module):
         for block in self.blocks:
             hidden = block(hidden)
         codes = self.last(hidden).unflatten(2, (-1, pool // self.config.stride)).mean(dim=3)
+        if self.standard is not None:
+            codes = self.standard(codes.float())
         if self.config.bounded:
             codes = torch.tanh(codes)
         if self.training and self.config.code_noise:

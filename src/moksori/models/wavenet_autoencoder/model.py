@@ -24,7 +24,7 @@ from moksori.models.wavenet_autoencoder.encoder import Encoder
 from moksori.models.wavenet_autoencoder.fitting import fit_vector
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0, cycles, excitation, locked, pitch_channels
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
-from moksori.nn.mulaw import LEVELS, encode_mu_law
+from moksori.nn.mulaw import LEVELS, code_nats, encode_mu_law
 from moksori.nn.precision import full_precision
 from moksori.nn.wavenet_network import WaveNet
 from moksori.types import ConvertControls, FittedVector, LongRecording, PitchRange, SoundBatch, Voice, Waveform
@@ -184,7 +184,7 @@ class WavenetAutoencoder(nn.Module):
         with full_precision(target.device.type):
             if mixtures:
                 return -logistic_mixture_log_probability(outputs.float(), target[:, first:])
-            return F.cross_entropy(outputs.float(), inputs[:, first:], reduction="none")
+            return code_nats(outputs, inputs[:, first:])
 
     # ---- what the pipeline asks for: models.contract.CanConvert, CanConvertInBlocks, CanFit ----
 

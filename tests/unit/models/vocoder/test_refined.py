@@ -5,11 +5,12 @@ import torch
 
 from moksori.audio.mel import MEL_16KHZ, MelSpectrogram
 from moksori.errors import ConfigError
+from moksori.models.decoders.config import RefinedConfig
+from moksori.models.decoders.refined import RefinedDecoder, Spectrum
 from moksori.models.vocoder import VocoderConfig
-from moksori.models.vocoder.config import RefinedConfig, VocoderObjectiveConfig
+from moksori.models.vocoder.config import VocoderObjectiveConfig
 from moksori.models.vocoder.model import Vocoder
 from moksori.models.vocoder.objective import VocoderObjective
-from moksori.models.vocoder.refined import RefinedDecoder, Spectrum
 
 SMALL = {"channels": 16, "inner_channels": 32, "num_layers": 1}
 

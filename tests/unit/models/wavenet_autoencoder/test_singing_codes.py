@@ -59,6 +59,26 @@ def test_noise_on_codes_is_drawn_in_training_only() -> None:
     assert float((one - still).std()) == pytest.approx(0.2, rel=0.2)
 
 
+def test_standardized_codes_neither_die_nor_end_at_the_bounds() -> None:
+    """Weights that make all codes alike, or all of them large, make codes of deviation 1 before tanh all the same."""
+    samples = 0.3 * torch.randn(8, 800, generator=torch.Generator().manual_seed(1))
+    for factor, offset in ((1e-2, 3.0), (300.0, -500.0)):
+        plain, kept = (
+            encoder_of(cycles=1, layers=2, bounded=True, standardized=standardized) for standardized in (False, True)
+        )
+        for encoder in (plain, kept):
+            with torch.no_grad():
+                encoder.last.weight.mul_(factor)
+                encoder.last.bias.fill_(offset)
+        assert float(plain.train()(samples).std(dim=2).mean()) < 0.01
+        codes = kept.train()(samples)
+        inside = torch.atanh(codes.clamp(-0.999999, 0.999999))
+        assert float(inside.std(dim=(0, 2)).mean()) == pytest.approx(1.0, abs=0.1)
+    for _ in range(800):
+        kept(samples)
+    assert torch.allclose(kept.eval()(samples), codes, atol=0.1)  # at work: what training heard on the whole
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

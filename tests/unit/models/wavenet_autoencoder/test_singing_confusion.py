@@ -70,6 +70,19 @@ def test_the_three_resistances_push_codes_the_same_way() -> None:
     assert float(least) >= math.log(3) - 1e-6
 
 
+def test_equal_odds_gain_their_strength_too() -> None:
+    torch.manual_seed(0)
+    network, singer = ConfusionNetwork(4, 8, 2, 3), torch.tensor([0, 2])
+    found = []
+    for strength in (1.0, 0.25):
+        codes = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        term = resisted(network, codes, singer, "uniform", strength)
+        term.backward()
+        found.append((float(term.detach()), codes.grad))
+    assert found[0][0] == pytest.approx(found[1][0])  # what is logged stays the cross-entropy
+    assert torch.allclose(found[1][1], 0.25 * found[0][1])
+
+
 def test_the_strength_of_reversal_rises_from_nothing_to_one() -> None:
     assert ramp(0, 100) == 0.0
     assert ramp(50, 100) == pytest.approx(0.98661, abs=1e-4)

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig, mel_filterbank
+from moksori.models.decoders.config import RefinedConfig
 from moksori.models.decoders.decoders import Decoder
 from moksori.models.decoders.pitch import Pitch
-from moksori.models.vocoder.config import RefinedConfig
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.istft import ComplexStft, InverseStft
 from moksori.nn.precision import full_precision
@@ -29,6 +29,8 @@ LEAST_MAGNITUDE = 1e-3
 LARGEST_LOG_GAIN = 6.0
 LEAST_POWER = 1e-10
 """Added to a bin's power before it is divided by."""
+LOUDNESS_POWER = 0.4
+"""Loudness grows with magnitude to about this power (Zwicker): so loud bins count more than quiet ones, not all."""
 
 
 class Spectrum(NamedTuple):
@@ -101,3 +103,19 @@ class RefinedDecoder(Decoder):
     @property
     def context_frames(self) -> int:
         return self.body.context_steps + (1 + 2 * self.refinements) * self.istft.context_steps
+
+
+def magnitude_distance(
+    stft: ComplexStft, magnitude: Float[Tensor, "batch bins frames"], real: Float[Tensor, "batch samples"]
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of every bin's magnitude to the power 0.4, nearly its loudness.
+
+    magnitude: of the frames of `real` and perhaps more behind them. Frames whose window reaches out of `real` are left
+    out.
+    """
+    edge = stft.context_steps
+    with torch.autocast(real.device.type, enabled=False):
+        wanted = stft(real.float()).abs()[:, :, edge:-edge]
+        found = magnitude[:, :, edge:][:, :, : wanted.shape[2]]
+        difference = (found + 1e-8) ** LOUDNESS_POWER - (wanted + 1e-8) ** LOUDNESS_POWER
+        return difference.abs().mean()

@@ -1,0 +1,42 @@
+"""The stretches of recordings that a codec is trained on."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from moksori.types import SpeechBatch
+
+LOUDEST = 0.99
+"""The peak that a gain may bring a slice to."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A stretch of each recording. wide: with what lies around it, `margin` samples on each side; real: without."""
+
+    wide: Float[Tensor, "batch wide"]
+    margin: int
+
+    @property
+    def real(self) -> Float[Tensor, "batch samples"]:
+        return self.wide[:, self.margin : self.wide.shape[1] - self.margin]
+
+
+def slice_of(batch: SpeechBatch, start: Int[Tensor, " batch"], count: int, margin: int) -> Slice:
+    """`count` samples of each recording from sample `start` on, and `margin` on each side; zeros beyond its ends."""
+    place = (start - margin).unsqueeze(1) + torch.arange(count + 2 * margin, device=start.device)
+    inside = (place >= 0) & (place < batch.waveform_lengths.unsqueeze(1))
+    return Slice(batch.waveform.gather(1, place.clamp(min=0, max=batch.waveform.shape[1] - 1)) * inside, margin)
+
+
+def louder(cut: Slice, gain_db: tuple[float, float], generator: Generator | None = None) -> Slice:
+    """Each item with a gain drawn from a range in dB, no louder than the peak may be."""
+    low, high = gain_db
+    if low == high == 0.0:
+        return cut
+    drawn = torch.rand(len(cut.wide), 1, generator=generator, device=cut.wide.device)
+    gain = 10.0 ** ((low + (high - low) * drawn) / 20.0)
+    most = LOUDEST / cut.wide.abs().amax(dim=1, keepdim=True).clamp(min=1e-4)
+    return Slice(cut.wide * torch.minimum(gain, most.clamp(min=1.0)), cut.margin)

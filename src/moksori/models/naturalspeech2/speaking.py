@@ -1,0 +1,179 @@
+"""Speaking: from tokens and a prompt to latents."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor
+
+from moksori.errors import BadInput
+from moksori.models.naturalspeech2.denoiser import Prepared
+from moksori.models.naturalspeech2.length import whole_frames
+from moksori.models.naturalspeech2.pitch import Pitch
+from moksori.models.naturalspeech2.prompt import HeardPrompt
+from moksori.nn.diffusion_samplers import SAMPLERS, Denoise, item_noise
+from moksori.nn.masks import masked, sequence_mask
+from moksori.types import LatentBatch, SayControls, SpokenLatents, TextBatch
+
+if TYPE_CHECKING:
+    from moksori.models.naturalspeech2.model import Naturalspeech2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided before the first step of the diffusion: what is said where, at which pitch, in which voice.
+
+    condition: c, or the learnt one that stands for no text.
+    """
+
+    condition: Float[Tensor, "batch channels frames"]
+    prompt: HeardPrompt
+    durations: Int[Tensor, "batch tokens"]
+    pitch: Pitch
+    mask: Bool[Tensor, "batch 1 frames"]
+
+    @property
+    def frame_lengths(self) -> Int[Tensor, " batch"]:
+        return self.mask.sum(dim=(1, 2))
+
+
+def say_latents_like(
+    model: "Naturalspeech2",
+    text: TextBatch,
+    prompt: LatentBatch,
+    controls: SayControls,
+    f0: Float[Tensor, "batch frames"] | None = None,
+    prosody: LatentBatch | None = None,
+    generator: Generator | None = None,
+) -> SpokenLatents:
+    """See `models.contract_latents.CanSayLatents`.
+
+    One number is drawn from the generator, from which the noise of every item follows: the same text and prompt sound
+    alike whatever else is in the batch. Raises BadInput for what does not fit together.
+    """
+    plan = planned(model, text, prompt, controls, f0, prosody)
+    sampling = model.config.sampling
+    variation = sampling.variation if controls.variation is None else controls.variation
+    noise = item_noise(_alike(len(text.tokens), generator)) if variation else torch.zeros_like
+    shape = plan.mask.shape[0], model.latent_channels, plan.mask.shape[2]
+    start = variation * masked(noise(plan.condition.new_zeros(shape)), plan.mask)
+    denoise = guided(model, plan, sampling.guidance)
+    latent = SAMPLERS[sampling.sampler](denoise, start, model.process, sampling.steps, noise=noise)
+    raw = masked(model.standardize.inverse(latent.float()), plan.mask)
+    return SpokenLatents(raw, plan.frame_lengths, plan.durations, plan.pitch.hertz(plan.mask))
+
+
+def _alike(items: int, generator: Generator | None) -> list[Generator]:
+    """A generator for each item, all in the same state, which follows from one draw."""
+    device = None if generator is None else generator.device
+    seed = int(torch.randint(2**62, (1,), generator=generator, device=device))
+    return [Generator().manual_seed(seed) for _ in range(items)]
+
+
+def planned(
+    model: "Naturalspeech2",
+    text: TextBatch,
+    prompt: LatentBatch,
+    controls: SayControls,
+    f0: Float[Tensor, "batch frames"] | None = None,
+    prosody: LatentBatch | None = None,
+) -> Plan:
+    """The plan of texts in the voices of prompts. Raises BadInput for what does not fit together."""
+    _check(model, text, prompt, controls, f0, prosody)
+    heard = _heard(model, prompt)
+    manner = heard if prosody is None else _heard(model, prosody)
+    token_mask = sequence_mask(text.token_lengths, text.tokens.shape[1])
+    states = model.encode(text.tokens, text.stress, token_mask, heard)
+    if text.durations is not None:
+        durations = text.durations * token_mask[:, 0]
+    else:
+        frames = torch.expm1(model.log_durations(states, token_mask, manner).float()) / controls.speed
+        durations = whole_frames(frames, model.sounding[text.tokens], token_mask, model.config.longest_token_frames)
+    lengths = durations.sum(dim=1)
+    if int(lengths.min()) < 1:
+        raise BadInput("a text without any frame: its tokens hold no sound, or all given durations are 0")
+    mask = sequence_mask(lengths)
+    expanded = model.expanded(states, durations, mask)
+    if f0 is None:
+        log_f0, voicing = model.predicted_pitch(expanded, mask, manner)
+        voiced = torch.ones_like(mask[:, 0]) if voicing is None else voicing > 0.0
+        pitch = Pitch(log_f0.float(), voiced)
+    elif f0.shape[1] < mask.shape[2]:
+        raise BadInput(f"F0 of {f0.shape[1]} frames for {mask.shape[2]}: give one value for each frame")
+    else:
+        pitch = Pitch.of(f0[:, : mask.shape[2]] * mask[:, 0])
+    pitch = pitch.shifted(controls.shift_semitones)
+    return Plan(model.condition(expanded, pitch, mask), heard, durations, pitch, mask)
+
+
+def guided(model: "Naturalspeech2", plan: Plan, guidance: float = 1.0) -> Denoise:
+    """The denoiser for a plan, as samplers call it: z_null + w (z_full - z_null), both passes as one batch.
+
+    The standard deviation of what comes out is held at that of z_full. guidance: w; 1: one pass alone.
+    """
+    prepared, mask = model.prepared(plan.condition, plan.prompt), plan.mask
+    if guidance == 1.0:
+        return _one_pass(model, prepared, mask)
+    none = torch.zeros_like(mask[:, 0, 0])
+    twice = _one_pass(
+        model, prepared.beside(model.prepared(plan.condition, plan.prompt, none, none)), torch.cat([mask, mask])
+    )
+
+    def denoise(zt: Tensor, t: float) -> Tensor:
+        full, null = twice(torch.cat([zt, zt]), t).chunk(2)
+        mixed = null + guidance * (full - null)
+        factor = (_deviation(full, mask) / _deviation(mixed, mask).clamp(min=1e-6)).clamp(max=1.0)
+        return mixed * factor
+
+    return denoise
+
+
+def _one_pass(model: "Naturalspeech2", prepared: Prepared, mask: Bool[Tensor, "batch 1 frames"]) -> Denoise:
+    def denoise(zt: Tensor, t: float) -> Tensor:
+        times = model.denoiser.times(torch.full((1,), t, device=zt.device))
+        found: Tensor = model.denoiser(zt, times, prepared, mask)
+        return found
+
+    return denoise
+
+
+def _deviation(
+    z: Float[Tensor, "batch channels frames"], mask: Bool[Tensor, "batch 1 frames"]
+) -> Float[Tensor, "batch 1 1"]:
+    """Of an item over its channels and real frames; what is beyond is 0."""
+    count = (mask.sum(dim=(1, 2)) * z.shape[1])[:, None, None].clamp(min=1)
+    mean = z.sum(dim=(1, 2), keepdim=True) / count
+    return ((z.square().sum(dim=(1, 2), keepdim=True) / count) - mean.square()).clamp(min=0.0).sqrt()
+
+
+def _heard(model: "Naturalspeech2", prompt: LatentBatch) -> HeardPrompt:
+    mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
+    return model.hear(masked(model.standardize(prompt.latent), mask), prompt.frame_lengths)
+
+
+def _check(
+    model: "Naturalspeech2",
+    text: TextBatch,
+    prompt: LatentBatch,
+    controls: SayControls,
+    f0: Float[Tensor, "batch frames"] | None,
+    prosody: LatentBatch | None,
+) -> None:
+    items = len(text.tokens)
+    for name, latents in (("prompt", prompt), ("prosody", prosody)):
+        if latents is None:
+            continue
+        if len(latents.latent) != items:
+            raise BadInput(f"{len(latents.latent)} {name}s for {items} texts: give one for each")
+        if latents.latent.shape[1] != model.latent_channels:
+            raise BadInput(
+                f"{name} latents have {latents.latent.shape[1]} channels, this model hears {model.latent_channels}: "
+                "take those of its codec"
+            )
+        if int(latents.frame_lengths.min()) < 1:
+            raise BadInput(f"a {name} without any frame: give some seconds of speech")
+    if controls.speed <= 0.0:
+        raise BadInput(f"speed {controls.speed:g}: expected more than 0")
+    if f0 is not None and text.durations is None:
+        raise BadInput("F0 is given frame by frame, so the durations of the tokens must be given too")

@@ -1,0 +1,85 @@
+"""The tiny presets of the codec and of NaturalSpeech 2, untrained, through everything that a person does with them."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import moksori
+from moksori.models.checkpoint import Manifest, fingerprint, save_model
+from moksori.pipeline.run_config import run_config
+from moksori.pipeline.score import Score, SungNote
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """$MOKSORI_HOME with both models, and a recording."""
+    home = tmp_path_factory.mktemp("home")
+    torch.manual_seed(0)
+    config = run_config("codec/tiny")
+    codec = config.family.model(config.model)
+    for name, buffer in codec.named_buffers():
+        if "codebook" in name and buffer.dim() >= 2:
+            buffer.normal_()
+    manifest = Manifest(
+        family="codec", name="codec-tiny", model=config.model.model_dump(mode="json"), sample_rate=16000
+    )
+    save_model(home / "models" / "codec-tiny", codec, manifest)
+    config = run_config("naturalspeech2/tiny")
+    model = config.family.model(config.model)
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():  # layers that start at zero would hide what comes before them
+            if not bool(parameter.any()):
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
+    manifest = Manifest(
+        family="naturalspeech2", name="ns2-tiny", model=config.model.model_dump(mode="json"), text=config.model.text,
+        sample_rate=16000, requires={"codec-tiny": fingerprint(home / "models" / "codec-tiny")},
+    )  # fmt: skip
+    save_model(home / "models" / "ns2-tiny", model, manifest)
+    time = np.arange(3 * 16000) / 16000
+    for name, hertz in (("low.wav", 110), ("high.wav", 210)):
+        sound = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 8)) * (
+            np.sin(2 * np.pi * 2.5 * time) > -0.4
+        )
+        soundfile.write(home / name, 0.2 * sound * (1.2 + np.sin(2 * np.pi * 1.7 * time)), 16000)
+    return home
+
+
+@pytest.fixture
+def voice(folders, monkeypatch):
+    monkeypatch.setenv("MOKSORI_HOME", str(folders))
+    return moksori.load("ns2-tiny")
+
+
+def test_says_and_streams_the_same(voice, folders) -> None:
+    said = voice.say("Hello there. And again.", like=folders / "low.wav", seed=3)
+    assert np.isfinite(said.samples).all()
+    assert len(said.sentences) == 2
+    blocks = list(voice.stream("Hello there. And again.", like=folders / "low.wav", seed=3, chunk_frames=(5, 20)))
+    np.testing.assert_allclose(np.concatenate(blocks), said.samples, atol=1e-4)
+
+
+def test_prompt_seed_and_prosody_change_what_is_said(voice, folders) -> None:
+    first, again, other = (voice.say("Hello.", like=folders / "low.wav", seed=s, speed=0.5) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.samples, again.samples)
+    assert not np.array_equal(first.samples, other.samples)
+    another = voice.say("Hello.", like=folders / "high.wav", seed=1, durations=first.sentences)
+    assert len(another.samples) == len(first.samples)
+    assert not np.allclose(another.samples, first.samples, atol=1e-4)
+
+
+def test_sings(voice, folders) -> None:
+    score = Score("s", (SungNote(0.0, 0.4, 57, "hel", False), SungNote(0.4, 1.0, 60, "lo", True)))
+    sung = voice.sing(score, folders / "high.wav", seed=1)
+    assert sung.text == "hello"
+    assert len(sung.samples) == len(sung.f0) * 200
+    assert sung.f0.max() == pytest.approx(261.6, rel=0.03)
+
+
+def test_converts_and_cleans(voice, folders) -> None:
+    made = voice.convert(folders / "low.wav", like=folders / "high.wav", seed=1)
+    assert len(made.samples) == 3 * 16000
+    assert np.isfinite(made.samples).all()
+    kept = voice.convert(folders / "low.wav", like=folders / "high.wav", seed=1, strength=0.0)
+    assert not np.allclose(kept.samples, made.samples, atol=1e-4)
