@@ -105,8 +105,8 @@ class Example:
     waveform: float32, a whole number of frames. tokens, stress: ids of the symbol table and stress 0, 1, 2 per token.
     durations: frames per token, summing to the frames of the waveform. f0: Hz per frame, 0 where unvoiced. noisy: the
     waveform with noise over it, where a batch was given some. units: an id for each frame. mel: the log-mel that
-    another model makes of it. codes: what a codec makes of it, an entry of each stage for each frame. envelopes: shapes of spectral envelopes (`audio.world_features`), and envelope_frames the
-    numbers of their frames.
+    another model makes of it. codes: what a codec makes of it, an entry of each stage for each frame. envelopes: shapes
+    of spectral envelopes (`audio.world_features`), and envelope_frames the numbers of their frames.
     """
 
     utterance: Utterance
@@ -144,8 +144,8 @@ class SpeechBatch:
 
     waveform is zero beyond `waveform_lengths`; both are multiples of the hop. noisy: the same recordings with noise.
     units: an id for each frame, 0 at padding. mel: log-mels that another model makes of them, 0 at padding. codes: what
-    a codec makes of them, 0 at padding. envelopes: shapes of spectral envelopes of so many chosen frames (envelope_lengths) with their neighbours, and envelope_f0 the
-    F0 of these frames.
+    a codec makes of them, 0 at padding. envelopes: shapes of spectral envelopes of so many chosen frames
+    (envelope_lengths) with their neighbours, and envelope_f0 the F0 of these frames.
     """
 
     names: tuple[str, ...]

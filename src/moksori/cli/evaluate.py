@@ -33,7 +33,8 @@ def evaluate(
     task: Annotated[
         str | None,
         typer.Option(
-            help="speak, hard, like, convert, sing, vocode, codec or denoise.", show_default="the first that the model can do"
+            help="speak, hard, like, convert, sing, vocode, codec or denoise.",
+            show_default="the first that the model can do",
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Which sentences.")] = "test",

@@ -53,6 +53,10 @@ def make(
         str | None,
         typer.Option("--consent", help="A note to keep in the file: who agreed to what.", show_default="a reminder"),
     ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option("--codec", "--vocoder", help="For prompts: the codec's folder.", show_default="the model's"),
+    ] = None,
 ) -> None:
     """Keep the voice of recordings in a file; of a model with styles (flowtron), their style.
 
@@ -66,6 +70,7 @@ def make(
     from moksori.models.checkpoint import load_model
     from moksori.pipeline.convert import find_imitator
     from moksori.pipeline.enrolment import enroll
+    from moksori.pipeline.prompts import enroll_prompt
     from moksori.pipeline.styles import has_styles
     from moksori.pipeline.voices import check_voice_path, write_voice
 
@@ -77,7 +82,7 @@ def make(
     if text or speaker:
         raise BadInput("--text and --speaker: are for styles: name a model that has some, --model NAME")
     loaded = load_model(folder)
-    found = enroll(loaded, recordings, name)
+    found = enroll(loaded, recordings, name) if codec is None else enroll_prompt(loaded, recordings, name, codec)
     tell_consent()
     for note in found.notes:
         typer.echo(f"moksori: {note}", err=True)

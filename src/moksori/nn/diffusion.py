@@ -56,21 +56,30 @@ class VariancePreserving:
         noise: Float[Tensor, "batch channels frames"],
     ) -> Float[Tensor, "batch channels frames"]:  # fmt: skip
         """z_t = alpha_t z_0 + sigma_t noise; t: of everything, or of each item."""
-        return _spread(self.alpha(t)) * z0 + _spread(self.sigma(t)) * noise
+        alpha, sigma = self._shares(t)
+        return alpha * z0 + sigma * noise
 
     def score(
         self, z0_hat: Float[Tensor, "batch channels frames"], zt: Float[Tensor, "batch channels frames"],
         t: float | Float[Tensor, " batch"],
     ) -> Float[Tensor, "batch channels frames"]:  # fmt: skip
         """The gradient of ln p_t(z_t) that a guess of the data stands for: (alpha_t z_0 - z_t) / sigma_t²; t > 0."""
-        return (_spread(self.alpha(t)) * z0_hat - zt) / _spread(self.sigma(t)) ** 2
+        alpha, sigma = self._shares(t)
+        return (alpha * z0_hat - zt) / sigma**2
 
     def noise_of(
         self, z0_hat: Float[Tensor, "batch channels frames"], zt: Float[Tensor, "batch channels frames"],
         t: float | Float[Tensor, " batch"],
     ) -> Float[Tensor, "batch channels frames"]:  # fmt: skip
         """The noise that a guess of the data stands for: (z_t - alpha_t z_0) / sigma_t; t > 0."""
-        return (zt - _spread(self.alpha(t)) * z0_hat) / _spread(self.sigma(t))
+        alpha, sigma = self._shares(t)
+        return (zt - alpha * z0_hat) / sigma
+
+    def _shares(self, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma, one number for each item, to be multiplied with `[batch, channels, frames]`."""
+        integral = self._integral(t)
+        alpha, sigma = torch.exp(-0.5 * integral), torch.sqrt(-torch.expm1(-integral))
+        return (alpha, sigma) if integral.dim() == 0 else (alpha[:, None, None], sigma[:, None, None])
 
     def _integral(self, t: float | Tensor) -> Tensor:
         time = _tensor(t)
@@ -83,8 +92,3 @@ def _tensor(value: float | Tensor) -> Tensor:
 
 def _as_given(given: Time, found: Tensor) -> Time:
     return found if isinstance(given, Tensor) else float(found)
-
-
-def _spread(value: float | Tensor) -> float | Tensor:
-    """One number for each item, to be multiplied with `[batch, channels, frames]`."""
-    return value[:, None, None] if isinstance(value, Tensor) else value

@@ -60,7 +60,7 @@ def cached_stack(
     weights = [part for layer in (*gates, *residual_skips) for part in (layer.weight, layer.bias)]
     rows = x.transpose(1, 2).float().contiguous()
     steered = bias.transpose(1, 2).float().contiguous()
-    found: Tensor = _CachedStack.apply(rows, steered, repeats, tuple(dilations), *weights)  # type: ignore[no-untyped-call]
+    found: Tensor = _CachedStack.apply(rows, steered, repeats, tuple(dilations), *weights)
     return found.transpose(1, 2)
 
 

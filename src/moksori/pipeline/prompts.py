@@ -1,9 +1,11 @@
 """Prompts: some seconds of a voice, of recordings or `.voice` files, as a codec's codes, with what is to be told."""
 
+import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,14 +16,23 @@ from moksori.corpus.check import CLIPPED_FRACTION, clipped_fraction
 from moksori.errors import AudioError, BadInput, UnsupportedTask
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, read_manifest
+from moksori.models.contract_latents import CanSayLatents
 from moksori.pipeline.codecs import FoundCodec, required_codec
 from moksori.pipeline.consent import CONSENT
+from moksori.pipeline.conversions import likes as as_likes
 from moksori.pipeline.enrolment import GOOD_SPEECH_SECONDS, Enrolled, Like, source_remarks
 from moksori.pipeline.models import family_default, find_model, only_model
 from moksori.pipeline.prompt_choice import Prompt, PromptChoice
+from moksori.pipeline.prompted_voice import PromptedVoice
 from moksori.pipeline.recordings import OpenRecording, open_recording
+from moksori.pipeline.say_options import SayOptions
 from moksori.pipeline.voices import is_voice_file, read_voice
 from moksori.types import Voice, Waveform
+
+if TYPE_CHECKING:
+    from moksori.pipeline.speaker import Speaker
+
+logger = logging.getLogger(__name__)
 
 LEAST_SECONDS = 0.5
 MOST_SECONDS = 15.0
@@ -113,11 +124,45 @@ def prompt_choice(
     return PromptChoice(voice.prompt, manner.prompt), (*voice.notes, *manner.notes)
 
 
-def enroll_prompt(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> Enrolled:
-    """The prompt of recordings as a voice that a file keeps; raises as `read_prompt` and `required_codec` do."""
-    codec = required_codec(loaded.manifest, device=loaded.device)
-    found = read_prompt(likes, codec, name)
-    return Enrolled(voice_of_prompt(found.prompt, codec, loaded.manifest.family), found.notes)
+def choose_voice(
+    speaker: "Speaker", options: SayOptions, like: Like | Sequence[Like] | None, prosody: Like | None = None
+) -> SayOptions:
+    """The options with whose voice is to be imitated, and in whose manner: see `Speaker.in_voice`."""
+    manifest = speaker.manifest
+    if not isinstance(speaker.model, PromptedVoice):
+        raise UnsupportedTask(
+            f"{speaker.name}: speaks in its own voices: leave the recording of another one out, or take a model of the "
+            f"family {' or '.join(prompted_families())}"
+        )
+    if like is None:
+        raise BadInput(f"{speaker.name}: a manner to speak in, but nobody to speak: give a recording, --like")
+    choice, notes = prompt_choice(speaker.model.codec, as_likes(like), prosody)
+    spoken = options.language or speaker.language_of()
+    known = sorted({speaker.language_of(), manifest.language, *manifest.speaker_languages.values()})
+    if spoken not in known:
+        told = f"{speaker.name}: has learnt {', '.join(known)}: what it says in {spoken} may not be understood"
+        notes = (*notes, told)
+    for note in notes:
+        logger.warning("%s", note)  # the command line shows these on stderr
+    return replace(options, prompt=choice)
+
+
+def enroll_prompt(
+    loaded: Loaded, likes: Sequence[Like], name: str | None = None, codec: str | Path | None = None
+) -> Enrolled:
+    """The prompt of recordings as a voice that a file keeps.
+
+    codec: a name or folder; None: the one that the model names. Raises as `read_prompt` and `required_codec` do, and
+    UnsupportedTask for a model that takes no prompts.
+    """
+    if not isinstance(loaded.model, CanSayLatents):
+        raise UnsupportedTask(
+            f"{loaded.manifest.name}: a {loaded.manifest.family!r} model takes no prompts: leave the codec out, or use "
+            f"one of {', '.join(prompted_families())}"
+        )
+    found_codec = required_codec(loaded.manifest, codec, loaded.device)
+    found = read_prompt(likes, found_codec, name)
+    return Enrolled(voice_of_prompt(found.prompt, found_codec, loaded.manifest.family), found.notes)
 
 
 def voice_of_prompt(prompt: Prompt, codec: FoundCodec, family: str) -> Voice:

@@ -21,6 +21,7 @@ MIDI = (".mid", ".midi", ".kar")
 LOWEST_HZ, HIGHEST_HZ = 60.0, 1100.0
 """B1 to C6: below and above nobody sings words."""
 MOST_MINUTES = 20.0
+MOST_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def read_score(
     path = Path(path).expanduser()
     if not path.is_file():
         raise BadInput(f"{path}: {'is no file' if path.exists() else 'does not exist'}: check the name")
+    if path.stat().st_size > MOST_BYTES:
+        raise BadInput(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, and no score has: check the name")
     suffix = path.suffix.lower()
     if suffix in MUSICXML:
         from moksori.pipeline.score_musicxml import read_musicxml

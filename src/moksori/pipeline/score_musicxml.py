@@ -1,9 +1,10 @@
 """Scores in MusicXML, plain or zipped, read by music21."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
-from moksori.errors import BadInput, MissingExtra
+from moksori.errors import BadInput, MissingExtra, MoksoriError
 from moksori.pipeline.score import Chords, Score, SungNote, without_chords
 
 _GOES_ON = ("begin", "middle")
@@ -19,10 +20,18 @@ def read_musicxml(path: Path, part: str | None = None, verse: int = 1, chords: C
     except ImportError as error:
         raise MissingExtra("music21", "sing", f"reading {path.name}") from error
     try:
-        parsed: Any = converter.parse(str(path), format="musicxml", forceSource=True)
-        parts = list(parsed.parts)
-    except Exception as error:  # music21 has no errors of its own for what it cannot make sense of
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of bars that are left out; what a score lacks is told below
+            parsed: Any = converter.parse(str(path), format="musicxml", forceSource=True)
+            return _score(path, parsed, part, verse, chords)
+    except MoksoriError:
+        raise
+    except Exception as error:  # music21 has no one error for what it cannot make sense of
         raise BadInput(f"{path}: is no MusicXML, or damaged ({str(error)[:80]}): export the score again") from error
+
+
+def _score(path: Path, parsed: Any, part: str | None, verse: int, chords: Chords) -> Score:
+    parts = list(parsed.parts)
     chosen = _chosen(path, parts, part).toSoundingPitch(inPlace=False)
     remarks = []
     if any(True for _ in chosen.recurse().getElementsByClass("RepeatMark")):
@@ -36,6 +45,8 @@ def read_musicxml(path: Path, part: str | None = None, verse: int = 1, chords: C
             continue
         start = float(element.offset)
         begin, end = seconds(start), seconds(start + float(element.duration.quarterLength))
+        if end <= begin:
+            continue
         syllable, ends = _syllable(element, verse)
         place = f"bar {element.measureNumber}"
         notes.extend(SungNote(begin, end, pitch.midi, syllable, ends, place) for pitch in element.pitches)
@@ -71,7 +82,9 @@ def _syllable(element: Any, verse: int) -> tuple[str, bool]:
 def _clock(score: Any, part: Any) -> Any:
     """Quarter notes from the beginning -> seconds, by the tempo marks of the part or, without any, of the score."""
     for stream in (part, score):
-        marks = [mark for mark in stream.flatten().getElementsByClass("MetronomeMark") if mark.getQuarterBPM()]
+        marks = [
+            mark for mark in stream.flatten().getElementsByClass("MetronomeMark") if (mark.getQuarterBPM() or 0.0) > 0.0
+        ]
         if marks:
             break
     steps = sorted((float(mark.offset), float(mark.getQuarterBPM())) for mark in marks)

@@ -128,8 +128,8 @@ def sing(
         made = spoken.waveform[0, : int(spoken.waveform_lengths[0])].float().cpu().numpy()
         if len(made) != phrase.frames * hop or not np.isfinite(made).all():
             raise MoksoriError(
-                f"{speaker.name}: made {len(made)} samples of {phrase.text[:40]!r}, {phrase.frames * hop} were asked for, "
-                "or NaN: try another seed"
+                f"{speaker.name}: made NaN, or {len(made)} samples where {phrase.frames * hop} were asked for, of "
+                f"{phrase.text[:40]!r}: try another seed"
             )
         first = phrase.start_frame
         samples[first * hop : (first + phrase.frames) * hop] = _faded(made, rate)

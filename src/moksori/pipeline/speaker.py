@@ -117,6 +117,7 @@ class Speaker:
         self.loaded = loaded
         self.manifest = loaded.manifest
         self._model: CanSay = model
+        self._named = vocoder
         self._text = loaded.manifest.text
         self.lexicon = Lexicon.of(lexicon)
         self._tokenizers: dict[Lexicon, Tokenizer] = {}
@@ -306,7 +307,31 @@ class Speaker:
         """A recording, spoken by another speaker of the model: see `moksori.pipeline.convert.Converter.convert`."""
         from moksori.pipeline.convert import Converter
 
-        return Converter(self.loaded).convert(audio, speaker, source, seed, variation, pitch, like, strength)
+        return Converter(self.loaded, self._named).convert(
+            audio, speaker, source, seed, variation, pitch, like, strength
+        )
+
+    def denoise(
+        self,
+        audio: "Audio",
+        seed: int | None = None,
+        variation: float | None = None,
+        like: "Like | Sequence[Like] | None" = None,
+    ) -> "Conversion":
+        """A recording made anew, for models that imitate: see `moksori.pipeline.convert.Converter.denoise`."""
+        from moksori.pipeline.convert import Converter
+
+        return Converter(self.loaded, self._named).denoise(audio, seed, variation, like)
+
+    def enroll(self, recordings: "Like | Sequence[Like]", name: str | None = None) -> Voice:
+        """The voice of recordings as a prompt, which `like=` takes and `moksori.pipeline.voices.write_voice` keeps.
+
+        Raises UnsupportedTask for a model that imitates nobody, otherwise as `prompts.read_prompt` does.
+        """
+        from moksori.pipeline.conversions import likes
+        from moksori.pipeline.prompts import enroll_prompt
+
+        return enroll_prompt(self.loaded, likes(recordings), name, self._named).voice
 
     def sing(
         self,
@@ -422,20 +447,9 @@ class Speaker:
         """
         if like is None and prosody is None:
             return options
-        from moksori.pipeline.convert import likes
-        from moksori.pipeline.prompts import prompt_choice, prompted_families
+        from moksori.pipeline.prompts import choose_voice
 
-        if not isinstance(self._model, PromptedVoice):
-            raise UnsupportedTask(
-                f"{self.name}: speaks in its own voices: leave the recording of another one out, or take a model of "
-                f"the family {' or '.join(prompted_families())}"
-            )
-        if like is None:
-            raise BadInput(f"{self.name}: a manner to speak in, but nobody to speak: give a recording, --like")
-        choice, notes = prompt_choice(self._model.codec, likes(like), prosody)
-        for note in notes:
-            logger.warning("%s", note)  # the command line shows these on stderr
-        return replace(options, prompt=choice)
+        return choose_voice(self, options, like, prosody)
 
     def _in_manner(
         self,

@@ -107,6 +107,18 @@ def test_a_voice_file_keeps_the_prompt_with_a_consent_note(run) -> None:
     assert b"prompt" in run("voice", "list")[1]
 
 
+def test_a_codec_that_lies_elsewhere_is_named(run, codec_folder, tmp_path) -> None:
+    codec_folder.rename(tmp_path / "elsewhere")
+    code, _, err = run("voice", "make", "prompt.wav", "-o", "me.voice", "--model", "sayer")
+    assert code == 2
+    assert "which is not here" in err
+    elsewhere = str(tmp_path / "elsewhere")
+    assert run("voice", "make", "prompt.wav", "-o", "me.voice", "--model", "sayer", "--codec", elsewhere)[0] == 0
+    assert run("say", "Hello.", "--like", "me.voice", "-o", "a.wav", "--vocoder", elsewhere)[0] == 0
+    converted = ("convert", "prompt.wav", "--like", "me.voice", "--model", "sayer", "-o", "b.wav")
+    assert run(*converted, "--vocoder", elsewhere)[0] == 0
+
+
 def test_sings_a_tune_with_words(run, tune) -> None:
     tune("tune.mid")
     code, out, err = run(

@@ -63,7 +63,8 @@ def test_outputs_and_gradients_are_those_of_torch(
     plain, plain_gradient = _gradients(stack, run, half=True)
     assert _off(found, true) < 1.5 * _off(plain, true) + 1e-3
     assert _off(gradient, true_gradient) < 1.5 * _off(plain_gradient, true_gradient) + 1e-3
-    assert true_x is not None and found_x is not None
+    assert true_x is not None
+    assert found_x is not None
     assert _off(found_x, true_x) < 0.05
 
 

@@ -174,6 +174,21 @@ def test_a_voice_file_keeps_the_prompt_and_the_consent_note(sayer, talk, tmp_pat
         mixed([kept, kept])
 
 
+def test_a_language_that_was_not_learnt_is_told(sayer, talk, caplog) -> None:
+    with caplog.at_level(logging.WARNING):
+        load("sayer").say("Guten Tag.", like=talk(), language="de")
+    assert any("has learnt en-us: what it says in de" in record.message for record in caplog.records)
+
+
+def test_a_loaded_voice_enrolls_converts_and_cleans(sayer, codec_folder, talk, tmp_path) -> None:
+    elsewhere = codec_folder.rename(tmp_path / "elsewhere")
+    voice = load("sayer", vocoder=elsewhere)
+    made = voice.enroll(talk(), "me")
+    assert (made.kind, made.name) == ("prompt", "me")
+    assert voice.convert(talk(), like=made).speaker == "me"
+    assert len(voice.denoise(talk(), like=made).samples) == 4 * RATE
+
+
 def test_a_prompt_of_another_codec_is_refused(sayer, codec_family, talk, tmp_path) -> None:
     made = enroll(load_model(sayer), [talk()]).voice
     other = find_codec(codec_family.save_codec(tmp_path / "other", code_count=999))

@@ -195,12 +195,12 @@ def test_clips_too_short_for_a_search_are_left_out(corpus: Path, monkeypatch, ca
     least = module._least_frames
     name = found.split("train")[0].name
     monkeypatch.setattr(module, "_least_frames", lambda m, e: 10_000 if e.utterance.name == name else least(m, e))
-    train_examples, _ = module._examples(found, needs, config.model.text, (), torch.nn.Identity(), Listener())
+    train_examples, _ = module._examples(found, needs, config.model.text, (), torch.nn.Identity(), None, Listener())
     assert name not in [example.utterance.name for example in train_examples]
     assert "1 clips of the train split are too short for their text" in caplog.text
     monkeypatch.setattr(module, "_least_frames", lambda m, e: 10_000)
     with pytest.raises(CorpusError, match="long enough for its text"):
-        module._examples(found, needs, config.model.text, (), torch.nn.Identity(), Listener())
+        module._examples(found, needs, config.model.text, (), torch.nn.Identity(), None, Listener())
 
 
 def test_the_command_line(corpus: Path, whole: Path, tmp_path) -> None:

@@ -76,6 +76,10 @@ class DenoiserConfig(Config):
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     prompt: Literal["tokens", "frames", "none"] = "tokens"
     """What it hears of the prompt: `tokens` that queries read off it; `frames`, all of it, or `none`: ablations."""
+    preconditioned: bool = False
+    """The guess is alpha_t z_t + sigma_t times what the network says: without it the best that is known of standardised
+    latents. The network then need not learn to let its input through, which takes it thousands of steps; it says, but
+    for the sign, the v of Salimans and Ho (2022). false, as in the paper: the guess is what it says."""
     time_scale: float = Field(default=1000.0, gt=0.0)
     """Factor on the time before its sines and cosines."""
 

@@ -23,6 +23,7 @@ from moksori.models.naturalspeech2.speaking import say_latents_like
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.diffusion import VariancePreserving
 from moksori.nn.masks import masked, sequence_mask
+from moksori.nn.precision import full_precision
 from moksori.nn.standardize import Standardize
 from moksori.types import ConvertControls, LatentBatch, SayControls, SpokenLatents, TextBatch
 
@@ -139,6 +140,22 @@ class Naturalspeech2(nn.Module):
         if keep_prompt is not None:
             heard = torch.where(keep_prompt[:, None, None], heard, null)
         return self.denoiser.prepare(condition, heard, prompt.mask if frames else None)
+
+    def guess(
+        self,
+        noised: Float[Tensor, "batch latent frames"],
+        t: Float[Tensor, " _"],
+        prepared: Prepared,
+        mask: Bool[Tensor, "batch 1 frames"],
+    ) -> Float[Tensor, "batch latent frames"]:
+        """The guess of z_0 from z_t, 0 at padding, in full precision. t: of each item, or one for all."""
+        found: Tensor = self.denoiser(noised, self.denoiser.times(t), prepared, mask)
+        with full_precision(noised.device.type):
+            found = found.float()
+            if self.config.denoiser.preconditioned:
+                alpha, sigma = (part[:, None, None] for part in (self.process.alpha(t), self.process.sigma(t)))
+                found = masked(alpha * noised.float() + sigma * found, mask)
+        return found
 
     # ---- what the pipeline asks for: models.contract_latents.CanSayLatents ----
 

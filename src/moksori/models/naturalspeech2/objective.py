@@ -191,8 +191,7 @@ class Naturalspeech2Objective(Objective):
     ) -> Float[Tensor, "batch channels target"]:
         with full_precision(noise.device.type):
             noised = self.model.process.noised(prior.latent, t, noise)
-        found: Tensor = self.model.denoiser(noised, self.model.denoiser.times(t), prepared, prior.mask)
-        return found.float()
+        return self.model.guess(noised, t, prepared, prior.mask)
 
     def _terms(
         self,

@@ -131,9 +131,7 @@ def guided(model: "Naturalspeech2", plan: Plan, guidance: float = 1.0) -> Denois
 
 def _one_pass(model: "Naturalspeech2", prepared: Prepared, mask: Bool[Tensor, "batch 1 frames"]) -> Denoise:
     def denoise(zt: Tensor, t: float) -> Tensor:
-        times = model.denoiser.times(torch.full((1,), t, device=zt.device))
-        found: Tensor = model.denoiser(zt, times, prepared, mask)
-        return found
+        return model.guess(zt, torch.full((1,), t, device=zt.device), prepared, mask)
 
     return denoise
 

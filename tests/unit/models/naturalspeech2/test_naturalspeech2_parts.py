@@ -211,3 +211,28 @@ def test_the_predictors_of_an_ablation_hear_no_prompt() -> None:
     with torch.no_grad():
         assert torch.equal(model.log_durations(states, mask, one), model.log_durations(states, mask, other))
     assert not model.duration_predictor.attentions
+
+
+def test_a_preconditioned_guess_starts_as_the_best_without_knowledge() -> None:
+    """alpha z_t, which misses standard normal latents by sigma²; with what the network says, alpha z_t - sigma v."""
+    fresh = shaken("model.denoiser.preconditioned=true")
+    torch.nn.init.zeros_(fresh.denoiser.output.weight)
+    torch.nn.init.zeros_(fresh.denoiser.output.bias)
+    draw = torch.Generator().manual_seed(0)
+    z0, noise = (torch.randn(2, 16, 400, generator=draw) for _ in range(2))
+    mask = sequence_mask(torch.tensor([400, 300]))
+    parts = fresh.hear(prompts(2).latent, torch.tensor([40, 40]))
+    prepared, t = fresh.prepared(torch.randn(2, 32, 400), parts), torch.tensor([0.1, 0.6])
+    noised = fresh.process.noised(z0, t, noise)
+    with torch.no_grad():
+        guess = fresh.guess(noised, t, prepared, mask)
+    torch.testing.assert_close(guess, fresh.process.alpha(t)[:, None, None] * noised * mask)
+    missed = [float((guess - z0)[item, :, :300].square().mean()) for item in range(2)]
+    assert missed == pytest.approx((fresh.process.sigma(t) ** 2).tolist(), rel=0.1)
+    alpha, sigma = (part[:, None, None] for part in (fresh.process.alpha(t), fresh.process.sigma(t)))
+    torch.testing.assert_close(alpha * noised - sigma * (alpha * noise - sigma * z0), z0, rtol=1e-3, atol=1e-3)
+    plain = shaken("model.denoiser.preconditioned=false")
+    with torch.no_grad():
+        said = plain.denoiser(noised, plain.denoiser.times(t), plain.prepared(torch.ones(2, 32, 400), parts), mask)
+        same = plain.guess(noised, t, plain.prepared(torch.ones(2, 32, 400), parts), mask)
+    assert torch.equal(said, same)

@@ -127,8 +127,7 @@ def test_guidance_of_one_is_none_and_more_goes_further() -> None:
     with torch.no_grad():
         full, same = guided(model, plan, 1.0)(z, 0.6), guided(model, plan, 1.0 + 1e-9)(z, 0.6)
         none = torch.tensor([False, False])
-        times = model.denoiser.times(torch.full((1,), 0.6))
-        null = model.denoiser(z, times, model.prepared(plan.condition, plan.prompt, none, none), plan.mask)
+        null = model.guess(z, torch.tensor([0.6]), model.prepared(plan.condition, plan.prompt, none, none), plan.mask)
         more = guided(model, plan, 2.0)(z, 0.6)
     torch.testing.assert_close(same, full, rtol=1e-4, atol=1e-5)
     assert float((null - full).abs().max()) > 1e-3

@@ -1,5 +1,6 @@
 """Reading scores: MusicXML and MIDI to notes with syllables, lyrics under notes, and what no voice can sing."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,28 @@ def test_a_note_after_a_rest_needs_a_syllable(tmp_path) -> None:
     bar = xml_note("C", 4, 2, "oh") + xml_rest(2) + xml_note("D", 4, 4)
     with pytest.raises(BadInput, match="bar 1: D4: stands after a rest"):
         read_score(musicxml(tmp_path / "song.musicxml", bar))
+
+
+def test_musicxml_verses_repeats_chord_symbols_and_zipped_files(tmp_path) -> None:
+    pytest.importorskip("music21")
+    second = "<lyric number='2'><syllabic>single</syllabic><text>two</text></lyric>"
+    harmony = "<harmony><root><root-step>C</root-step></root><kind>major</kind></harmony>"
+    repeat = "<barline location='right'><repeat direction='backward'/></barline>"
+    bar = harmony + xml_note("C", 4, 8, "one").replace("</note>", second + "</note>") + repeat
+    path = musicxml(tmp_path / "song.musicxml", bar)
+    score = read_score(path)
+    assert shape(score) == [(0.0, 2.0, 60, "one", True)]
+    assert any("repeats are sung once" in remark for remark in score.remarks)
+    assert read_score(path, verse=2).notes[0].syllable == "two"
+    with pytest.raises(BadInput, match="no lyrics"):
+        read_score(path, verse=3)
+    with zipfile.ZipFile(tmp_path / "song.mxl", "w") as zipped:
+        zipped.writestr(
+            "META-INF/container.xml",
+            "<container><rootfiles><rootfile full-path='song.musicxml'/></rootfiles></container>",
+        )
+        zipped.write(path, "song.musicxml")
+    assert shape(read_score(tmp_path / "song.mxl")) == shape(score)
 
 
 @pytest.mark.parametrize("content", [b"", b"no xml at all", b"<score-partwise></score-partwise>", b"PK\x03\x04rubbish"])
