@@ -91,6 +91,8 @@ class PitchConfig(Config):
     """Samples for which a pitch holds: 5 ms at 16 kHz."""
     excitation: bool = False
     """Also a sine and a cosine of that pitch beside each sample (models.wavenet_autoencoder.pitch)."""
+    harmonics: int = Field(default=1, ge=1, le=64)
+    """Multiples of the pitch that the excitation has sines and cosines of, the pitch itself among them."""
     lowest_hz: float = Field(default=60.0, gt=0.0)
     highest_hz: float = Field(default=1000.0, gt=0.0)
     method: Literal["auto", "fast"] = "fast"

@@ -79,9 +79,11 @@ class Singer:
         conditions = self._network.conditions(condition, self._vector)
         if self._drive is not None:
             assert f0 is not None
+            assert config.pitch is not None
             phase = cycles(f0, hop, config.sample_rate, self._phase)
             self._phase = phase[:, -1]
-            conditions = replace(conditions, drive=self._drive(excitation(phase, f0, hop)))
+            waves = excitation(phase, f0, hop, config.sample_rate, config.pitch.harmonics)
+            conditions = replace(conditions, drive=self._drive(waves))
         uniforms = self._sampler.uniforms(condition.shape[2] * hop, self._generator)
         drawn = self._sampler.draw(uniforms, conditions, temperature)
         sound = drawn if config.decoder.mixtures else decode_mu_law(drawn)

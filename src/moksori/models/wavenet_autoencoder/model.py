@@ -29,8 +29,6 @@ from moksori.nn.precision import full_precision
 from moksori.nn.wavenet_network import WaveNet
 from moksori.types import ConvertControls, FittedVector, LongRecording, PitchRange, SoundBatch, Voice, Waveform
 
-EXCITATION_CHANNELS = 2
-
 
 class WavenetAutoencoder(nn.Module):
     """E, the singer table and D. Sound comes in and goes out as samples in [-1, 1] at `config.sample_rate`."""
@@ -46,7 +44,8 @@ class WavenetAutoencoder(nn.Module):
         self.drives: nn.ModuleList | None = None
         if config.pitch is not None and config.pitch.excitation:
             residual = config.decoder.residual_channels
-            self.drives = nn.ModuleList(nn.Conv1d(EXCITATION_CHANNELS, residual, 1, bias=False) for _ in range(count))
+            waves = 2 * config.pitch.harmonics
+            self.drives = nn.ModuleList(nn.Conv1d(waves, residual, 1, bias=False) for _ in range(count))
 
     @property
     def sample_rate(self) -> int:
@@ -170,7 +169,7 @@ class WavenetAutoencoder(nn.Module):
         target: Float[Tensor, "batch samples"],
         condition: Float[Tensor, "batch condition frames"],
         vector: Float[Tensor, "batch channels"] | None,
-        excited: Float[Tensor, "batch 2 samples"] | None,
+        excited: Float[Tensor, "batch waves samples"] | None,
         first: int,
         instead: WaveNet | None = None,
     ) -> Float[Tensor, "batch scored"]:
@@ -289,7 +288,7 @@ class WavenetAutoencoder(nn.Module):
 
     def _excitation(
         self, waveform: Float[Tensor, "batch samples"], f0: Float[Tensor, "batch pitches"] | None
-    ) -> Float[Tensor, "batch 2 samples"] | None:
+    ) -> Float[Tensor, "batch waves samples"] | None:
         pitch = self.config.pitch
         if pitch is None or not pitch.excitation:
             return None
@@ -297,7 +296,7 @@ class WavenetAutoencoder(nn.Module):
             hertz, hop = self._known(f0), pitch.hop_length
             voiced = (hertz > 0).double().repeat_interleave(hop, dim=1)
             phase = locked(cycles(hertz, hop, self.sample_rate), waveform, voiced, self.sample_rate)
-            return excitation(phase, hertz, hop)
+            return excitation(phase, hertz, hop, self.sample_rate, pitch.harmonics)
 
     def _known(self, f0: Float[Tensor, "batch pitches"] | None) -> Float[Tensor, "batch pitches"]:
         if f0 is None:

@@ -3,7 +3,9 @@
 Two numbers a frame: the height in ln F0, 0 where unvoiced, and voicing. With `excitation` the decoder is given a sine
 and a cosine of the pitch beside each sample, as neural source-filter models are (Wang et al. 2019): a WaveNet that only
 knows how high to sing drifts off the key, one that is told where in the period it is does not. In training their phase
-is locked to the recording's own fundamental; otherwise the network would find that they tell it nothing.
+is locked to the recording's own fundamental; otherwise the network would find that they tell it nothing. Told the
+fundamental alone, a small network makes noise where its harmonics should be, for thousands of steps: `harmonics` gives
+it those as well, and what is left to learn is how strong each is.
 """
 
 import math
@@ -66,12 +68,22 @@ def locked(
 
 
 def excitation(
-    phase: Float[Tensor, "batch samples"], f0: Float[Tensor, "batch frames"], hop_length: int
-) -> Float[Tensor, "batch 2 samples"]:
-    """Cosine and sine of a phase in cycles where voiced, 0 elsewhere; float32."""
-    voiced = (f0 > 0).float().repeat_interleave(hop_length, dim=1)
-    turned = 2.0 * math.pi * phase
-    return torch.stack([torch.cos(turned), torch.sin(turned)], dim=1).float() * voiced.unsqueeze(1)
+    phase: Float[Tensor, "batch samples"],
+    f0: Float[Tensor, "batch frames"],
+    hop_length: int,
+    sample_rate: int,
+    harmonics: int = 1,
+) -> Float[Tensor, "batch channels samples"]:
+    """Cosine and sine of a phase in cycles, then those of its multiples, where voiced, 0 elsewhere; float32.
+
+    harmonics: how many, with the fundamental. What would lie above half the sample rate is 0.
+    """
+    order = torch.arange(1, harmonics + 1, dtype=f0.dtype, device=f0.device)[:, None]
+    frequency = order * f0.unsqueeze(1)
+    heard = ((frequency > 0) & (frequency < sample_rate / 2)).float().repeat_interleave(hop_length, dim=2)
+    turned = 2.0 * math.pi * ((order * phase.unsqueeze(1)) % 1.0)
+    waves = torch.stack([torch.cos(turned), torch.sin(turned)], dim=2).float()
+    return (waves * heard.unsqueeze(2)).flatten(1, 2)
 
 
 def shifted(f0: Float[Tensor, "*shape"], semitones: float) -> Float[Tensor, "*shape"]:

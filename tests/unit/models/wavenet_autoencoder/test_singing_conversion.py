@@ -122,10 +122,22 @@ def test_the_locked_phase_runs_with_the_fundamental() -> None:
     f0 = torch.full((1, 200), 219.0)  # a hertz off, as trackers are
     phase = locked(cycles(f0, 40, RATE), tone[None], torch.ones(1, RATE), RATE)
     wanted = torch.cos(2 * torch.pi * 220.0 * time + 1.3)
-    found = excitation(phase, f0, 40)[0, 0]
+    found = excitation(phase, f0, 40, RATE)[0, 0]
     inner = slice(800, -800)
     assert float(np.corrcoef(found[inner], wanted[inner])[0, 1]) > 0.995
-    assert not bool(excitation(phase, torch.zeros(1, 200), 40).any())
+    assert not bool(excitation(phase, torch.zeros(1, 200), 40, RATE).any())
+
+
+def test_harmonics_stand_at_multiples_of_the_pitch_and_below_half_the_rate() -> None:
+    f0 = torch.tensor([[500.0] * 100 + [0.0] * 100])
+    waves = excitation(cycles(f0, 40, RATE), f0, 40, RATE, harmonics=10)[0]
+    assert waves.shape == (20, 8000)
+    assert not bool(waves[:, 4000:].any())
+    assert torch.equal(waves[:2], excitation(cycles(f0, 40, RATE), f0, 40, RATE)[0])
+    loudest = torch.fft.rfft(waves[:, :4000].double()).abs().argmax(dim=1) * RATE / 4000
+    below = [order * 500 for order in range(1, 11) if order * 500 < RATE / 2]
+    assert loudest[: 2 * len(below)].tolist() == [hertz for hertz in below for _ in range(2)]
+    assert not bool(waves[2 * len(below) :].any())
 
 
 def test_the_automatic_key_goes_from_the_songs_middle_to_the_singers(song) -> None:
