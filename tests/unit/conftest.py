@@ -47,13 +47,14 @@ def toy_home(toy_folder, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def codec_family(monkeypatch, tmp_path):
-    """The family `smallcodec`, known to the registry during one test, and nothing installed."""
+    """The family `smallcodec`, known to the registry during one test, and nothing installed or bundled."""
     import small_codec
 
     from moksori.models import registry
 
     monkeypatch.setattr(registry, "_MODULES", dict(registry._MODULES))
     monkeypatch.setenv("MOKSORI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("moksori.pipeline.models.bundled_folder", lambda: tmp_path / "home" / "bundled")
     small_codec.register()
     return small_codec
 
