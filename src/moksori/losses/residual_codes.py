@@ -51,10 +51,12 @@ def residual_cross_entropy(
         tau: Tensor | float = temperature
         if of_items and isinstance(temperature, Tensor):
             tau = temperature[:, None].expand(-1, mask.shape[2])[mask[:, 0]].unsqueeze(1)
+        before = [torch.zeros_like(guess)]
+        for stage in range(max(stages)):
+            before.append(before[-1] + F.embedding(true[:, stage], books[stage]))
         losses, hits = [], []
         for stage in stages:
-            before = [F.embedding(true[:, i], books[i]) for i in range(stage)]
-            residual = guess - sum(before) if before else guess
+            residual = guess - before[stage]
             logits = 2.0 * (residual @ books[stage].T) - books[stage].square().sum(dim=1)
             own = tau[stage] if isinstance(tau, Tensor) and not of_items else tau
             losses.append(F.cross_entropy(logits / own, true[:, stage], reduction="sum"))

@@ -33,11 +33,11 @@ class VariancePreserving:
 
     def alpha(self, t: Time) -> Time:
         """Share of the data in z_t: exp(-B/2), B the integral of beta from 0 to t."""
-        return _as_given(t, torch.exp(-0.5 * self._integral(t)))
+        return _as_given(t, self._alpha_sigma(t)[0])
 
     def sigma(self, t: Time) -> Time:
         """Share of the noise in z_t: sqrt(1 - exp(-B)); exact near 0, where the difference would lose all digits."""
-        return _as_given(t, torch.sqrt(-torch.expm1(-self._integral(t))))
+        return _as_given(t, self._alpha_sigma(t)[1])
 
     def log_snr(self, t: Time) -> Time:
         """lambda = ln(alpha / sigma), half the logarithm of the signal-to-noise ratio; falls from infinity at t = 0."""
@@ -77,9 +77,12 @@ class VariancePreserving:
 
     def _shares(self, t: float | Tensor) -> tuple[Tensor, Tensor]:
         """alpha and sigma, one number for each item, to be multiplied with `[batch, channels, frames]`."""
+        alpha, sigma = self._alpha_sigma(t)
+        return (alpha, sigma) if alpha.dim() == 0 else (alpha[:, None, None], sigma[:, None, None])
+
+    def _alpha_sigma(self, t: float | Tensor) -> tuple[Tensor, Tensor]:
         integral = self._integral(t)
-        alpha, sigma = torch.exp(-0.5 * integral), torch.sqrt(-torch.expm1(-integral))
-        return (alpha, sigma) if integral.dim() == 0 else (alpha[:, None, None], sigma[:, None, None])
+        return torch.exp(-0.5 * integral), torch.sqrt(-torch.expm1(-integral))
 
     def _integral(self, t: float | Tensor) -> Tensor:
         time = _tensor(t)

@@ -145,9 +145,7 @@ def heun(
     """
     z = start
     for now, then in pairwise(quadratic_times(steps, 1e-3 if t_end is None else t_end)):
-        first = _slope(denoise, z, process, now)
-        second = _slope(denoise, z + (then - now) * first, process, then)
-        z = z + 0.5 * (then - now) * (first + second)
+        z = _heun_step(denoise, z, process, now, then)
     return z
 
 
@@ -166,9 +164,7 @@ def karras(
     z = start
     *most, (now, then) = pairwise(quadratic_times(steps, 1e-3 if t_end is None else t_end))
     for here, there in most:
-        first = _slope(denoise, z, process, here)
-        second = _slope(denoise, z + (there - here) * first, process, there)
-        z = z + 0.5 * (there - here) * (first + second)
+        z = _heun_step(denoise, z, process, here, there)
     return _exponential_step(z, denoise(z, now), process, now, then)
 
 
@@ -243,6 +239,13 @@ def _checked(steps: int) -> int:
 def _slope(denoise: Denoise, z: Tensor, process: VariancePreserving, t: float) -> Tensor:
     """dz/dt of the probability-flow ODE."""
     return -0.5 * process.beta(t) * (z + process.score(denoise(z, t), z, t))
+
+
+def _heun_step(denoise: Denoise, z: Tensor, process: VariancePreserving, now: float, then: float) -> Tensor:
+    """z at `then` by the mean of the slopes at both ends, the second where the first leads to."""
+    first = _slope(denoise, z, process, now)
+    second = _slope(denoise, z + (then - now) * first, process, then)
+    return z + 0.5 * (then - now) * (first + second)
 
 
 def _exponential_step(z: Tensor, guess: Tensor, process: VariancePreserving, now: float, then: float) -> Tensor:

@@ -7,8 +7,8 @@ family: its default), and last on the Hugging Face Hub where `huggingface_hub` i
 import json
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class ModelInfo:
 
 def models() -> list[Model]:
     """The installed and the bundled models by name; an installed one hides a bundled one of the same name."""
-    default = _index()[0]
+    default = _index().default
     found: dict[str, Model] = {}
     for where, root in (("installed", installed_folder()), ("bundled", bundled_folder())):
         try:
@@ -84,7 +84,7 @@ def info(name: str | Path) -> ModelInfo:
         else "folder"
     )
     manifest = read_manifest(folder)
-    model = Model(folder.name, folder, where, where != "folder" and folder.name == _index()[0], manifest)
+    model = Model(folder.name, folder, where, where != "folder" and folder.name == _index().default, manifest)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
     return ModelInfo(model, manifest, count_parameters(folder), files, has_discriminators(folder))
 
@@ -94,7 +94,8 @@ def find_model(name: str | Path | None = None) -> Path:
 
     Raises UnknownName with the nearest names, and CheckpointError for a path that holds no model.
     """
-    default, families = _index()
+    index = _index()
+    default, families = index.default, index.families
     if name is None:
         if default is None:
             raise CheckpointError(
@@ -132,7 +133,7 @@ def find_model(name: str | Path | None = None) -> Path:
 
 def family_default(family: str) -> Path | None:
     """The folder of a family's default model; None where it has none here."""
-    return _named(family, _index()[1])
+    return _named(family, _index().families)
 
 
 def only_model(families: Iterable[str], said: str) -> Path | None:
@@ -151,14 +152,9 @@ def only_model(families: Iterable[str], said: str) -> Path | None:
 def usual_converter(sings: bool) -> str | None:
     """The bundled model that converts to its own speakers where several know one: of songs, or of speech.
 
-    From `weights/index.json`; None where that names none.
+    From `weights/index.json`; None where that names none. Raises CheckpointError where it is damaged.
     """
-    try:
-        index = json.loads((bundled_folder() / "index.json").read_text(encoding="utf-8"))
-        name = index.get("converters", {}).get("song" if sings else "speech")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return name if isinstance(name, str) else None
+    return _index().converters.get("song" if sings else "speech")
 
 
 def bundled_folder() -> Path:
@@ -183,20 +179,29 @@ def _describe(folder: Path, where: str, default: bool) -> Model:
         return Model(folder.name, folder, where, default, None, str(error))
 
 
-def _index() -> tuple[str | None, dict[str, str]]:
-    """The default voice, and each family's default model, from `weights/index.json`."""
+@dataclass(frozen=True)
+class _Index:
+    """What `weights/index.json` says: the default voice, each family's default model, who converts speech and songs."""
+
+    default: str | None = None
+    families: Mapping[str, str] = field(default_factory=dict)
+    converters: Mapping[str, str] = field(default_factory=dict)
+
+
+def _index() -> _Index:
+    """Raises CheckpointError where the index is damaged; one that is missing names nothing."""
     path = bundled_folder() / "index.json"
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         families = {entry["family"]: name for name, entry in index["models"].items() if entry.get("default")}
-        return index["default"], families
+        return _Index(index["default"], families, dict(index.get("converters", {})))
     except FileNotFoundError:
-        return None, {}
+        return _Index()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error}): install moksori again") from error
 
 
-def _named(name: str, families: dict[str, str]) -> Path | None:
+def _named(name: str, families: Mapping[str, str]) -> Path | None:
     """The installed or bundled model of that name, or that family's default."""
     for root in (installed_folder(), bundled_folder()):
         for known in (name, families.get(name)):
@@ -205,7 +210,7 @@ def _named(name: str, families: dict[str, str]) -> Path | None:
     return None
 
 
-def _known(families: dict[str, str]) -> set[str]:
+def _known(families: Mapping[str, str]) -> set[str]:
     return {model.name for model in models()} | set(families)
 
 

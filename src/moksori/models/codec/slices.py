@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from moksori.nn.crops import stretches
 from moksori.types import SpeechBatch
 
 LOUDEST = 0.99
@@ -26,9 +27,8 @@ class Slice:
 
 def slice_of(batch: SpeechBatch, start: Int[Tensor, " batch"], count: int, margin: int) -> Slice:
     """`count` samples of each recording from sample `start` on, and `margin` on each side; zeros beyond its ends."""
-    place = (start - margin).unsqueeze(1) + torch.arange(count + 2 * margin, device=start.device)
-    inside = (place >= 0) & (place < batch.waveform_lengths.unsqueeze(1))
-    return Slice(batch.waveform.gather(1, place.clamp(min=0, max=batch.waveform.shape[1] - 1)) * inside, margin)
+    wide, _ = stretches(batch.waveform, batch.waveform_lengths, start - margin, count + 2 * margin)
+    return Slice(wide, margin)
 
 
 def louder(cut: Slice, gain_db: tuple[float, float], generator: Generator | None = None) -> Slice:

@@ -14,8 +14,7 @@ from torch import Generator, Tensor
 
 from moksori.errors import BadInput
 from moksori.models.naturalspeech2.pitch import Pitch
-from moksori.models.naturalspeech2.prompt import HeardPrompt
-from moksori.models.naturalspeech2.speaking import Plan, guided, planned
+from moksori.models.naturalspeech2.speaking import Plan, alike, guided, heard_prompt, planned
 from moksori.nn.diffusion_samplers import backward_ode, forward_ode, item_noise
 from moksori.nn.masks import masked, sequence_mask
 from moksori.types import ConvertControls, LatentBatch, SayControls, TextBatch
@@ -63,8 +62,8 @@ def convert_latents(
     noise = masked(forward_ode(own_voice, start, model.process, STEPS, START), mask)
     variation = min(controls.variation or 0.0, 1.0)
     if variation > 0.0:
-        seeds = [Generator().manual_seed(seed) for seed in _seeds(len(noise), generator)]
-        noise = (1.0 - variation**2) ** 0.5 * noise + variation * masked(item_noise(seeds)(noise), mask)
+        drawn = item_noise(alike(len(noise), generator))(noise)
+        noise = (1.0 - variation**2) ** 0.5 * noise + variation * masked(drawn, mask)
     made = backward_ode(between, noise, model.process, STEPS, START)
     return LatentBatch(masked(model.standardize.inverse(made.float()), mask), source.frame_lengths)
 
@@ -87,19 +86,8 @@ def _plan(
                 f"{mask.sum(dim=(1, 2)).tolist()}: give durations of this recording"
             )
         return plan
-    heard = _heard(model, prompt)
+    heard = heard_prompt(model, prompt)
     frames = mask.shape[2]
     condition = masked(model.null_condition.expand(len(mask), -1, frames), mask)
     silence = torch.zeros(len(mask), frames, device=mask.device)
     return Plan(condition, heard, torch.zeros_like(mask[:, 0], dtype=torch.int64), Pitch.of(silence), mask)
-
-
-def _heard(model: "Naturalspeech2", prompt: LatentBatch) -> HeardPrompt:
-    mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
-    return model.hear(masked(model.standardize(prompt.latent), mask), prompt.frame_lengths)
-
-
-def _seeds(items: int, generator: Generator | None) -> list[int]:
-    """The same for each item, by one draw: who else is in the batch makes no difference."""
-    device = None if generator is None else generator.device
-    return [int(torch.randint(2**62, (1,), generator=generator, device=device))] * items

@@ -55,7 +55,7 @@ def say_latents_like(
     plan = planned(model, text, prompt, controls, f0, prosody)
     sampling = model.config.sampling
     variation = sampling.variation if controls.variation is None else controls.variation
-    noise = item_noise(_alike(len(text.tokens), generator)) if variation else torch.zeros_like
+    noise = item_noise(alike(len(text.tokens), generator)) if variation else torch.zeros_like
     shape = plan.mask.shape[0], model.latent_channels, plan.mask.shape[2]
     start = variation * masked(noise(plan.condition.new_zeros(shape)), plan.mask)
     denoise = guided(model, plan, sampling.guidance)
@@ -64,8 +64,9 @@ def say_latents_like(
     return SpokenLatents(raw, plan.frame_lengths, plan.durations, plan.pitch.hertz(plan.mask))
 
 
-def _alike(items: int, generator: Generator | None) -> list[Generator]:
-    """A generator for each item, all in the same state, which follows from one draw."""
+def alike(items: int, generator: Generator | None) -> list[Generator]:
+    """A generator for each item, all in the same state, which follows from one draw: who else is in the batch makes no
+    difference."""
     device = None if generator is None else generator.device
     seed = int(torch.randint(2**62, (1,), generator=generator, device=device))
     return [Generator().manual_seed(seed) for _ in range(items)]
@@ -81,8 +82,8 @@ def planned(
 ) -> Plan:
     """The plan of texts in the voices of prompts. Raises BadInput for what does not fit together."""
     _check(model, text, prompt, controls, f0, prosody)
-    heard = _heard(model, prompt)
-    manner = heard if prosody is None else _heard(model, prosody)
+    heard = heard_prompt(model, prompt)
+    manner = heard if prosody is None else heard_prompt(model, prosody)
     token_mask = sequence_mask(text.token_lengths, text.tokens.shape[1])
     states = model.encode(text.tokens, text.stress, token_mask, heard)
     if text.durations is not None:
@@ -145,7 +146,8 @@ def _deviation(
     return ((z.square().sum(dim=(1, 2), keepdim=True) / count) - mean.square()).clamp(min=0.0).sqrt()
 
 
-def _heard(model: "Naturalspeech2", prompt: LatentBatch) -> HeardPrompt:
+def heard_prompt(model: "Naturalspeech2", prompt: LatentBatch) -> HeardPrompt:
+    """What is heard of raw latents."""
     mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
     return model.hear(masked(model.standardize(prompt.latent), mask), prompt.frame_lengths)
 

@@ -17,7 +17,7 @@ from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
 from moksori.models.decoders.refined import RefinedDecoder, Spectrum, magnitude_distance
 from moksori.models.vocoder.config import VocoderObjectiveConfig
 from moksori.models.vocoder.model import Vocoder
-from moksori.nn.crops import random_starts
+from moksori.nn.crops import random_starts, stretches
 from moksori.nn.masks import repeated_mask, sequence_mask
 from moksori.types import SpeechBatch
 
@@ -157,9 +157,8 @@ class VocoderObjective(AdversarialObjective):
         hop, frames = mel_config.hop_length, self.config.slice_frames
         # Mels need the samples around them: two hops more on each side, dropped again.
         more = margin + -(-mel_config.n_fft // (2 * hop))
-        sample = (start - more).unsqueeze(1) * hop + torch.arange((frames + 2 * more) * hop, device=start.device)
-        real = sample.clamp(min=0, max=batch.waveform.shape[1] - 1)
-        wide = batch.waveform.gather(1, real) * ((sample >= 0) & (sample < batch.waveform_lengths.unsqueeze(1)))
+        size = (frames + 2 * more) * hop
+        wide, _ = stretches(batch.waveform, batch.waveform_lengths, (start - more) * hop, size)
         cut = slice(more - margin, more + margin + frames)
         mel = self.model.front_end(wide)[:, :, cut]
         place = (start - margin).unsqueeze(1) + torch.arange(frames + 2 * margin, device=start.device)

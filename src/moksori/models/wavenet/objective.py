@@ -12,7 +12,7 @@ from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.contract import Objective, Update
 from moksori.models.wavenet.config import WavenetObjectiveConfig
 from moksori.models.wavenet.model import Wavenet
-from moksori.nn.crops import random_starts
+from moksori.nn.crops import random_starts, stretches
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
 from moksori.nn.masks import sequence_mask
 from moksori.nn.mulaw import code_nats
@@ -116,9 +116,8 @@ class WavenetObjective(Objective):
         # Mels and what becomes of them need the frames around; they are dropped again.
         more = 0 if model.front_end is None else model.look_ahead_frames + -(-model.front_end.config.n_fft // (2 * hop))
         wide = before + config.crop_frames + 2 * more
-        sample = (start - before - more).unsqueeze(1) * hop + torch.arange(wide * hop, device=start.device)
-        inside = (sample >= 0) & (sample < batch.waveform_lengths.unsqueeze(1))
-        sound = batch.waveform.gather(1, sample.clamp(min=0, max=batch.waveform.shape[1] - 1)) * inside
+        first = (start - before - more) * hop
+        sound, inside = stretches(batch.waveform, batch.waveform_lengths, first, wide * hop)
         kept = slice(more * hop, (wide - more) * hop)
         scored = inside[:, kept][:, before * hop :]
         mel = None if model.front_end is None else model.front_end(sound)
