@@ -173,8 +173,9 @@ class Naturalspeech2ObjectiveConfig(Config):
     junction_frames: int = Field(default=2, ge=0)
     """On each side of where the prompt was cut out nothing is learnt: what meets there was never said so."""
     crop_frames: int | None = Field(default=None, ge=1)
-    """Of each target, at a place drawn anew, that the denoiser learns from at a time, so that a batch costs what it
-    costs however long its longest utterance is; null, as in the paper: all. The rest of the model takes all of it."""
+    """Of each target, at a place drawn anew, that the denoiser and the pitch predictor learn from at a time, so that a
+    batch costs what it costs however long its longest utterance is; null, as in the paper: all. The text's encoder and
+    the duration predictor take all of it."""
     t_min: float = Field(default=1e-3, gt=0.0, lt=1.0)
     """Times are drawn between it and 1."""
     drop_prompt: float = Field(default=0.0, ge=0.0, lt=1.0)

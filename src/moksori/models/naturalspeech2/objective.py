@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from moksori.models.naturalspeech2.health import health
 from moksori.models.naturalspeech2.model import Naturalspeech2
 from moksori.models.naturalspeech2.pitch import Pitch
 from moksori.models.naturalspeech2.prompt import HeardPrompt
-from moksori.models.naturalspeech2.prompt_cut import Cut, cut, taken
+from moksori.models.naturalspeech2.prompt_cut import Crop, Cut, cut, taken
 from moksori.nn.masks import masked, sequence_mask
 from moksori.nn.precision import full_precision
 from moksori.types import SpeechBatch
@@ -31,8 +31,6 @@ SLACK_SECONDS = 0.3
 """Prompts are whole phonemes, and so may be shorter than was asked for: room for so much more target than is left."""
 VALIDATED_TIMES = (0.1, 0.25, 0.5, 0.75, 0.95)
 """At which validation looks: times that were drawn would make its measures jump."""
-CROP_EDGE_FRAMES = 16
-"""Nothing is learnt so near to where a target was cropped: what lies beyond is not silence, as the network is told."""
 EARLY = 0.3
 """Before it the guess is good enough for its codes to say how training goes."""
 
@@ -54,25 +52,6 @@ class Prior:
     prompt: HeardPrompt
     terms: Mapping[str, Tensor]
     counts: Mapping[str, Tensor]
-
-    def cropped(self, size: int | None, places: Float[Tensor, " batch"]) -> "Prior":
-        """`size` frames of each target, from a place between 0, its beginning, and 1; None: all of it."""
-        if size is None or size >= self.latent.shape[2]:
-            return self
-        lengths = self.cut.frame_lengths
-        start = (places * ((lengths - size).clamp(min=0) + 1)).long()
-        step = torch.arange(size, device=start.device)
-        at = start.unsqueeze(1) + step
-        mask = sequence_mask((lengths - start).clamp(max=size), size)
-        edges = ((start > 0).unsqueeze(1) & (step < CROP_EDGE_FRAMES)) | (
-            (start + size < lengths).unsqueeze(1) & (step >= size - CROP_EDGE_FRAMES)
-        )
-        whole = self.latent, self.codes, self.condition, self.learnt
-        latent, codes, condition, learnt = (taken(values, at) for values in whole)
-        learnt = learnt & mask & ~edges.unsqueeze(1)
-        return replace(
-            self, latent=masked(latent, mask), codes=codes, condition=masked(condition, mask), mask=mask, learnt=learnt
-        )
 
 
 class Naturalspeech2Objective(Objective):
@@ -134,9 +113,8 @@ class Naturalspeech2Objective(Objective):
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
         device, items = batch.waveform.device, len(batch.names)
-        prior = self.prior(batch, generator)
         drawn = torch.rand(items, 4, generator=generator, device=device)
-        prior = prior.cropped(self.config.crop_frames, drawn[:, 3])
+        prior = self.prior(batch, generator, drawn[:, 3])
         t = self.config.t_min + (1.0 - self.config.t_min) * drawn[:, 0]
         noise = torch.randn(prior.latent.shape, generator=generator, device=device)
         prepared = self.model.prepared(
@@ -152,35 +130,50 @@ class Naturalspeech2Objective(Objective):
             "model", terms, self._weights(terms), {name: prior.counts.get(name, prior.learnt.sum()) for name in terms}
         )
 
-    def prior(self, batch: SpeechBatch, generator: Generator | None = None) -> Prior:
-        """Cuts prompts, predicts durations and pitch, and makes the condition of the true ones."""
+    def prior(
+        self,
+        batch: SpeechBatch,
+        generator: Generator | None = None,
+        places: Float[Tensor, " batch"] | None = None,
+    ) -> Prior:
+        """Cuts prompts, predicts durations and pitch, and makes the condition of the true ones.
+
+        places: where in each target, 0 to 1, the frames are that a step learns from; None: it is all of them.
+        """
         model, found = self.model, self._cut(batch, generator)
         assert batch.tokens is not None and batch.stress is not None and batch.durations is not None  # noqa: PT018
-        codes = self._codes(batch)
-        with full_precision(batch.waveform.device.type):
-            whole = model.standardize(latents_of_codes(codes, self.codebooks))
-        prompt_mask = sequence_mask(found.prompt_lengths, found.prompt_frames.shape[1])
-        prompt = model.hear(masked(found.of_prompt(whole), prompt_mask), found.prompt_lengths)
-        mask, token_mask = found.mask, found.token_mask
+        crop = Crop.of(found, self.config.crop_frames, places)
+        frames, mask, token_mask = taken(found.frames, crop.at), crop.mask, found.token_mask
+        all_codes = self._codes(batch)
+        codes = taken(all_codes, frames)
+        prompt = model.hear(self._latent(found.of_prompt(all_codes), found.prompt_mask), found.prompt_lengths)
         durations = found.of_tokens(batch.durations)
         states = model.encode(found.of_tokens(batch.tokens), found.of_tokens(batch.stress), token_mask, prompt)
-        expanded = model.expanded(states, durations, mask)
+        # As `expanded` does, for these frames alone.
+        expanded = masked(taken(states, torch.searchsorted(durations.cumsum(dim=1), crop.at, right=True)), mask)
         pitch = Pitch.of(self._f0(batch))
-        pitch = Pitch(found.of_frames(pitch.log_f0), found.of_frames(pitch.voiced))
+        pitch = Pitch(taken(pitch.log_f0, frames), taken(pitch.voiced, frames))
         log_durations = model.log_durations(states, token_mask, prompt)
         log_f0, voicing = model.predicted_pitch(expanded, mask, prompt)
         terms = {
             "duration": _mean((log_durations.float() - torch.log1p(durations.float())).abs(), token_mask[:, 0]),
-            "pitch": _mean((log_f0.float() - pitch.log_f0).abs(), mask[:, 0]),
+            "pitch": _mean((log_f0.float() - pitch.log_f0).abs(), crop.whole[:, 0]),
         }
         if voicing is not None:
             error = F.binary_cross_entropy_with_logits(voicing.float(), pitch.voiced.float(), reduction="none")
-            terms["voicing"] = _mean(error, mask[:, 0])
+            terms["voicing"] = _mean(error, crop.whole[:, 0])
         condition = model.condition(expanded, pitch, mask)
-        latent = masked(found.of_frames(whole), mask)
-        frames = mask.sum()
-        counts = {"duration": token_mask.sum(), "pitch": frames, "voicing": frames}
-        return Prior(found, latent, found.of_frames(codes), condition, mask, found.learnt, prompt, terms, counts)
+        latent, learnt = self._latent(codes, mask), taken(found.learnt, crop.at) & crop.whole
+        count = crop.whole.sum()
+        counts = {"duration": token_mask.sum(), "pitch": count, "voicing": count}
+        return Prior(found, latent, codes, condition, mask, learnt, prompt, terms, counts)
+
+    def _latent(
+        self, codes: Int[Tensor, "batch stages frames"], mask: Bool[Tensor, "batch 1 frames"]
+    ) -> Float[Tensor, "batch channels frames"]:
+        """Standardised latents, 0 at padding."""
+        with full_precision(codes.device.type):
+            return masked(self.model.standardize(latents_of_codes(codes, self.codebooks)), mask)
 
     def _guess(
         self,

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from moksori.nn.masks import sequence_mask
 
+CROP_EDGE_FRAMES = 16
+"""Nothing is learnt so near to where a target was cropped: what lies beyond is not silence, as the network is told."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -37,6 +40,10 @@ class Cut:
     def token_mask(self) -> Bool[Tensor, "batch 1 tokens"]:
         return sequence_mask(self.token_lengths, self.tokens.shape[1])
 
+    @property
+    def prompt_mask(self) -> Bool[Tensor, "batch 1 prompt"]:
+        return sequence_mask(self.prompt_lengths, self.prompt_frames.shape[1])
+
     def of_frames(
         self, values: Shaped[Tensor, "batch *channels all_frames"]
     ) -> Shaped[Tensor, "batch *channels target"]:
@@ -52,6 +59,31 @@ class Cut:
     ) -> Shaped[Tensor, "batch *channels prompt"]:
         """What belongs to the prompt's frames; at padding anything."""
         return taken(values[self.prompt_rows], self.prompt_frames)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Frames of each target that are learnt from: `at`, by their numbers; mask: which of them are real; whole: those
+    from whose neighbourhood nothing was left out."""
+
+    at: Int[Tensor, "batch taken"]
+    mask: Bool[Tensor, "batch 1 taken"]
+    whole: Bool[Tensor, "batch 1 taken"]
+
+    @classmethod
+    def of(cls, found: Cut, size: int | None, places: Float[Tensor, " batch"] | None) -> "Crop":
+        """`size` frames of each target, from a place between 0, its beginning, and 1; None: all of it."""
+        lengths, room = found.frame_lengths, found.frames.shape[1]
+        if size is None or places is None or size >= room:
+            at = torch.arange(room, device=lengths.device).repeat(len(lengths), 1)
+            return cls(at, found.mask, found.mask)
+        start = (places * ((lengths - size).clamp(min=0) + 1)).long()
+        step = torch.arange(size, device=start.device)
+        mask = sequence_mask((lengths - start).clamp(max=size), size)
+        edges = ((start > 0).unsqueeze(1) & (step < CROP_EDGE_FRAMES)) | (
+            (start + size < lengths).unsqueeze(1) & (step >= size - CROP_EDGE_FRAMES)
+        )
+        return cls(start.unsqueeze(1) + step, mask, mask & ~edges.unsqueeze(1))
 
 
 def cut(
