@@ -73,7 +73,6 @@ class PlainObjective(VitsObjective):
 PLAIN: dict[type, type] = {
     conv.Conv1d: nn.Conv1d,
     conv.ProductConv1d: nn.Conv1d,
-    conv.ChannelsLastProductConv1d: nn.Conv1d,
     conv.ConvTranspose1d: nn.ConvTranspose1d,
     istft.ComplexStft: PlainStft,
     istft.InverseStft: PlainInverseStft,

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from moksori.nn.conv import ChannelNorm, ProductConv1d, same_padding
+from moksori.nn.conv import ChannelNorm, ProductConv1d, is_traced, same_padding
+from moksori.nn.dropout import Dropout
 from moksori.nn.film import ConditionedNorm
 from moksori.nn.masks import masked
 
@@ -39,7 +40,7 @@ class RelativeSelfAttention(nn.Module):
             std = self.head_channels**-0.5
             self.relative_key = nn.Parameter(torch.randn(2 * window + 1, self.head_channels) * std)
             self.relative_value = nn.Parameter(torch.randn(2 * window + 1, self.head_channels) * std)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _heads(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch heads time head_channels"]:
         return x.unflatten(1, (self.num_heads, self.head_channels)).transpose(2, 3)
@@ -98,7 +99,7 @@ class ConvFeedForward(nn.Module):
         back = kernel_size if contract_kernel_size is None else contract_kernel_size
         self.expand = ProductConv1d(channels, hidden_channels, kernel_size, padding=same_padding(kernel_size))
         self.contract = ProductConv1d(hidden_channels, channels, back, padding=same_padding(back))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Float[Tensor, "batch channels time"], mask: Bool[Tensor, "batch 1 time"] | None
@@ -141,7 +142,7 @@ class TransformerLayer(nn.Module):
         self.attention_norm = _norm(channels, condition_channels)
         self.feed_forward = ConvFeedForward(channels, hidden_channels, kernel_size, dropout, contract_kernel_size)
         self.feed_forward_norm = _norm(channels, condition_channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
@@ -245,7 +246,12 @@ class CrossAttention(nn.Module):
         if memory.mask is not None:  # large enough to vanish in the softmax, small enough for float16
             bias = torch.zeros_like(memory.mask, dtype=memory.key.dtype).masked_fill(~memory.mask, -1e4).unsqueeze(1)
         query = self._heads(self.query(x)).to(memory.key.dtype)
-        out = F.scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=bias)
+        if query.is_cpu and torch.is_grad_enabled() and not is_traced():
+            # There torch's own way, which keeps no weights, takes three times as long, most of it for gradients.
+            logits = (query * query.shape[3] ** -0.5) @ memory.key.transpose(2, 3)
+            out = (logits if bias is None else logits + bias).softmax(dim=-1).to(memory.value.dtype) @ memory.value
+        else:
+            out = F.scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=bias)
         return self.output(out.transpose(2, 3).flatten(1, 2))
 
     def _heads(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch heads time head_channels"]:

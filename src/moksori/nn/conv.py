@@ -30,6 +30,17 @@ def context_steps(layer: nn.Module) -> int:
     return (layer.kernel_size[0] - 1) * layer.dilation[0] // 2
 
 
+def split_channels(x: Float[Tensor, "batch channels time"], *sizes: int) -> tuple[Tensor, ...]:
+    """`x.split(sizes, dim=1)`, whose gradient lies in memory as x does.
+
+    Torch puts the parts' gradients together with time innermost, whatever they were: where channels are innermost that
+    is the dearest way to write them, and the convolution before it turns them round again.
+    """
+    if x.stride(1) != 1 or is_traced():
+        return x.split(sizes, dim=1)
+    return tuple(part.transpose(1, 2) for part in x.transpose(1, 2).split(sizes, dim=2))
+
+
 def _channels_last(x: Tensor) -> Tensor:
     return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
@@ -42,7 +53,7 @@ class Conv1d(nn.Conv1d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.dim() != 3 or not input.is_cpu or self.padding_mode != "zeros" or torch.jit.is_tracing():
+        if input.dim() != 3 or not input.is_cpu or self.padding_mode != "zeros" or is_traced():
             return super().forward(input)
         return F.conv2d(
             _channels_last(input),
@@ -55,21 +66,14 @@ class Conv1d(nn.Conv1d):
         ).squeeze(2)
 
 
-class ProductConv1d(nn.Conv1d):
-    """torch's layer; on a processor, where no gradient is asked for, it is one matrix product over channels last.
+class ProductConv1d(Conv1d):
+    """Conv1d; on a processor, where no gradient is asked for, it is one matrix product over channels last.
 
     For sequences of some hundred steps that is faster than torch's own ways, of which there are two, chosen by length.
     And each step comes out the same to the last bit however many steps there are: a sequence can be made in pieces.
     A traced graph has the plain layer. Only for stride 1, with one group or as many as channels; the latter is a sum of
     shifted copies, for which nothing has to be prepared anew where the length is.
     """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return _product(self, input) if _is_product(self, input) else super().forward(input)
-
-
-class ChannelsLastProductConv1d(Conv1d):
-    """Conv1d where a gradient is asked for, ProductConv1d where none is."""
 
     def forward(self, input: Tensor) -> Tensor:
         return _product(self, input) if _is_product(self, input) else super().forward(input)
@@ -203,7 +207,7 @@ def arranged_for_inference(module: nn.Module) -> nn.Module:
             continue
         if isinstance(layer, ProductConv1d) and layer.groups > 1:
             continue
-        if isinstance(layer, ProductConv1d | ChannelsLastProductConv1d | nn.Linear):  # as the right side of a product
+        if isinstance(layer, ProductConv1d | nn.Linear):  # as the right side of a product
             rows = weight.detach().flatten(1) if weight.dim() == 2 else weight.detach().transpose(1, 2).flatten(1)
             laid = rows.T.contiguous().T
             if weight.dim() == 3:

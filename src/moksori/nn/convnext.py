@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import ChannelsLastProductConv1d, Conv1d, ProductConv1d, by_rows, context_steps, steady_gelu
+from moksori.nn.conv import Conv1d, ProductConv1d, by_rows, context_steps, steady_gelu
 
 
 class ConvNeXtBlock(nn.Module):
@@ -52,7 +52,7 @@ class ConvNeXtStack(nn.Module):
         condition_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.pre = ChannelsLastProductConv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
+        self.pre = ProductConv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
         self.condition = ProductConv1d(condition_channels, channels, 1) if condition_channels else None
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.blocks = nn.ModuleList(

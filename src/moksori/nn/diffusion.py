@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from moksori.nn.conv import is_traced
+
 Time = TypeVar("Time", float, Tensor)
 """A time in [0, 1] of everything, or a tensor of times, one for each item."""
 
@@ -82,11 +84,19 @@ class VariancePreserving:
 
     def _alpha_sigma(self, t: float | Tensor) -> tuple[Tensor, Tensor]:
         integral = self._integral(t)
-        return torch.exp(-0.5 * integral), torch.sqrt(-torch.expm1(-integral))
+        return torch.exp(-0.5 * integral), torch.sqrt(_one_less_exp(integral))
 
     def _integral(self, t: float | Tensor) -> Tensor:
         time = _tensor(t)
         return self.beta_0 * time + 0.5 * (self.beta_1 - self.beta_0) * time.square()
+
+
+def _one_less_exp(x: Tensor) -> Tensor:
+    """1 - exp(-x), exact near 0; graphs have no expm1, but tanh, which is as exact there."""
+    if not is_traced():
+        return -torch.expm1(-x)
+    half = torch.tanh(0.5 * x)
+    return 2.0 * half / (1.0 + half)
 
 
 def _tensor(value: float | Tensor) -> Tensor:

@@ -228,6 +228,8 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {"euler": euler, "sde": sde, "ddim": ddim, "heun": heun, "karras": karras, "dpmpp2m": dpmpp2m}
 )
 """Samplers by the names that settings give them; `euler` and `sde` are NaturalSpeech 2's."""
+DRAWING = frozenset({"sde"})
+"""Those that draw noise on their way, and not only what they start from."""
 
 
 def _checked(steps: int) -> int:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from moksori.nn.conv import ProductConv1d
+from moksori.nn.conv import ProductConv1d, split_channels
 
 
 class Film(nn.Module):
@@ -24,7 +24,7 @@ class Film(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channels time"], condition: Float[Tensor, "batch condition _"]
     ) -> Float[Tensor, "batch channels time"]:
-        gain, shift = self.projection(condition).chunk(2, dim=1)
+        gain, shift = split_channels(self.projection(condition), x.shape[1], x.shape[1])
         return gain * x + shift
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moksori.nn.attention import RelativeSelfAttention, TransformerEncoder
+from moksori.nn.attention import CrossAttention, RelativeSelfAttention, TransformerEncoder
 from moksori.nn.masks import sequence_mask
 
 
@@ -113,3 +113,16 @@ def test_one_exported_graph_serves_any_length() -> None:
         for tokens in (2, 31):
             inputs = torch.randn(1, 8, tokens), torch.ones(1, 1, tokens, dtype=torch.bool)
             torch.testing.assert_close(graph(*inputs), encoder(*inputs))
+
+
+def test_attention_to_another_sequence_is_the_same_with_gradients() -> None:
+    """It is written out where a gradient is asked for, and torch's own where none is."""
+    torch.manual_seed(0)
+    attention, x, memory = CrossAttention(12, 6, 3), torch.randn(2, 12, 9), torch.randn(2, 6, 7)
+    mask = sequence_mask(torch.tensor([7, 4]))
+    learnt = attention(x, attention.projected(memory, mask))
+    with torch.no_grad():
+        read = attention(x, attention.projected(memory, mask))
+        alone = attention(x[1:], attention.projected(memory[1:, :, :4], None))
+    torch.testing.assert_close(learnt, read, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(learnt[1:], alone, atol=1e-6, rtol=1e-5)

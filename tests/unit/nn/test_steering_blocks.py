@@ -73,13 +73,10 @@ def test_times_are_told_apart() -> None:
         TimestepEmbedding(7, 16)
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_a_stack_adds_inputs_and_changes_gates(channels_last: bool) -> None:
+def test_a_stack_adds_inputs_and_changes_gates() -> None:
     """Against the layer written out; what is added reaches no padding."""
     scale = math.sqrt(0.5)
-    stack = WaveNetStack(
-        4, 3, 2, weight_norm=False, dilations=(1, 2), residual_scale=scale, channels_last=channels_last
-    )
+    stack = WaveNetStack(4, 3, 2, weight_norm=False, dilations=(1, 2), residual_scale=scale)
     x, inputs = torch.randn(2, 4, 9), torch.randn(1, 8, 1)
     mask = torch.arange(9) < torch.tensor([9, 6])[:, None, None]
     seen = []

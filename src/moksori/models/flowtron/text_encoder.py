@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from moksori.nn.conv import ChannelsLastProductConv1d, same_padding
+from moksori.nn.conv import ProductConv1d, same_padding
 from moksori.nn.masks import masked
 from moksori.nn.precision import at_least_float32, full_precision
 from moksori.nn.recurrent import run_recurrent
@@ -37,9 +37,9 @@ class MaskedInstanceNorm(nn.Module):
             return (normed * self.weight[:, None] + self.bias[:, None]) * mask
 
 
-def rectified_convolution(channels_in: int, channels_out: int, kernel_size: int) -> ChannelsLastProductConv1d:
+def rectified_convolution(channels_in: int, channels_out: int, kernel_size: int) -> ProductConv1d:
     """A convolution that keeps the length, with first weights for a ReLU after it."""
-    layer = ChannelsLastProductConv1d(channels_in, channels_out, kernel_size, padding=same_padding(kernel_size))
+    layer = ProductConv1d(channels_in, channels_out, kernel_size, padding=same_padding(kernel_size))
     nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("relu"))
     return layer
 

@@ -78,7 +78,6 @@ class Denoiser(nn.Module):
             weight_norm=False,
             dilations=config.all_dilations,
             residual_scale=math.sqrt(0.5),
-            channels_last=True,
         )
         films = 0 if config.prompt == "none" else len(range(0, config.num_layers, config.film_every))
         self.films = nn.ModuleList(PromptFilm(channels, condition_channels, num_heads) for _ in range(films))

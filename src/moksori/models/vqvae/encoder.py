@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from moksori.audio.emphasis import emphasised
 from moksori.audio.mel import MelSpectrogram
 from moksori.models.vqvae.config import EncoderConfig, MelEncoderConfig, WaveEncoderConfig
-from moksori.nn.conv import ChannelNorm, ChannelsLastProductConv1d, Conv1d
+from moksori.nn.conv import ChannelNorm, Conv1d, ProductConv1d
 from moksori.nn.mulaw import LEVELS, encode_mu_law
 from moksori.nn.standardize import Standardize
 
@@ -29,7 +29,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, stride: int, norm: str) -> None:
         super().__init__()
-        layer = ChannelsLastProductConv1d if stride == 1 else Conv1d
+        layer = ProductConv1d if stride == 1 else Conv1d
         self.conv = layer(in_channels, channels, kernel_size, stride, bias=norm == "none")
         self.norm = _norm(norm, channels)
 
@@ -50,7 +50,7 @@ class Encoder(nn.Module, ABC):
     def __init__(self, layers: Sequence[EncoderLayer], channels: int, code_channels: int, state_norm: str) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.last = ChannelsLastProductConv1d(channels, code_channels, 1)
+        self.last = ProductConv1d(channels, code_channels, 1)
         self.state_norm = _norm(state_norm, code_channels)
 
     @abstractmethod

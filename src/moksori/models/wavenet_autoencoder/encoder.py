@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from moksori.models.wavenet_autoencoder.config import EncoderConfig
-from moksori.nn.conv import ChannelsLastProductConv1d, same_padding
+from moksori.nn.conv import ProductConv1d, same_padding
 
 STANDARD_MOMENTUM = 0.02
 """Of the running mean and deviation of codes: some fifty batches."""
@@ -19,7 +19,7 @@ class CenteredConv1d(nn.Module):
         super().__init__()
         self.before = (kernel_size - 1) * dilation if causal else 0
         padding = 0 if causal else same_padding(kernel_size, dilation)
-        self.conv = ChannelsLastProductConv1d(channels, out_channels, kernel_size, dilation=dilation, padding=padding)
+        self.conv = ProductConv1d(channels, out_channels, kernel_size, dilation=dilation, padding=padding)
 
     def forward(self, x: Float[Tensor, "batch channels steps"]) -> Float[Tensor, "batch out steps"]:
         return self.conv(F.pad(x, (self.before, 0)) if self.before else x)
@@ -33,7 +33,7 @@ class ResidualBlock(nn.Module):
         channels = config.channels
         self.pre_activation = config.pre_activation
         self.dilated = CenteredConv1d(channels, channels, config.kernel_size, dilation, config.causal)
-        self.mix = ChannelsLastProductConv1d(channels, channels, 1)
+        self.mix = ProductConv1d(channels, channels, 1)
 
     def forward(self, x: Float[Tensor, "batch channels steps"]) -> Float[Tensor, "batch channels steps"]:
         hidden = self.dilated(F.relu(x) if self.pre_activation else x)
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         else:
             self.first = nn.Conv1d(1, config.channels, stride, stride)
         self.blocks = nn.ModuleList(ResidualBlock(config, dilation) for dilation in config.dilations)
-        self.last = ChannelsLastProductConv1d(config.channels, config.code_channels, 1)
+        self.last = ProductConv1d(config.channels, config.code_channels, 1)
         self.standard: nn.BatchNorm1d | None = None
         if config.standardized:
             self.standard = nn.BatchNorm1d(config.code_channels, 1e-12, STANDARD_MOMENTUM, affine=False)
