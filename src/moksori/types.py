@@ -244,6 +244,15 @@ class SpokenLatents:
 
 
 @dataclass(frozen=True)
+class SpokenLatentBlocks:
+    """SpokenLatents that are made as `blocks` is read: one after the other they are the latents."""
+
+    blocks: Iterator[Float[Tensor, "batch channels part"]]
+    frame_lengths: Int[Tensor, " batch"]
+    durations: Int[Tensor, "batch tokens"]
+
+
+@dataclass(frozen=True)
 class ReadLatents:
     """What a model reads off recordings of known texts: the latents that it would need to say them so.
 

@@ -16,10 +16,11 @@ def import_(
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make; its name becomes the model's.")],
     layout: Annotated[
         str | None,
-        typer.Option("--format", help="hf, coqui, piper, official or flowtron.", show_default="found out"),
+        typer.Option("--format", help="hf, coqui, piper, official, flowtron or amphion.", show_default="found out"),
     ] = None,
 ) -> None:
-    """Bring a VITS voice of transformers, Coqui TTS, Piper or the authors' code, or a Flowtron of its authors' code.
+    """Bring a model of another project: VITS of transformers, Coqui TTS, Piper or the authors' code, Flowtron of its
+    authors' code, NaturalSpeech 2 of Amphion.
 
     Example: moksori import mms-tts-eng -o eng; moksori say "Hello." --voice eng -o hello.wav
     """

@@ -1,12 +1,20 @@
 """What codecs promise, and the models whose output is a codec's latents: `models.contract`'s protocols of this kind."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from moksori.types import ConvertControls, LatentBatch, LongRecording, SayControls, SpokenLatents, TextBatch
+from moksori.types import (
+    ConvertControls,
+    LatentBatch,
+    LongRecording,
+    SayControls,
+    SpokenLatentBlocks,
+    SpokenLatents,
+    TextBatch,
+)
 
 
 @runtime_checkable
@@ -106,6 +114,27 @@ class CanSayLatents(Protocol):
         prosody: LatentBatch | None = None,
         generator: Generator | None = None,
     ) -> SpokenLatents: ...
+
+
+@runtime_checkable
+class CanStreamLatents(Protocol):
+    """A model of `CanSayLatents` whose first latents are there before the last are made; to rounding and what little
+    comes from far away the blocks together are what `say_latents_like` gives.
+
+    chunk_frames: frames in the first, second, ... block; the last one holds for all that follow. Whether the input is
+    good is found before the first block is asked for.
+    """
+
+    def stream_latents_like(
+        self,
+        text: TextBatch,
+        prompt: LatentBatch,
+        controls: SayControls,
+        chunk_frames: Sequence[int],
+        f0: Float[Tensor, "batch frames"] | None = None,
+        prosody: LatentBatch | None = None,
+        generator: Generator | None = None,
+    ) -> SpokenLatentBlocks: ...
 
 
 @runtime_checkable

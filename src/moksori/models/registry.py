@@ -23,7 +23,13 @@ _MODULES = {
     "world_vae": "moksori.models.world_vae",
 }
 
-_LAYOUTS = ("moksori.models.vits.interop", "moksori.models.dsvae.interop", "moksori.models.flowtron.interop")
+_LAYOUTS = (
+    "moksori.models.vits.interop",
+    "moksori.models.dsvae.interop",
+    "moksori.models.flowtron.interop",
+    "moksori.models.codec.interop",
+    "moksori.models.naturalspeech2.interop",
+)
 """Modules whose `LAYOUTS` are other projects' ways to store models of a family."""
 
 

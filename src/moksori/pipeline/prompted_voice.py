@@ -12,9 +12,14 @@ from torch.nn.utils.rnn import pad_sequence
 from moksori.errors import BadInput
 from moksori.models.checkpoint import Loaded
 from moksori.models.contract import CHUNK_FRAMES
-from moksori.models.contract_latents import CanSayLatents
+from moksori.models.contract_latents import CanSayLatents, CanStreamLatents
 from moksori.pipeline.codecs import FoundCodec, required_codec
-from moksori.types import SayControls, Spoken, SpokenBlocks, SpokenLatents, TextBatch
+from moksori.types import PromptPlan, SayControls, Spoken, SpokenBlocks, SpokenLatents, TextBatch
+
+FIRST_FRAMES = 64
+"""Of a stream, whose latents are made first, beyond those that the codec must hear before it makes their sound."""
+LATER_FRAMES = (120, 320, 640)
+"""In the stretches after it: none takes longer to make than what has been made lasts."""
 
 
 class PromptedVoice:
@@ -58,26 +63,38 @@ class PromptedVoice:
         chunk_frames: Sequence[int] = CHUNK_FRAMES,
         generator: Generator | None = None,
     ) -> SpokenBlocks:
-        """What `say` says of one text: its latents come from noise all at once, their sound block by block.
+        """What `say` says of one text, block by block; its latents come all at once from noise where the model knows no
+        other way (`CanStreamLatents`).
 
         Raises BadInput without a prompt, ValueError for a batch of several texts.
         """
         if len(text.tokens) != 1:
             raise ValueError(f"a batch of {len(text.tokens)} texts: one at a time can be streamed")
-        made = self.latents(text, controls, generator)
-        frames = int(made.frame_lengths[0])
-        parts = _parts(made.latent[:, :, :frames], chunk_frames)
-        blocks = self.codec.model.expand_blocks(parts, frames)
-        return SpokenBlocks(blocks, made.frame_lengths * self.latent_model.hop_length, made.durations)
+        model, codec = self.latent_model, self.codec.model
+        if isinstance(model, CanStreamLatents):
+            plan = self._plan(controls)
+            sizes = (codec.look_ahead_frames + FIRST_FRAMES, *LATER_FRAMES)
+            begun = model.stream_latents_like(text, plan.voice, controls, sizes, plan.f0, plan.prosody, generator)
+            lengths, durations, parts = begun.frame_lengths, begun.durations, begun.blocks
+        else:
+            made = self.latents(text, controls, generator)
+            lengths, durations = made.frame_lengths, made.durations
+            parts = _parts(made.latent[:, :, : int(lengths[0])], chunk_frames)
+        blocks = codec.expand_blocks(parts, int(lengths[0]))
+        return SpokenBlocks(blocks, lengths * model.hop_length, durations)
 
     def latents(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> SpokenLatents:
         """What the model makes, before the codec makes sound of it; raises BadInput without a prompt."""
-        plan = controls.prompt
-        if plan is None:
+        plan = self._plan(controls)
+        return self.latent_model.say_latents_like(text, plan.voice, controls, plan.f0, plan.prosody, generator)
+
+    def _plan(self, controls: SayControls) -> PromptPlan:
+        """Raises BadInput without a prompt."""
+        if controls.prompt is None:
             raise BadInput(
                 f"{self.loaded.manifest.name}: speaks in the voice of a recording: give one, --like prompt.wav"
             )
-        return self.latent_model.say_latents_like(text, plan.voice, controls, plan.f0, plan.prosody, generator)
+        return controls.prompt
 
     def reconstruct(
         self,

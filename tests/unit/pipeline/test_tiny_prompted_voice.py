@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import soundfile
-import torch
+from small_prompted import save_prompted
 
 import moksori
-from moksori.models.checkpoint import Manifest, fingerprint, save_model
-from moksori.pipeline.run_config import run_config
 from moksori.pipeline.score import Score, SungNote
 
 
@@ -15,28 +13,7 @@ from moksori.pipeline.score import Score, SungNote
 def folders(tmp_path_factory):
     """$MOKSORI_HOME with both models, and a recording."""
     home = tmp_path_factory.mktemp("home")
-    torch.manual_seed(0)
-    config = run_config("codec/tiny")
-    codec = config.family.model(config.model)
-    for name, buffer in codec.named_buffers():
-        if "codebook" in name and buffer.dim() >= 2:
-            buffer.normal_()
-    manifest = Manifest(
-        family="codec", name="codec-tiny", model=config.model.model_dump(mode="json"), sample_rate=16000
-    )
-    save_model(home / "models" / "codec-tiny", codec, manifest)
-    config = run_config("naturalspeech2/tiny")
-    model = config.family.model(config.model)
-    draw = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():  # layers that start at zero would hide what comes before them
-            if not bool(parameter.any()):
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
-    manifest = Manifest(
-        family="naturalspeech2", name="ns2-tiny", model=config.model.model_dump(mode="json"), text=config.model.text,
-        sample_rate=16000, requires={"codec-tiny": fingerprint(home / "models" / "codec-tiny")},
-    )  # fmt: skip
-    save_model(home / "models" / "ns2-tiny", model, manifest)
+    save_prompted(home / "models")
     time = np.arange(3 * 16000) / 16000
     for name, hertz in (("low.wav", 110), ("high.wav", 210)):
         sound = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 8)) * (

@@ -30,6 +30,8 @@ class PredictorConfig(Config):
     kernel_size: int = Field(default=3, ge=1)
     attention_every: int = Field(default=3, ge=1)
     """Layers to an attention."""
+    residual: Literal["after_attention", "before_attention"] = "after_attention"
+    """What a layer's convolution is added to: what the layer heard of the prompt, or (Amphion) what came into it."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
 
 

@@ -32,5 +32,5 @@ def whole_frames(
     wanted = torch.where(sounding, wanted.clamp(min=1.0), wanted) * mask[:, 0]
     # floor(x + 1/2): half-to-even rounding may move two ends that are one frame apart onto one.
     ends = torch.floor(wanted.cumsum(dim=1) + 0.5)
-    found = ends.diff(dim=1, prepend=torch.zeros_like(ends[:, :1]))
+    found = ends - torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], dim=1)
     return torch.where(sounding & mask[:, 0], found.clamp(min=1.0), found).long()

@@ -7,6 +7,9 @@ noise z_1 ───────────────────────�
 Letters: z = latents, standardised unless they are called raw; H_p = states of the prompt; c = condition.
 """
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
@@ -20,12 +23,13 @@ from moksori.models.naturalspeech2.pitch import USUAL_HZ, Pitch, PitchEmbedding
 from moksori.models.naturalspeech2.predictors import Predictor
 from moksori.models.naturalspeech2.prompt import HeardPrompt, PromptEncoder, PromptTokens
 from moksori.models.naturalspeech2.speaking import say_latents_like
+from moksori.models.naturalspeech2.streaming import stream_latents_like
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.diffusion import VariancePreserving
 from moksori.nn.masks import masked, sequence_mask
 from moksori.nn.precision import full_precision
 from moksori.nn.standardize import Standardize
-from moksori.types import ConvertControls, LatentBatch, SayControls, SpokenLatents, TextBatch
+from moksori.types import ConvertControls, LatentBatch, SayControls, SpokenLatentBlocks, SpokenLatents, TextBatch
 
 
 class Naturalspeech2(nn.Module):
@@ -54,6 +58,7 @@ class Naturalspeech2(nn.Module):
         self.prompt_tokens = PromptTokens(config.prompt_tokens, hidden, heads)
         self.null_condition = nn.Parameter(torch.randn(1, hidden, 1) * hidden**-0.5)
         self.denoiser = Denoiser(config.denoiser, config.latent_channels, hidden, heads)
+        self._in_bfloat16 = False
 
     @property
     def sample_rate(self) -> int:
@@ -139,7 +144,8 @@ class Naturalspeech2(nn.Module):
             heard, null = prompt.states, null.mean(dim=2, keepdim=True)
         if keep_prompt is not None:
             heard = torch.where(keep_prompt[:, None, None], heard, null)
-        return self.denoiser.prepare(condition, heard, prompt.mask if frames else None)
+        with self._denoising(condition):
+            return self.denoiser.prepare(condition, heard, prompt.mask if frames else None)
 
     def guess(
         self,
@@ -149,7 +155,8 @@ class Naturalspeech2(nn.Module):
         mask: Bool[Tensor, "batch 1 frames"],
     ) -> Float[Tensor, "batch latent frames"]:
         """The guess of z_0 from z_t, 0 at padding, in full precision. t: of each item, or one for all."""
-        found: Tensor = self.denoiser(noised, self.denoiser.times(t), prepared, mask)
+        with self._denoising(noised):
+            found: Tensor = self.denoiser(noised, self.denoiser.times(t), prepared, mask)
         with full_precision(noised.device.type):
             found = found.float()
             if self.config.denoiser.preconditioned:
@@ -157,7 +164,14 @@ class Naturalspeech2(nn.Module):
                 found = masked(alpha * noised.float() + sigma * found, mask)
         return found
 
-    # ---- what the pipeline asks for: models.contract_latents.CanSayLatents ----
+    def lower_precision(self) -> None:
+        """The denoiser runs in bfloat16; what it says how long and how high stays as it is, and so do its steps."""
+        self._in_bfloat16 = True
+
+    def _denoising(self, x: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(x.device.type, torch.bfloat16) if self._in_bfloat16 else nullcontext()
+
+    # ---- what the pipeline asks for: models.contract_latents ----
 
     @torch.no_grad()
     def say_latents_like(
@@ -171,6 +185,19 @@ class Naturalspeech2(nn.Module):
     ) -> SpokenLatents:
         """The latents of texts in the voices of prompts: see `speaking.say_latents_like`."""
         return say_latents_like(self, text, prompt, controls, f0, prosody, generator)
+
+    def stream_latents_like(
+        self,
+        text: TextBatch,
+        prompt: LatentBatch,
+        controls: SayControls,
+        chunk_frames: Sequence[int],
+        f0: Float[Tensor, "batch frames"] | None = None,
+        prosody: LatentBatch | None = None,
+        generator: Generator | None = None,
+    ) -> SpokenLatentBlocks:
+        """`say_latents_like` stretch by stretch: see `streaming.stream_latents_like`."""
+        return stream_latents_like(self, text, prompt, controls, chunk_frames, f0, prosody, generator)
 
     @torch.no_grad()
     def convert_latents(

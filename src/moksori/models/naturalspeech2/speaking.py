@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
@@ -12,12 +13,16 @@ from moksori.models.naturalspeech2.denoiser import Prepared
 from moksori.models.naturalspeech2.length import whole_frames
 from moksori.models.naturalspeech2.pitch import Pitch
 from moksori.models.naturalspeech2.prompt import HeardPrompt
-from moksori.nn.diffusion_samplers import SAMPLERS, Denoise, item_noise
+from moksori.nn.diffusion_samplers import SAMPLERS, Denoise, Noise, item_noise
 from moksori.nn.masks import masked, sequence_mask
 from moksori.types import LatentBatch, SayControls, SpokenLatents, TextBatch
 
 if TYPE_CHECKING:
     from moksori.models.naturalspeech2.model import Naturalspeech2
+
+
+LEVEL_FRAMES = 40
+"""On each side of a frame, in which guidance measures how far guesses go: half a second."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,12 @@ class Plan:
     def frame_lengths(self) -> Int[Tensor, " batch"]:
         return self.mask.sum(dim=(1, 2))
 
+    def stretch(self, start: int, stop: int) -> "Plan":
+        """Some of the frames; durations stay those of the whole."""
+        condition, mask = self.condition[:, :, start:stop], self.mask[:, :, start:stop]
+        pitch = Pitch(self.pitch.log_f0[:, start:stop], self.pitch.voiced[:, start:stop])
+        return Plan(condition, self.prompt, self.durations, pitch, mask)
+
 
 def say_latents_like(
     model: "Naturalspeech2",
@@ -53,15 +64,29 @@ def say_latents_like(
     alike whatever else is in the batch. Raises BadInput for what does not fit together.
     """
     plan = planned(model, text, prompt, controls, f0, prosody)
-    sampling = model.config.sampling
+    start, noise = drawn(model, plan, controls, generator)
+    raw = sampled(model, plan, start, noise)
+    return SpokenLatents(raw, plan.frame_lengths, plan.durations, plan.pitch.hertz(plan.mask))
+
+
+def drawn(
+    model: "Naturalspeech2", plan: Plan, controls: SayControls, generator: Generator | None
+) -> tuple[Float[Tensor, "batch latent frames"], Noise]:
+    """z_1, and where samplers that want more noise have it from."""
+    sampling, (items, _, frames) = model.config.sampling, plan.mask.shape
     variation = sampling.variation if controls.variation is None else controls.variation
-    noise = item_noise(alike(len(text.tokens), generator)) if variation else torch.zeros_like
-    shape = plan.mask.shape[0], model.latent_channels, plan.mask.shape[2]
-    start = variation * masked(noise(plan.condition.new_zeros(shape)), plan.mask)
+    noise = item_noise(alike(items, generator)) if variation else torch.zeros_like
+    return variation * masked(noise(plan.condition.new_zeros(items, model.latent_channels, frames)), plan.mask), noise
+
+
+def sampled(
+    model: "Naturalspeech2", plan: Plan, start: Float[Tensor, "batch latent frames"], noise: Noise | None = None
+) -> Float[Tensor, "batch latent frames"]:
+    """From z_1 to latents as the codec makes them, as the model's settings say; 0 at padding."""
+    sampling = model.config.sampling
     denoise = guided(model, plan, sampling.guidance)
     latent = SAMPLERS[sampling.sampler](denoise, start, model.process, sampling.steps, noise=noise)
-    raw = masked(model.standardize.inverse(latent.float()), plan.mask)
-    return SpokenLatents(raw, plan.frame_lengths, plan.durations, plan.pitch.hertz(plan.mask))
+    return masked(model.standardize.inverse(latent.float()), plan.mask)
 
 
 def alike(items: int, generator: Generator | None) -> list[Generator]:
@@ -111,7 +136,8 @@ def planned(
 def guided(model: "Naturalspeech2", plan: Plan, guidance: float = 1.0) -> Denoise:
     """The denoiser for a plan, as samplers call it: z_null + w (z_full - z_null), both passes as one batch.
 
-    The standard deviation of what comes out is held at that of z_full. guidance: w; 1: one pass alone.
+    The standard deviation of what comes out is held at that of z_full, frame by frame in the second around each, so
+    that no frame depends on what is far from it. guidance: w; 1: one pass alone.
     """
     prepared, mask = model.prepared(plan.condition, plan.prompt), plan.mask
     if guidance == 1.0:
@@ -139,11 +165,15 @@ def _one_pass(model: "Naturalspeech2", prepared: Prepared, mask: Bool[Tensor, "b
 
 def _deviation(
     z: Float[Tensor, "batch channels frames"], mask: Bool[Tensor, "batch 1 frames"]
-) -> Float[Tensor, "batch 1 1"]:
-    """Of an item over its channels and real frames; what is beyond is 0."""
-    count = (mask.sum(dim=(1, 2)) * z.shape[1])[:, None, None].clamp(min=1)
-    mean = z.sum(dim=(1, 2), keepdim=True) / count
-    return ((z.square().sum(dim=(1, 2), keepdim=True) / count) - mean.square()).clamp(min=0.0).sqrt()
+) -> Float[Tensor, "batch 1 frames"]:
+    """Over channels and the real frames at most LEVEL_FRAMES away; what is beyond the real ones is 0."""
+
+    def around(x: Tensor) -> Tensor:
+        return F.avg_pool1d(x, 2 * LEVEL_FRAMES + 1, 1, LEVEL_FRAMES)
+
+    count = (around(mask.float()) * z.shape[1]).clamp(min=1e-6)
+    mean = around(z.sum(dim=1, keepdim=True)) / count
+    return (around(z.square().sum(dim=1, keepdim=True)) / count - mean.square()).clamp(min=0.0).sqrt()
 
 
 def heard_prompt(model: "Naturalspeech2", prompt: LatentBatch) -> HeardPrompt:

@@ -8,7 +8,7 @@ from small_naturalspeech2 import batch_of, prompts, rows, shaken, text_of
 
 from moksori.errors import BadInput
 from moksori.models.contract_latents import CanSayLatents
-from moksori.models.naturalspeech2.speaking import guided, planned
+from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, guided, planned
 from moksori.nn.diffusion_samplers import SAMPLERS
 from moksori.types import LatentBatch, SayControls
 
@@ -133,10 +133,11 @@ def test_guidance_of_one_is_none_and_more_goes_further() -> None:
     assert float((null - full).abs().max()) > 1e-3
     for item, frames in enumerate(plan.frame_lengths.tolist()):
         real = [x[item, :, :frames] for x in (full, null, more)]
-        assert float(real[2].std(correction=0)) <= float(real[0].std(correction=0)) + 1e-5
         far = real[1] + 2.0 * (real[0] - real[1])
-        factor = min(1.0, float(real[0].std(correction=0) / far.std(correction=0)))
-        torch.testing.assert_close(real[2], factor * far, rtol=1e-4, atol=1e-4)
+        for frame in (0, frames // 2, frames - 1):  # the spread of the real frames around each
+            near = slice(max(frame - LEVEL_FRAMES, 0), min(frame + LEVEL_FRAMES + 1, frames))
+            factor = min(1.0, float(real[0][:, near].std(correction=0) / far[:, near].std(correction=0)))
+            torch.testing.assert_close(real[2][:, frame], factor * far[:, frame], rtol=1e-4, atol=1e-4)
 
 
 def test_latents_are_as_the_codec_makes_them() -> None:
