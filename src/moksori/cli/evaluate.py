@@ -86,6 +86,19 @@ def evaluate(
     vocoder: Annotated[
         str | None, typer.Option(help="For models that make mels.", show_default="the one that the model names")
     ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(help="Who says the hard list: a recording or .voice file, for models that imitate; repeat it."),
+    ] = None,
+    baseline_voice: Annotated[
+        str | None,
+        typer.Option(
+            help="Task like: who speaks where the baseline speaks, then converts.", show_default="the default"
+        ),
+    ] = None,
+    baseline_converter: Annotated[
+        str | None, typer.Option(help="What then converts that to the prompt's voice.", show_default="the default")
+    ] = None,
     page: Annotated[
         Path | None, typer.Option(help="Also one HTML page with plots and sounds.", show_default=False)
     ] = None,
@@ -95,6 +108,7 @@ def evaluate(
 ) -> None:
     """Measure what a model can do on a corpus, beside human recordings: words, DNSMOS, voices, pitch, PESQ, speed."""
     from moksori.pipeline.evaluate import evaluate as measured
+    from moksori.pipeline.evaluate_settings import Baseline
 
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--page {page}: expected a name that ends in .html")
@@ -108,7 +122,7 @@ def evaluate(
             name or model, corpus, split, limit, seed, task=task, speakers=speaker, variation=variation,
             threads=threads, workers=workers, measures=measure, recogniser=recogniser, encoder=encoder,
             memory=None if anew else folder / _JUDGEMENTS, targets=targets, noises=noise, vocoder=vocoder,
-            progress=progress,
+            like=like or (), baseline=Baseline(baseline_voice, baseline_converter), progress=progress,
         )  # fmt: skip
     kind = "" if report.task == "speak" else f"-{report.task}"
     path = json or folder / f"{report.model}-{report.corpus}-{report.split}{kind}.json"

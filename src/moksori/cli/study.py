@@ -7,6 +7,7 @@ import typer
 
 from moksori.cli.options import Vocoder
 from moksori.cli.study_codes import codes
+from moksori.cli.study_prompts import prompts
 from moksori.cli.study_singing import singing
 from moksori.cli.study_vae_gan import vae_gan
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     study.command("balance")(balance)
     study.command("codes")(codes)
     study.command("control")(control)
+    study.command("prompts")(prompts)
     study.command("singing")(singing)
     study.command("vae_gan")(vae_gan)
     app.add_typer(study, name="study")

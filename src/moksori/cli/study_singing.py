@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from moksori.cli.study_told import tell
+
 
 def singing(
     settings: Annotated[
@@ -49,8 +51,8 @@ def singing(
     if corpus is None:
         raise typer.BadParameter("name a corpus: --corpus DST")
     from moksori.cli.train import Bars
-    from moksori.pipeline.singing_report import differences, save_report, table
-    from moksori.pipeline.singing_study import RESULT_NAME, VARIANTS, study_singing, variant_named
+    from moksori.pipeline.singing_report import COLUMNS, save_report
+    from moksori.pipeline.singing_study import VARIANTS, study_singing, variant_named
     from moksori.pipeline.train import Listener
 
     chosen = [variant_named(name) for name in variant] if variant else VARIANTS
@@ -63,11 +65,4 @@ def singing(
         )  # fmt: skip
     finally:
         bars.close()
-    page, picture = save_report(study)
-    lost = differences(study)
-    for line in [*table(study), *([""] if lost else []), *lost]:
-        typer.echo(line)
-    for trained in study.runs:
-        if trained.failure:
-            typer.echo(f"{trained.name}: stopped: {trained.failure}")
-    typer.echo(f"wrote {run / RESULT_NAME}, {page} and {picture}")
+    tell(study, COLUMNS, *save_report(study))

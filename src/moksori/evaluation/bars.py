@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moksori.evaluation.names import CHANCE, GRIFFIN_LIM, HUMAN, UNCHANGED, at_snr
+from moksori.evaluation.names import CHANCE, COPY, GRIFFIN_LIM, HUMAN, OTHER_PEOPLE, UNCHANGED, at_snr
 from moksori.evaluation.score import SystemScores
 from moksori.evaluation.statistics import Estimate
 
@@ -17,6 +17,8 @@ SPEAKER_CODE_EER, CONTENT_CODE_EER = 0.10, 0.35
 CONVERSION_RTF = 0.1
 ALL_SAID_ONCE = 0.9
 CODEC_STOI, CODEC_RTF = 0.88, 0.05
+LIKENESS, PROMPTED_WORDS_TIMES, PROMPTED_WORDS_LOST, PROMPTED_RTF = 0.75, 2.5, 0.05, 0.4
+SCORE_PITCH = 0.8
 SINGER_IDENTIFIED, TUNE_KEPT, PROBE_TIMES_CHANCE = 0.70, 0.85, 1.5
 
 
@@ -57,6 +59,8 @@ def task_bars(
         return hard_bars(systems, model)
     if task == "sing":
         return singing_bars(systems, model)
+    if task == "like":
+        return prompted_bars(systems, model)
     if task == "codec":
         return codec_bars(systems, model)
     return copy_bars(systems, model) if task == "vocode" else []
@@ -134,6 +138,38 @@ def singing_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
         limit = PROBE_TIMES_CHANCE * chance
         rule = f"at most {PROBE_TIMES_CHANCE:g} times guessing"
         found.append(Bar("code_probe", probe, limit, rule, probe <= limit))
+    score = _value(systems, model, "score_pitch")
+    if not math.isnan(score):
+        rule = "of the frames that are voiced in both, at least"
+        found.append(Bar("score_pitch", score, SCORE_PITCH, rule, score >= SCORE_PITCH))
+    return found
+
+
+def prompted_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
+    """Speech in the voice of a prompt: likeness of 0.75, and more than others of the prompt's sex and than the baseline
+    have (a system that is neither); word errors of at most max(2.5 times the recordings', theirs + 5 points); real-time
+    factor 0.4. Only where others of the same sex stand beside the model: where it is asked to speak, not to convert."""
+    likeness, floor = _value(systems, model, "speaker"), _value(systems, OTHER_PEOPLE, "speaker")
+    if named(systems, OTHER_PEOPLE) is None:
+        return []
+    found = []
+    if not math.isnan(likeness):
+        found.append(Bar("speaker", likeness, LIKENESS, "at least", likeness >= LIKENESS))
+    if not math.isnan(likeness + floor):
+        found.append(Bar("speaker", likeness, floor, f"more than {OTHER_PEOPLE}", likeness > floor))
+    own = (HUMAN, COPY, OTHER_PEOPLE, model)
+    for other in systems:
+        value = math.nan if other.name in own else _value(systems, other.name, "speaker")
+        if not math.isnan(likeness + value):
+            found.append(Bar("speaker", likeness, value, f"more than {other.name}", likeness > value))
+    ours, theirs = _value(systems, model, "wer"), _value(systems, HUMAN, "wer")
+    if not math.isnan(ours + theirs):
+        limit = max(PROMPTED_WORDS_TIMES * theirs, theirs + PROMPTED_WORDS_LOST)
+        rule = f"at most max({PROMPTED_WORDS_TIMES:g} x the recordings', theirs + 5 points)"
+        found.append(Bar("wer", ours, limit, rule, ours <= limit))
+    speed = _value(systems, model, "rtf")
+    if not math.isnan(speed):
+        found.append(Bar("rtf", speed, PROMPTED_RTF, "at most, the prompt already heard", speed <= PROMPTED_RTF))
     return found
 
 

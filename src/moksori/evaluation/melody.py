@@ -83,6 +83,18 @@ def compare_melodies(
     )
 
 
+def frames_in_tune(
+    wanted: Float[np.ndarray, " frames1"], sung: Float[np.ndarray, " frames2"], cents: float = TOLERANCE_CENTS
+) -> tuple[int, int]:
+    """Of two F0 tracks in Hz with the same hop, 0 where unvoiced: how many frames lie within so many cents of each
+    other, and how many are voiced in both. A frame that is sung without a pitch counts as neither right nor wrong."""
+    length = min(len(wanted), len(sung))
+    first, second = wanted[:length].astype(np.float64), sung[:length].astype(np.float64)
+    both = (first > 0) & (second > 0)
+    off = 1200.0 * np.abs(np.log2(second[both] / first[both]))
+    return int(np.count_nonzero(off <= cents)), len(off)
+
+
 def _correlation(first: Float[np.ndarray, " frames"], second: Float[np.ndarray, " frames"]) -> float:
     if len(first) < _FEWEST:
         return math.nan

@@ -10,6 +10,7 @@ KEY_CHANGE = "key change alone (WORLD)"
 GRIFFIN_LIM = "Griffin-Lim"
 NOISY = "noisy"
 PROBED_MELS, CHANCE = "the same probe on mels", "guessing"
+OTHER_PEOPLE = "others of the same sex"
 CONTROLS = (OTHER_TEXTS, OWN_OTHER_TEXTS, NOISE)
 """What must fail: shown under the tables, not in them."""
 
@@ -22,3 +23,8 @@ def at_snr(model: str, snr_db: float) -> str:
 def at_stages(model: str, stages: int) -> str:
     """The codec, when it uses its first codebooks alone."""
     return f"{model}, {stages} stage{'' if stages == 1 else 's'}"
+
+
+def one_after_the_other(voice: str, converter: str) -> str:
+    """What the first says, converted by the second."""
+    return f"{voice}, then {converter}"

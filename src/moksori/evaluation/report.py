@@ -34,7 +34,8 @@ _BESIDE_THE_RECORDINGS = ("wer", "ovrl", "p808", "text_margin")
 _ALONE = (
     *("clean", "skips", "repeats", "cut_off"),
     *("pesq", "stoi", "mel_distance", "mcd", "log_f0_rmse", "duration_mae", "speaker", "speaker_source", "nearer"),
-    *("speaker_identified", "likelihood_ratio", "singer_identified", "raw_pitch_accuracy", "code_probe"),
+    *("speaker_identified", "likelihood_ratio", "singer_identified", "score_pitch", "raw_pitch_accuracy", "code_probe"),
+    *("prosody_pitch_mean", "prosody_duration_mean"),
 )
 """What the table of speakers shows of the model, the first with the recordings' value in brackets."""
 _GROUPED_BY = {

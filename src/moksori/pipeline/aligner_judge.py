@@ -76,14 +76,20 @@ class AlignerJudge:
 
     def words(self, waveform: Waveform, utterance: Utterance) -> list[TimedWord]:
         """When each phone of the utterance's text is heard; none where the sound is too short for it."""
-        example = self._example(self._sound(waveform), utterance.text, utterance)
+        return timed_words(self.timed(waveform, utterance)[1])
+
+    def timed(self, waveform: Waveform, utterance: Utterance) -> tuple[Waveform, tuple[Word, ...]]:
+        """A sound as it is aligned (16 kHz, levelled, hardly any silence at its ends), and when in it each word of the
+        utterance's text is heard; no words where it is too short for them."""
+        sound = self._sound(waveform)
+        example = self._example(sound, utterance.text, utterance)
         if not self._fits(example):
-            return []
+            return sound, ()
         encoded, config = self._tokens(utterance.text, utterance.language), self._tokenizer.config
         frames = self._aligner.align(collate([example], self._needs))[0].tolist()
         tokens = tuple(zip(token_symbols(encoded, config), frames, strict=True))
         timing = SentenceTiming(0, utterance.text, 0.0, ALIGNED_HOP / ALIGNED_RATE, tokens, word_spans(encoded, config))
-        return timed_words(timing.words)
+        return sound, timing.words
 
     def _sound(self, waveform: Waveform) -> Waveform:
         levelled = normalize_loudness(resample(waveform, ALIGNED_RATE), LEVEL_LUFS)

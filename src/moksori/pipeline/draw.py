@@ -19,6 +19,7 @@ from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.seeds import chosen_seed, sentence_generator
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.pipeline.vocode import MAXIMUM_SECONDS, Vocoded, WrittenVocoding
+from moksori.pipeline.watermark import in_file
 
 
 class SoundDrawer:
@@ -89,6 +90,7 @@ def draw_to_file(
     seed: int | None = None,
     temperature: float | None = None,
     progress: Progress = no_progress,
+    watermark: bool = False,
 ) -> WrittenVocoding:
     """Writes so many seconds of sound, in memory that does not grow with them; whole, or not at all.
 
@@ -102,6 +104,7 @@ def draw_to_file(
     seed, rate = chosen_seed(seed), drawer.sample_rate
     started = time.perf_counter()
     blocks = told(drawer._sound(samples, seed, temperature), rate, samples, progress)
-    write_blocks(target, blocks, rate, samples, synthetic_metadata(drawer.name, seed))
+    marked, tags = in_file(blocks, rate, synthetic_metadata(drawer.name, seed), watermark)
+    write_blocks(target, marked, rate, samples, tags)
     compute = time.perf_counter() - started
     return WrittenVocoding(target, None, seed, 0, samples / rate, compute, ())

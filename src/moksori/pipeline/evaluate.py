@@ -22,19 +22,23 @@ from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
 from moksori.models.checkpoint import Loaded, count_parameters, fingerprint, load_model, read_manifest
 from moksori.models.contract import CanChangeKey, CanConvert, CanConvertMels, CanDraw, CanEnroll, CanReconstruct
-from moksori.models.contract_latents import CanCompress
+from moksori.models.contract_latents import CanCompress, CanSayLatents
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
+from moksori.pipeline.enrolment import Like
 from moksori.pipeline.evaluate_codec import evaluate_codec
 from moksori.pipeline.evaluate_convert import evaluate_convert
 from moksori.pipeline.evaluate_copies import evaluate_denoise, evaluate_sing, evaluate_vocode
 from moksori.pipeline.evaluate_hard import evaluate_hard
-from moksori.pipeline.evaluate_settings import PICTURED, Findings, Settings, Task
+from moksori.pipeline.evaluate_like import evaluate_prompted
+from moksori.pipeline.evaluate_scores import evaluate_scores
+from moksori.pipeline.evaluate_settings import PICTURED, Baseline, Findings, Settings, Task
 from moksori.pipeline.evaluate_songs import evaluate_songs
 from moksori.pipeline.evaluation_run import Run, Sentences, Steps
 from moksori.pipeline.mel_voice import can_speak, speaks
 from moksori.pipeline.models import find_model
 from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.prompts import takes_prompts
 from moksori.pipeline.say import load
 from moksori.pipeline.seeds import chosen_seed
 from moksori.pipeline.speaker import Speaker
@@ -45,21 +49,30 @@ if TYPE_CHECKING:
 
 
 def _evaluate_singing(loaded: Loaded, settings: Settings, task: str = "sing") -> Findings:
-    """Of models that change who sings between their own singers the conversions, of others the copies of songs."""
+    """Of models that speak in the voice of a prompt scores that they sing, of those that change who sings between their
+    own singers the conversions, of others the copies of songs."""
+    if isinstance(loaded.model, CanSayLatents):
+        return evaluate_scores(loaded, settings, task)
     evaluated = evaluate_songs if isinstance(loaded.model, CanChangeKey) else evaluate_sing
+    return evaluated(loaded, settings, task)
+
+
+def _evaluate_like(loaded: Loaded, settings: Settings, task: str = "like") -> Findings:
+    """Of models that speak in the voice of a prompt what they say, of others conversions to that voice."""
+    evaluated = evaluate_prompted if isinstance(loaded.model, CanSayLatents) else evaluate_convert
     return evaluated(loaded, settings, task)
 
 
 TASKS = ("speak", "hard", "like", "convert", "sing", "vocode", "codec", "denoise")
 _OTHERS: Mapping[str, Task] = {
-    "like": evaluate_convert,
+    "like": _evaluate_like,
     "convert": evaluate_convert,
     "sing": _evaluate_singing,
     "vocode": evaluate_vocode,
     "codec": evaluate_codec,
     "denoise": evaluate_denoise,
 }
-_FIRST = ("speak", "convert", "codec", "vocode", "denoise", "sing", "like")
+_FIRST = ("speak", "convert", "codec", "vocode", "denoise", "like", "sing")
 """What is measured where nothing is asked for: the first of these that the model can do."""
 VOICE_CLIPS = 20
 """Recordings of which the mean voice of a speaker is made; fewer where there are dozens of speakers."""
@@ -89,6 +102,8 @@ def evaluate(
     targets: int | None = None,
     noises: str | Path | None = None,
     vocoder: str | Path | None = None,
+    like: Sequence[Like] = (),
+    baseline: Baseline = Baseline(),
     progress: Progress = no_progress,
 ) -> Report:
     """Measures what a model can do over a split of a corpus, beside human recordings and baselines, by the same judges.
@@ -97,8 +112,9 @@ def evaluate(
     `speak`: over sentences, speaker by speaker, beside recordings and copy-synthesis of the same. Where a sentence was
     recorded several times, one take is the reference and one other is a system of its own. Word errors are measured of
     English speakers only, with one recogniser for all. `hard`: over a list of sentences of its own, which needs no
-    corpus: see `evaluate_hard`. `convert`, `like`: see `evaluate_convert`; `vocode`, `denoise`,
-    `sing`: see `evaluate_copies`, and of models that change who sings `evaluate_songs`; `codec`: see `evaluate_codec`.
+    corpus: see `evaluate_hard`. `convert`, `like`: see `evaluate_convert`, and of models that speak in the voice of a
+    prompt `evaluate_like`; `vocode`, `denoise`, `sing`: see `evaluate_copies`, of models that change who sings
+    `evaluate_songs`, and of those that sing scores `evaluate_scores`; `codec`: see `evaluate_codec`.
 
     limit: only the first so many sentences of each speaker, in the other tasks so many recordings; the recogniser's
     language model is of all of them even then. speakers: of the corpus, for `speak`; None or "all" takes all that the
@@ -111,7 +127,8 @@ def evaluate(
     where it has none yet, a minute or more.
     recogniser, encoder: names in `evaluation.recognisers` and `evaluation.speaker_encoders`. memory: a file in which
     the judges' figures are kept, so that no sound is judged twice. targets: of each conversion's source. noises: a
-    folder of what is laid over recordings; None makes noise up. vocoder: for models that make mels.
+    folder of what is laid over recordings; None makes noise up. vocoder: for models that make mels, or latents. like:
+    who says the hard list, of a model that speaks in the voice of a prompt. baseline: what stands beside such a model.
     Raises UnknownName, CheckpointError or UnsupportedTask for the model, CorpusError for the corpus, UnknownName or
     BadInput for a speaker that the corpus or the model lacks, BadInput for a limit under 1, MissingExtra without the
     packages of [evaluate].
@@ -132,17 +149,21 @@ def evaluate(
             return evaluate_hard(
                 load(model, vocoder=vocoder), limit, seed, voice=speakers[0] if speakers else None, variation=variation,
                 threads=threads, workers=workers, measures=measures, recogniser=recogniser, memory=kept,
-                progress=progress,
+                like=like, progress=progress,
             )  # fmt: skip
+    if like:
+        raise BadInput(
+            "voices to imitate are given for the task 'hard' only: others take the corpus's people as prompts"
+        )
     if corpus_folder is None:
         raise BadInput("no corpus: give one made by 'moksori corpus import'; only the task 'hard' needs none")
     corpus = Corpus.open(corpus_folder)
     settings = Settings(
         corpus, split, limit, seed, variation, threads, workers, None if measures is None else tuple(measures),
         recogniser, encoder, kept, targets,
-        None if noises is None else Path(noises), vocoder, progress,
+        None if noises is None else Path(noises), vocoder, progress, baseline=baseline,
     )  # fmt: skip
-    if task == "speak" or (task is None and _speaks(model)):
+    if task in (None, "speak") and _speaks(model):
         return _evaluate_speech(model, settings, speakers)
     return _evaluate_other(model, settings, task)
 
@@ -151,7 +172,9 @@ def tasks_of(loaded: Loaded) -> list[str]:
     """What a model can be measured in, in the order in which it is chosen."""
     model = loaded.model
     able: set[str] = set()
-    if can_speak(model):
+    if isinstance(model, CanSayLatents):
+        able |= {"like", "sing"}
+    elif can_speak(model):
         able.add("speak")
     if isinstance(model, CanEnroll) and isinstance(model, CanConvertMels):
         able |= {"convert", "like", "denoise", "sing"}
@@ -167,10 +190,11 @@ def tasks_of(loaded: Loaded) -> list[str]:
 
 
 def _speaks(model: str | Path | None) -> bool:
-    """Whether the model's family speaks; told without its weights."""
+    """Whether the model's family speaks in voices of its own; told without its weights."""
     if model is None:
         return True
-    return speaks(read_manifest(find_model(model)).family)
+    family = read_manifest(find_model(model)).family
+    return speaks(family) and not takes_prompts(family)
 
 
 def _evaluate_other(model: str | Path | None, settings: Settings, task: str | None) -> Report:

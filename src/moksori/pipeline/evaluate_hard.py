@@ -22,13 +22,15 @@ from moksori.evaluation.score import (
     with_other_texts,
 )
 from moksori.models.checkpoint import count_parameters, fingerprint
+from moksori.pipeline.enrolment import Like
 from moksori.pipeline.evaluate_settings import PICTURED
 from moksori.pipeline.evaluation_run import NOISE_SENTENCES, Steps
 from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.progress import Progress, no_progress
+from moksori.pipeline.prompted_voice import PromptedVoice
 from moksori.pipeline.seeds import sentence_generator
 from moksori.pipeline.speaker import Speaker
-from moksori.types import SpokenFlags, Waveform
+from moksori.types import SpokenFlags, Voice, Waveform
 
 TASK = "hard"
 HARD = ("words", "opinion")
@@ -57,13 +59,16 @@ def evaluate_hard(
     measures: Sequence[str] | None = None,
     recogniser: str = recognisers.DEFAULT,
     memory: Path | None = None,
+    like: Sequence[Like] = (),
     progress: Progress = no_progress,
 ) -> Report:
     """Says the 50 sentences of the list and counts what was skipped, repeated and cut off; groups are their kinds.
 
     limit: only the first so many of each kind; the recogniser's language model is of all even then. voice: a speaker
-    of the model, the first English one if not given. measures: some of HARD. All else: see `evaluate`.
-    Raises BadInput for a voice or measures that do not fit, MissingExtra without the packages of [evaluate].
+    of the model, the first English one if not given. measures: some of HARD. like: recordings and `.voice` files of who
+    is to say them, for models that imitate. All else: see `evaluate`.
+    Raises BadInput for a voice or measures that do not fit, UnsupportedTask for somebody to imitate where the model
+    imitates nobody, MissingExtra without the packages of [evaluate].
     """
     chosen = tuple(HARD if measures is None else measures)
     for name in chosen:
@@ -72,6 +77,7 @@ def evaluate_hard(
     if "words" not in chosen:
         raise BadInput(f"the task {TASK!r} counts words: leave the measure 'words' in")
     named = _voice(speaker, voice)
+    imitated = _imitated(speaker, like)
     listed = [s for kind in dict.fromkeys(s.kind for s in hard_sentences()) for s in _of_kind(kind)[:limit]]
     texts = [s.text for s in hard_sentences()]
     judges = Judges(texts, chosen, threads, recogniser_name=recogniser, memory=Memory(memory))
@@ -79,7 +85,7 @@ def evaluate_hard(
         judges.load(group)
     here, steps = environment(threads), Steps(progress)
     steps.total = 2 * len(listed) + min(NOISE_SENTENCES, len(listed))
-    said = _say(speaker, named, listed, seed, variation, steps.part())
+    said = _say(speaker, named, listed, seed, variation, imitated, steps.part())
     scored = score_system(
         speaker.name, [s.item for s in said], judges, workers=workers, seed=seed, progress=steps.part()
     )
@@ -103,7 +109,8 @@ def evaluate_hard(
         pictures=_pictures(scored, said),
         task=TASK,
         recogniser=judges.recogniser.name,
-        material="hard sentences, of which nothing else than skipping, repeating and stopping too early is asked",
+        material="hard sentences, of which nothing else than skipping, repeating and stopping too early is asked"
+        + ("" if imitated is None else f", in the voice of {imitated.name}"),
         parameters=count_parameters(speaker.loaded.folder),
     )
 
@@ -123,21 +130,32 @@ def _voice(speaker: Speaker, wanted: str | None) -> str:
     raise UnsupportedTask(f"{speaker.name}: the hard list and its recogniser are English, and {whose}")
 
 
+def _imitated(speaker: Speaker, like: Sequence[Like]) -> Voice | None:
+    """Who is to be imitated, heard once; None for a model that has voices of its own."""
+    if like:
+        return speaker.enroll(list(like))
+    if isinstance(speaker.model, PromptedVoice):
+        raise BadInput(f"{speaker.name}: speaks in the voice of a recording: give one, --like prompt.wav")
+    return None
+
+
 def _say(
     speaker: Speaker,
     voice: str,
     listed: Sequence[HardSentence],
     seed: int,
     variation: float | None,
+    imitated: Voice | None,
     progress: Progress,
 ) -> list[_Said]:
     named = voice if voice in speaker.manifest.speakers else None
-    speaker.say(listed[0].text, seed=seed, variation=variation, pause=0.0, speaker=named)  # loading is not timed
+    first = listed[0].text
+    speaker.say(first, seed=seed, variation=variation, pause=0.0, speaker=named, like=imitated)  # loading is not timed
     found: list[_Said] = []
     for place, sentence in enumerate(listed):
         own_seed = sentence_generator(seed, place).initial_seed()
         started = time.perf_counter()
-        speech = speaker.say(sentence.text, seed=own_seed, variation=variation, pause=0.0, speaker=named)
+        speech = speaker.say(sentence.text, seed=own_seed, variation=variation, pause=0.0, speaker=named, like=imitated)
         seconds = time.perf_counter() - started
         name = f"{sentence.kind} {sum(s.sentence.kind == sentence.kind for s in found) + 1}"
         flags = speech.sentences[0].flags if speech.sentences else None

@@ -21,6 +21,20 @@ _SOURCE_ONLY = ("spectrum", "speaker", "copy")
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What a model that speaks in the voice of a prompt stands beside: a voice that speaks, and a converter that gives
+    it the prompt's; names or folders, None: the default ones."""
+
+    voice: str | Path | None = None
+    converter: str | Path | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether somebody asked for it."""
+        return self.voice is not None or self.converter is not None
+
+
+@dataclass(frozen=True)
 class Settings:
     """How an evaluation is made; see `evaluate` for the meaning of each."""
 
@@ -40,6 +54,7 @@ class Settings:
     vocoder: str | Path | None = None
     progress: Progress = field(default=no_progress)
     notes: list[str] = field(default_factory=list)
+    baseline: Baseline = Baseline()
 
     def chosen(self, groups: Sequence[str], task: str) -> list[str]:
         """The groups of measures of a task that were asked for; raises BadInput for one that the task has not."""

@@ -26,6 +26,7 @@ from moksori.pipeline.prompt_choice import Prompt, PromptChoice
 from moksori.pipeline.prompted_voice import PromptedVoice
 from moksori.pipeline.recordings import OpenRecording, open_recording
 from moksori.pipeline.say_options import SayOptions
+from moksori.pipeline.voice_change import voice_change
 from moksori.pipeline.voices import is_voice_file, read_voice
 from moksori.types import Voice, Waveform
 
@@ -109,6 +110,12 @@ def _sound(recording: OpenRecording, most: int) -> tuple[Float[np.ndarray, " sam
         notes.append(
             f"{recording.name}: holds only {seconds:.1f} s of sound, the voice will be rough: {GOOD_SPEECH_SECONDS:g} "
             "s and more are better"
+        )
+    changed = voice_change(kept)
+    if changed is not None:
+        notes.append(
+            f"{recording.name}: after {changed:.1f} s of its sound the voice changes: if somebody else goes on, what "
+            "is made will have something of both: cut it to one person's speech"
         )
     return kept.samples, notes
 

@@ -50,7 +50,12 @@ LOOKS: Mapping[str, Look] = {
         each_system=False,
     ),
     "like": Look(
-        "Speech in the voice of a prompt", "들려준 목소리로", ("wer", "ovrl", "p808", "speaker", "speaker_eer")
+        "Speech in the voice of a prompt",
+        "들려준 목소리로",
+        (
+            *("wer", "ovrl", "p808", "speaker", "speaker_eer", "prosody_pitch_mean", "prosody_pitch_deviation"),
+            *("prosody_duration_mean", "prosody_duration_deviation", "rtf"),
+        ),
     ),
     "convert": Look(
         "Changing who speaks",
@@ -61,8 +66,8 @@ LOOKS: Mapping[str, Look] = {
         "Singing",
         "노래",
         (
-            *("singer_identified", "raw_pitch_accuracy", "octave_errors", "pitch_correlation", "voicing_recall"),
-            *("voicing_false_alarm", "code_probe"),
+            *("singer_identified", "score_pitch", "raw_pitch_accuracy", "octave_errors", "pitch_correlation"),
+            *("voicing_recall", "voicing_false_alarm", "code_probe"),
         ),
     ),
     "hard": Look("Hard sentences", "어려운 문장", ("clean", "skips", "repeats", "cut_off", "wer", "ovrl", "rtf")),
@@ -176,11 +181,16 @@ def compared(old: Mapping[str, Any], new: Mapping[str, Any], model: str) -> tupl
 
 def tables(results: Sequence[tuple[str, Mapping[str, Any]]], korean: bool = False) -> list[Table]:
     """A table a task, in the order of LOOKS; what nobody measured has no column."""
-    made = []
+    return list(table_of_each(results, korean).values())
+
+
+def table_of_each(results: Sequence[tuple[str, Mapping[str, Any]]], korean: bool = False) -> dict[str, Table]:
+    """The same by the names of the tasks."""
+    made = {}
     for task, look in LOOKS.items():
         chosen = [(model, entry) for model, entry in results if entry.get("task", "speak") == task]
         if chosen:
-            made.append(_table(look, chosen, korean))
+            made[task] = _table(look, chosen, korean)
     return made
 
 

@@ -1,7 +1,5 @@
 """What a study of singing conversion measures of a model: as `evaluate --task sing` hears it, and teacher-forced."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +8,13 @@ import torch
 from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus
 from moksori.evaluation.names import CHANCE, COPY, HUMAN, KEY_CHANGE, PROBED_MELS, UNCHANGED
-from moksori.evaluation.statistics import Estimate, ratio_estimate
+from moksori.evaluation.statistics import ratio_estimate
 from moksori.models.checkpoint import load_model
+from moksori.pipeline.ablations import Figure, Measured
 from moksori.pipeline.batches import fixed_batches
 from moksori.pipeline.evaluate import evaluate
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.run_config import RunConfig
-from moksori.pipeline.study_runs import numbers, rounded
 from moksori.text.tokenizer import TextConfig
 
 HEARD = ("singer_identified", "singer_source", "raw_pitch_accuracy", "raw_chroma_accuracy", "code_probe", "rtf")
@@ -27,39 +25,6 @@ FORCED = ("bits", "code_gain", "singer_gain", "code_spread")
 """Teacher-forced, of held-out recordings: bits a sample, and what is lost with other codes and another singer."""
 VALIDATED_CLIPS = 40
 _SYSTEMS = (HUMAN, UNCHANGED, KEY_CHANGE, PROBED_MELS, CHANCE)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measure of one run, half of its 95 % interval over sounds, and over how many; NaN where there is none, and no
-    interval of one sound alone."""
-
-    value: float
-    half: float
-    n: int
-
-    @classmethod
-    def of(cls, estimate: Estimate) -> "Figure":
-        half = (estimate.high - estimate.low) / 2 if estimate.n > 1 else float("nan")
-        return cls(estimate.value, half, estimate.n)
-
-    def as_json(self) -> dict[str, Any]:
-        return {"value": rounded(self.value), "half": rounded(self.half), "n": self.n}
-
-    @classmethod
-    def of_json(cls, stored: Mapping[str, Any]) -> "Figure":
-        known = numbers({name: stored[name] for name in ("value", "half")})
-        return cls(known["value"], known["half"], int(stored["n"]))
-
-
-@dataclass(frozen=True)
-class SingingMeasures:
-    """measures: of the model. references: of recordings, unchanged songs and the like, by system. notes: of how it was
-    measured, and of what was not."""
-
-    measures: Mapping[str, Figure]
-    references: Mapping[str, Mapping[str, Figure]]
-    notes: Sequence[str]
 
 
 def measure_singing(
@@ -73,7 +38,7 @@ def measure_singing(
     encoder: str = "resemblyzer",
     memory: Path | None = None,
     progress: Progress = no_progress,
-) -> SingingMeasures:
+) -> Measured:
     """Measures a WaveNet autoencoder of the configuration that it was trained with; seed 0 throughout.
 
     Raises as `evaluate` does.
@@ -93,7 +58,7 @@ def measure_singing(
         if scored is not None:
             references[system] = {name: Figure.of(e) for name, e in scored.measures.items() if name in HEARD}
     notes = [report.material, *(note for note in report.notes if note)]
-    return SingingMeasures({**teacher_forced(weights, config, corpus), **found}, references, notes)
+    return Measured({**teacher_forced(weights, config, corpus), **found}, references, notes)
 
 
 def teacher_forced(weights: Path, config: RunConfig, corpus: str | Path) -> dict[str, Figure]:

@@ -17,9 +17,10 @@ from moksori.corpus.manifest import Corpus, rewrite
 from moksori.corpus.speech_to_singing import is_song
 from moksori.errors import TrainingCollapsed
 from moksori.evaluation import singer, speaker_encoders
+from moksori.pipeline.ablation_report import Spread, differences, ties
+from moksori.pipeline.ablations import Figure
 from moksori.pipeline.run_config import run_config
-from moksori.pipeline.singing_measures import Figure
-from moksori.pipeline.singing_report import Spread, differences, markdown, ties
+from moksori.pipeline.singing_report import COLUMNS, markdown
 from moksori.pipeline.singing_study import FULL, VARIANTS, SingingStudy, Trained, variant_named
 from moksori.pipeline.train import _objective
 
@@ -183,7 +184,7 @@ def study_of(values, seeds=2):
 
 def test_what_lies_within_the_spread_is_a_tie():
     study = study_of({"full": (0.80, 0.01), "no-mixup": (0.79, 0.01), "no-augmentation": (0.50, 0.01)})
-    lines = differences(study)
+    lines = differences(study, COLUMNS)
     assert lines[2] == "| no mixup (phase 2 in voices of the table) | tie (-1) |"
     assert lines[3] == "| no augmentation (four versions, slices, speed) | -30, worse |"
     assert "| everything | 100 | 81 ±1 |" in markdown(study)
@@ -198,6 +199,6 @@ def test_what_lies_within_the_spread_is_a_tie():
     assert Spread.of([Figure(math.nan, math.nan, 0)]) is None
     assert math.isnan(Spread.of([Figure(0.5, math.nan, 1)]).spread)
     same = study_of({"full": (0.80, 0.0001), "no-mixup": (0.801, 0.0001)}, seeds=1)
-    assert "tie (+0)" in differences(same)[2]  # what the table does not show is no difference
-    assert differences(study_of({"full": (0.8, 0.1)})) == []
+    assert "tie (+0)" in differences(same, COLUMNS)[2]  # what the table does not show is no difference
+    assert differences(study_of({"full": (0.8, 0.1)}), COLUMNS) == []
     assert FULL in study.variants
