@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = {"docopt", "typing"}
+NOT_TESTED = {"scale"}
+"""Extras whose packages are too large to be installed for every test."""
 HEAD = "# Exact versions for Python 3.11, made by scripts/lock.py, with their licences.\n"
 SPEAK = HEAD + "# To speak: wheels only. phonemizer and espeakng-loader are GPL-3, moksori itself is not.\n"
 TEST = HEAD + "# To test, train and measure, beyond speak.txt; pesq, pyworld and webrtcvad need a C compiler.\n"
@@ -23,7 +25,8 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     speak = reached([*project["dependencies"], *extras["espeak"], "setuptools"])
-    test = reached([requirement for names in extras.values() for requirement in names]) - speak
+    tested = [requirement for extra, names in extras.items() if extra not in NOT_TESTED for requirement in names]
+    test = reached(tested) - speak
     (ROOT / "requirements" / "speak.txt").write_text(SPEAK + pins(speak), encoding="utf-8")
     (ROOT / "requirements" / "test.txt").write_text(TEST + pins(test), encoding="utf-8")
 

@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from moksori.pipeline.load import load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "corpus", "dialogue", "evaluation", "families", "interop", "load", "models", "training"]
+__all__ = [
+    "__version__",
+    "corpus",
+    "dialogue",
+    "evaluation",
+    "families",
+    "interop",
+    "load",
+    "models",
+    "serving",
+    "training",
+]
 
 _NAMES = {
     "dialogue": ("moksori.pipeline.dialogue", "dialogue"),
@@ -24,6 +35,7 @@ _PACKAGES = {
     "evaluation": "moksori.evaluation",
     "interop": "moksori.pipeline.import_model",
     "models": "moksori.models",
+    "serving": "moksori.serving",
     "training": "moksori.training",
 }
 

@@ -28,6 +28,7 @@ DEFAULT_MAXIMUM_SECONDS = 3600.0
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+_MP3_FRAME_BYTES = 1441
 _COMMON_FIELDS = ("title", "artist", "album", "date", "genre", "tracknumber")
 
 
@@ -278,6 +279,8 @@ def _mono_blocks(path: Path, file: _Recording, frames: int) -> Iterator[Float[np
     while missing > 0:
         block = file.read(min(BLOCK_FRAMES, missing), dtype="float32", always_2d=True)
         if len(block) == 0:
+            if missing < frames and _length_is_a_guess(path, file):
+                return
             raise AudioError(
                 f"{path}: is cut short or corrupt, {frames - missing} of {frames} samples can be read; "
                 "get the file anew"
@@ -289,6 +292,21 @@ def _mono_blocks(path: Path, file: _Recording, frames: int) -> Iterator[Float[np
         yield mono
 
 
+def _length_is_a_guess(path: Path, file: _Recording) -> bool:
+    """Whether a file is an mp3 that does not say how long it is: libsndfile then divides the bytes of the file, tags
+    and pictures included, by those of a frame."""
+    if file.format != "MP3":
+        return False
+    with path.open("rb") as raw:
+        head = raw.read(10)
+        if head[:3] == b"ID3" and len(head) == 10:  # the size of the tag in front, seven bits a byte
+            raw.seek(10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
+        else:
+            raw.seek(0)
+        frame = raw.read(_MP3_FRAME_BYTES)
+    return not any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
+
+
 def _to_int16(samples: Float[np.ndarray, " block"]) -> np.ndarray:
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
 
@@ -296,7 +314,8 @@ def _to_int16(samples: Float[np.ndarray, " block"]) -> np.ndarray:
 def _fields(metadata: Mapping[str, str], form: _Format) -> dict[str, str]:
     """libsndfile's string fields for these tags; the comment takes what the format has no field for."""
     fields = {name: _one_line(value) for name, value in metadata.items() if name in form.fields}
-    comment = [str(metadata["comment"]).replace("\0", "")] if metadata.get("comment") else []
+    said = str(metadata.get("comment", "")).encode("utf-8", "replace").decode("utf-8")
+    comment = [said.replace("\0", "")] if said else []
     for name, value in metadata.items():
         if name not in form.fields and name != "comment":
             if not name.isidentifier():
@@ -306,7 +325,8 @@ def _fields(metadata: Mapping[str, str], form: _Format) -> dict[str, str]:
 
 
 def _one_line(value: str) -> str:
-    return " ".join(str(value).replace("\0", "").split())
+    text = str(value).encode("utf-8", "replace").decode("utf-8")  # halves of characters are nothing that a tag can hold
+    return " ".join(text.replace("\0", "").split())
 
 
 def _undo_latin1(value: str) -> str:

@@ -43,7 +43,7 @@ def wav_header(sample_rate: int, metadata: Mapping[str, str]) -> bytes:
     layout = struct.pack("<HHIIHH", _PCM, 1, sample_rate, sample_rate * _BYTES, _BYTES, 8 * _BYTES)
     comment = "\n".join(f"{name}={value}" for name, value in metadata.items() if name not in _TAGS)
     fields = {tag: metadata[name] for name, tag in _TAGS.items() if name in metadata} | {b"ICMT": comment}
-    tags = b"".join(_chunk(name, text.encode() + b"\0") for name, text in fields.items() if text)
+    tags = b"".join(_chunk(name, text.encode("utf-8", "replace") + b"\0") for name, text in fields.items() if text)
     head = b"WAVE" + _chunk(b"fmt ", layout) + (_chunk(b"LIST", b"INFO" + tags) if tags else b"")
     return b"RIFF" + struct.pack("<I", UNKNOWN_LENGTH) + head + b"data" + struct.pack("<I", UNKNOWN_LENGTH)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from moksori.cli.options import Seed, SoundOutput, Temperature, Vocoder
+from moksori.cli.options import Seed, SoundOutput, Temperature, Vocoder, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.cli.stream import STDIO, pipe_format
 from moksori.errors import BadInput
@@ -72,6 +72,7 @@ def convert(
     form: Annotated[
         str | None, typer.Option("--format", help="What --stream writes: wav, or pcm (16 bits).", show_default="wav")
     ] = None,
+    watermark: Watermark = False,
 ) -> None:
     """Change who speaks in a recording.
 
@@ -106,11 +107,11 @@ def convert(
     if options.like:
         tell_consent()
     if pipe is not None:
-        _stream(converter, recording, options, seed, pipe)
+        _stream(converter, recording, options, seed, pipe, watermark)
         return
     assert output is not None
     with progress_bar("converting") as progress:
-        written = converting.convert_to_file(converter, recording, output, options, seed, progress)
+        written = converting.convert_to_file(converter, recording, output, options, seed, progress, watermark)
     change = f"{written.source} to {written.speaker}" if written.source else f"to {written.speaker}"
     tell_written(written, change)
 
@@ -157,10 +158,16 @@ def _check_live(options: "ConvertOptions") -> None:
 
 
 def _stream(
-    converter: "Converter", recording: Path, options: "ConvertOptions", seed: int | None, form: "PipeFormat"
+    converter: "Converter",
+    recording: Path,
+    options: "ConvertOptions",
+    seed: int | None,
+    form: "PipeFormat",
+    watermark: bool,
 ) -> None:
     """Converts to stdout; what there is to tell goes to stderr."""
     from moksori.audio.pipe import read_pipe, write_pipe
+    from moksori.pipeline.watermark import in_file
 
     if str(recording) == STDIO:
         if sys.stdin is None or sys.stdin.isatty():
@@ -180,5 +187,6 @@ def _stream(
     if form == "pcm":
         typer.echo(f"stdout: signed 16-bit little-endian samples, {stream.sample_rate} Hz, one channel", err=True)
     typer.echo(f"stdout: to {stream.target.name}, {stream.delay_seconds:.2f} s behind what comes in", err=True)
-    write_pipe(stream, stream.sample_rate, sys.stdout.buffer, form, stream.metadata)
+    heard, tags = in_file(stream, stream.sample_rate, stream.metadata, watermark)
+    write_pipe(heard, stream.sample_rate, sys.stdout.buffer, form, tags)
     typer.echo(f"stdout: {stream.duration_seconds:.2f} s, seed {stream.seed}", err=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from moksori.cli.convert import tell_written
-from moksori.cli.options import Seed, SoundOutput, Temperature, Vocoder
+from moksori.cli.options import Seed, SoundOutput, Temperature, Vocoder, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput
 
@@ -29,6 +29,7 @@ def denoise(
     variation: Temperature = None,
     seed: Seed = None,
     vocoder: Vocoder = None,
+    watermark: Watermark = False,
 ) -> None:
     """Clean a recording of speech: it is made anew in its own voice, without what is no speech.
 
@@ -44,5 +45,5 @@ def denoise(
     converting.check_paths(recording, output)
     converter = converting.find_converter(model, vocoder=vocoder)
     with progress_bar("cleaning") as progress:
-        written = converting.convert_to_file(converter, recording, output, options, seed, progress)
+        written = converting.convert_to_file(converter, recording, output, options, seed, progress, watermark)
     tell_written(written, "made anew in its own voice")

@@ -30,6 +30,10 @@ VERBS = (
     "scoreboard",
     "study",
     "import_model",
+    "book",
+    "dub",
+    "verify",
+    "serve",
     "models",
     "doctor",
 )

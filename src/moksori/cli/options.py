@@ -19,6 +19,9 @@ Temperature = Annotated[
         show_default="the model's own",
     ),
 ]
+Watermark = Annotated[
+    bool, typer.Option("--watermark", help="Mark the sound, inaudibly, as a machine's; 'moksori verify' finds it.")
+]
 Vocoder = Annotated[
     str | None,
     typer.Option("--vocoder", help="A vocoder's name or folder.", show_default="the model's, or one that fits"),

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from moksori.cli import manner as manners
+from moksori.cli.batch import check_batch_usage, speak_batch
 from moksori.cli.convert import tell_consent
-from moksori.cli.options import Vocoder
+from moksori.cli.options import Vocoder, Watermark
 from moksori.cli.script import cast_of, check_script_usage
-from moksori.cli.stream import STDIO, is_stdin, pipe_format, spoken_as_read, write_to_stdout
-from moksori.errors import BadInput, TextError
+from moksori.cli.stream import is_stdin, pipe_format, spoken_as_read, write_to_stdout
+from moksori.cli.text_source import check_stdin, text_source
+from moksori.errors import BadInput
 
 if TYPE_CHECKING:
     from moksori.pipeline.performer import Performer
@@ -126,8 +128,17 @@ def say(
         bool, typer.Option("--stream", help="Write to stdout while speaking, and speak stdin as it arrives.")
     ] = False,
     form: Annotated[
-        str | None, typer.Option("--format", help="What --stream writes: wav, or pcm (16 bits).", show_default="wav")
+        str | None,
+        typer.Option("--format", help="What --stream writes: wav, or pcm (16 bits); or the suffix of --batch's files."),
     ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option("--batch", help="A list, lines of name, tab, text: a file each into the folder -o; see the docs."),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Who works off --batch: local, or ray.", show_default="local")
+    ] = None,
+    watermark: Watermark = False,
 ) -> None:
     """Speak a text.
 
@@ -135,10 +146,20 @@ def say(
     some-program | moksori say --stream | aplay; moksori say "Hello." --style calm.wav --style-text "So it goes.";
     moksori say "Hello." --like prompt.wav
     """
-    pipe = pipe_format(output, stream, form)
+    pipe = None
+    if batch is not None or engine is not None:
+        single = {"a text": text, "--file": file, "--script": script, "--cast": cast, "--like": like, "--style": style}
+        single |= {"--blend": blend, "--prosody": prosody, "--component": component, "--timings": timings}
+        check_batch_usage(
+            batch, engine, output, {**single, "--durations": durations, "--stream": stream, "--ssml": ssml}
+        )
+    else:
+        pipe = pipe_format(output, stream, form)
     if script is not None or cast:
         check_script_usage(script, text, file, ssml, output if pipe is None else None)
     at_once = pipe is not None or output is None
+    if watermark and pipe is None and output is None:
+        raise BadInput("--watermark: what is only played is not kept: name an output file, -o hello.wav")
     if timings is not None and pipe is None and output is None:
         raise BadInput(f"--timings {timings}: needs an output file: -o hello.wav")
     manner = manners.manner_of(
@@ -149,14 +170,18 @@ def say(
     if script is not None and (manner is not None or like):
         raise BadInput(f"--script {script}: --like, styles, blends, components and prosody are for a text of one voice")
     open_text = None
-    if at_once and is_stdin(text, file):
-        _check_stdin()
+    if batch is not None:
+        pass
+    elif at_once and is_stdin(text, file):
+        check_stdin()
     elif script is None:
-        open_text = _source(text, file)
+        open_text = text_source(text, file)
 
     from moksori.pipeline import say as speaking
 
-    if output is not None and pipe is None:  # before the model is loaded: a typing error is told at once
+    if (
+        output is not None and pipe is None and batch is None
+    ):  # before the model is loaded: a typing error is told at once
         speaking.check_output(output)
     if timings is not None:
         speaking.check_timings(timings)
@@ -173,9 +198,12 @@ def say(
         durations=speaking.Durations.of(durations),
         best_of=best_of,
     )
+    if batch is not None and output is not None:
+        speak_batch(batch, output, voice, options, seed, form, engine, watermark)
+        return
     if script is not None and output is not None:
         performers, read = cast_of(script, cast or [], voice, options)
-        _write(performers, read, output, options, seed, timings)
+        _write(performers, read, output, options, seed, timings, watermark)
         return
     if like:
         from moksori.pipeline.prompts import find_prompted
@@ -186,7 +214,7 @@ def say(
         tell_consent()
     options = model.in_voice(model.in_manner(options, manner), like or None, prosody if like else None)
     if pipe is not None:
-        write_to_stdout(model, open_text, options, seed, ssml, pipe, timings)
+        write_to_stdout(model, open_text, options, seed, ssml, pipe, timings, watermark)
         return
     if output is None or open_text is None:
         _play(model, open_text, options, seed, ssml)
@@ -197,7 +225,7 @@ def say(
         with open_text() as source:
             yield from speaking.readings(source, spoken, ssml)
 
-    _write(model, sentences, output, options, seed, timings)
+    _write(model, sentences, output, options, seed, timings, watermark)
 
 
 def _write(
@@ -207,6 +235,7 @@ def _write(
     options: "SayOptions",
     seed: int | None,
     timings: Path | None,
+    watermark: bool,
 ) -> None:
     """Speaks into a file; `read` gives the sentences anew: once to check them, once to speak."""
     from moksori.pipeline import say as speaking
@@ -222,6 +251,7 @@ def _write(
             timings=timings,
             progress=progress,
             total=total,
+            watermark=watermark,
         )
     went_on = f", went on after {written.resumed} sentences" if written.resumed else ""
     typer.echo(
@@ -239,54 +269,6 @@ def _play(
     with spoken_as_read(model, open_text, options, ssml) as texts:
         seconds = speaking.play(model, texts, options, seed)
     typer.echo(f"played {seconds:.2f} s of speech, seed {seed}")
-
-
-def _source(text: str | None, file: Path | None) -> Callable[[], TextIO]:
-    """Opens the text, as often as asked; raises before anything is loaded if there is none."""
-    import io
-
-    if file is not None and str(file) != STDIO:
-        if text is not None:
-            raise BadInput(f"both a text ({text[:30]!r}) and --file {file} are given: give one of them")
-        _check_text_file(file)
-        return lambda: file.open(encoding="utf-8-sig")
-    if text is None or text == STDIO:
-        _check_stdin()
-        try:
-            text = sys.stdin.buffer.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise TextError(f"stdin: no UTF-8 text at byte {error.start}: convert it (iconv -t utf-8)") from error
-        where = "stdin"
-    else:
-        where = "text"
-    if not text.strip():
-        raise TextError(f"{where}: nothing to say, it is empty: give some words")
-    text = text.encode("utf-8", "replace").decode("utf-8")  # bytes of the command line that were no UTF-8
-    return lambda: io.StringIO(text)
-
-
-def _check_stdin() -> None:
-    if sys.stdin is None or sys.stdin.isatty():
-        raise BadInput('no text: give it in quotes (moksori say "Hello." -o hello.wav), with --file, or on stdin')
-
-
-def _check_text_file(path: Path) -> None:
-    """Reads the file through once, in pieces, so that a bad byte in its last line is told before any work."""
-    position = 0
-    blank = True
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            while piece := file.read(2**16):
-                blank = blank and not piece.strip()
-                if "\0" in piece:
-                    raise TextError(f"{path}: holds zero bytes, so it is no text: name a UTF-8 text file")
-                position += len(piece)
-    except UnicodeDecodeError as error:
-        raise TextError(f"{path}: no UTF-8 text after {position} characters: convert it (iconv -t utf-8)") from error
-    except OSError as error:
-        raise TextError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}: check the name") from error
-    if blank:
-        raise TextError(f"{path}: nothing to say, it is empty: give some words")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from moksori.cli.convert import tell_consent
-from moksori.cli.options import Seed, SoundOutput, Vocoder
+from moksori.cli.options import Seed, SoundOutput, Vocoder, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput, TextError
 
@@ -56,6 +56,7 @@ def sing(
         typer.Option("--timings", help="When words and phonemes are heard: .json, .srt, .vtt or .TextGrid."),
     ] = None,
     codec: Vocoder = None,
+    watermark: Watermark = False,
 ) -> None:
     """Sing a score.
 
@@ -88,7 +89,7 @@ def sing(
         sung = sing_score(model, score, list(like), options, seed, progress)
     for note in sung.notes:
         typer.echo(f"moksori: {note}", err=True)
-    sung.save(output, timings)
+    sung.save(output, timings, watermark)
     moved = f", moved by {sung.key:+d} semitones" if sung.key else ""
     typer.echo(f"{output}: {sung.duration_seconds:.2f} s in {len(sung.sentences)} phrases{moved}, seed {sung.seed}")
 

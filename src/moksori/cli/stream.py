@@ -74,18 +74,21 @@ def write_to_stdout(
     ssml: bool | None,
     form: "PipeFormat",
     timings: Path | None,
+    watermark: bool = False,
 ) -> None:
     """Speaks to stdout; what there is to tell goes to stderr."""
     from moksori.audio.pipe import write_pipe
     from moksori.pipeline import say as speaking
+    from moksori.pipeline.watermark import in_file
 
     seed = speaking.chosen_seed(seed)
     with spoken_as_read(model, open_text, options, ssml) as texts:
         stream = speaking.SpeechStream(model, texts, options, seed)
         if form == "pcm":
             _tell(f"stdout: signed 16-bit little-endian samples, {stream.sample_rate} Hz, one channel")
-        tags = speaking.synthetic_metadata(model.name, seed)
-        write_pipe(stream, stream.sample_rate, sys.stdout.buffer, form, tags)
+        said = speaking.synthetic_metadata(model.name, seed)
+        blocks, tags = in_file(stream, stream.sample_rate, said, watermark)
+        write_pipe(blocks, stream.sample_rate, sys.stdout.buffer, form, tags)
     if timings is not None:
         stream.save_timings(timings)
     _tell(f"stdout: {stream.duration_seconds:.2f} s of speech, seed {seed}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from moksori.cli.options import Seed, SoundOutput
+from moksori.cli.options import Seed, SoundOutput, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput
 
@@ -48,6 +48,7 @@ def vocode(
             show_default="the model's own",
         ),
     ] = None,
+    watermark: Watermark = False,
 ) -> None:
     """Turn a mel into sound, or a recording into its mel and back; or make sound of nothing.
 
@@ -55,7 +56,7 @@ def vocode(
     vocode --model DIR --seconds 5 -o drawn.wav
     """
     if source is None or seconds is not None:
-        _draw(source, output, model, mel, seed, seconds, temperature)
+        _draw(source, output, model, mel, seed, seconds, temperature, watermark)
         return
     if temperature is not None:
         raise BadInput(f"--temperature {temperature:g}: goes with --seconds, without an input: leave it out")
@@ -64,7 +65,7 @@ def vocode(
     vocoding.check_paths(source, output, mel)  # before a model is loaded: a typing error is told at once
     vocoder = vocoding.find_mel_vocoder(model, source)
     with progress_bar("vocoding") as progress:
-        written = vocoding.vocode_to_file(vocoder, source, output, mel, seed, chunk, progress)
+        written = vocoding.vocode_to_file(vocoder, source, output, mel, seed, chunk, progress, watermark)
     for note in written.notes:
         typer.echo(f"moksori: {note}", err=True)
     if written.mel is not None:
@@ -85,6 +86,7 @@ def _draw(
     seed: int | None,
     seconds: float | None,
     temperature: float | None,
+    watermark: bool,
 ) -> None:
     if seconds is None:
         raise BadInput("no input: name a mel or a recording, or --seconds N with a model that makes sound of nothing")
@@ -96,7 +98,7 @@ def _draw(
 
     drawer = drawing.find_drawer(model)
     with progress_bar("drawing") as progress:
-        written = drawing.draw_to_file(drawer, seconds, output, seed, temperature, progress)
+        written = drawing.draw_to_file(drawer, seconds, output, seed, temperature, progress, watermark)
     typer.echo(
         f"{written.sound}: {written.duration_seconds:.2f} s by {drawer.name}, "
         f"real-time factor {written.real_time_factor:.3f}, seed {written.seed}"

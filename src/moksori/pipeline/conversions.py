@@ -84,13 +84,13 @@ class Conversion(MadeSound):
     model: str
     notes: tuple[str, ...] = ()
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, watermark: bool = False) -> Path:
         """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
 
         Raises AudioError or BadInput for another suffix or a folder that is missing, and MoksoriError when the disk is
         full; nothing is left half written.
         """
-        return self.write(path, conversion_metadata(self.model, self.seed, self.source, self.speaker))
+        return self.write(path, conversion_metadata(self.model, self.seed, self.source, self.speaker), watermark)
 
 
 @dataclass(frozen=True)

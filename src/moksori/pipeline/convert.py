@@ -29,6 +29,7 @@ from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.prompted_conversion import ThroughPrompts
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.seeds import chosen_seed
+from moksori.pipeline.watermark import in_file
 from moksori.types import Voice
 
 __all__ = [
@@ -201,7 +202,7 @@ def find_converter(
     if name is not None:
         folder = find_model(name)
     else:
-        folder = find_imitator() if speaker is None else _that_knows(speaker, sings)
+        folder = find_imitator() if speaker is None else find_that_knows(speaker, sings)
     loaded = load_model(folder, device=device)
     arranged_for_inference(loaded.model)
     return Converter(loaded, vocoder)
@@ -232,10 +233,12 @@ def convert_to_file(
     options: ConvertOptions,
     seed: int | None = None,
     progress: Progress = no_progress,
+    watermark: bool = False,
 ) -> WrittenConversion:
     """Converts a recording of any length into a wav, flac, ogg, opus or mp3 file, in memory that does not grow with it.
 
-    seed: None draws one. progress: is told seconds of sound. The output appears when it is whole, or not at all.
+    seed: None draws one. progress: is told seconds of sound. watermark: with the inaudible mark that `moksori verify`
+    finds. The output appears when it is whole, or not at all.
     Raises AudioError for a recording that cannot be used, AudioError or BadInput for a path that cannot be written or
     is the recording's own, MoksoriError when the disk is full.
     """
@@ -249,7 +252,8 @@ def convert_to_file(
     job = converter.job(recording, options, seed)
     tags = conversion_metadata(converter.name, seed, job.source_name, job.target.name)
     blocks = told(job.blocks, sound.sample_rate, sound.samples, progress)
-    write_blocks(path, blocks, sound.sample_rate, sound.samples, tags)
+    marked, said = in_file(blocks, sound.sample_rate, tags, watermark)
+    write_blocks(path, marked, sound.sample_rate, sound.samples, said)
     compute = time.perf_counter() - started
     return WrittenConversion(path, seed, job.target.name, job.source_name, sound.duration_seconds, compute, job.notes)
 
@@ -263,8 +267,8 @@ def check_paths(audio: Path, output: Path) -> None:
         raise BadInput(f"{output}: is the recording itself, which would be lost: name another output")
 
 
-def _that_knows(speaker: str, sings: bool) -> Path:
-    """The folder of the installed or bundled model that can convert to a speaker."""
+def find_that_knows(speaker: str, sings: bool) -> Path:
+    """The folder of the installed or bundled model that can convert to a speaker; raises as `find_converter` does."""
     able = set(table_families())
     found = [model for model in models() if model.manifest is not None and _converts(model.manifest, able)]
     knowing = [model for model in found if model.manifest is not None and speaker in model.manifest.speakers]

@@ -23,6 +23,12 @@ _EXTRAS = {
     "world": (("pyworld",), "F0 and mel-cepstra by WORLD, conversion by world_vae models"),
     "train": (("lightning", "lhotse", "scipy", "tensorboard", "librosa", "pyloudnorm"), "corpora and training"),
     "evaluate": (("jiwer", "pocketsphinx", "speechmos", "pystoi", "mir_eval", "onnxruntime"), "measuring"),
+    "serve": (
+        ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "wyoming"),
+        "the server and its page",
+    ),
+    "book": (("ebooklib", "av"), "audiobooks: epub in, m4b out"),
+    "scale": (("ray",), "work on many processes or machines"),
     "evaluate-full": (("pesq", "resemblyzer"), "PESQ and speaker similarity"),
 }
 _NEED_PKG_RESOURCES = ("pyworld", "webrtcvad", "resemblyzer")

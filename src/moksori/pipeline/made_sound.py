@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from moksori.audio.stream import write_blocks
 from moksori.pipeline.progress import Progress
+from moksori.pipeline.watermark import in_file
 from moksori.types import Waveform
 
 
@@ -28,15 +29,17 @@ class MadeSound:
     def waveform(self) -> Waveform:
         return Waveform(self.samples, self.sample_rate)
 
-    def write(self, path: str | Path, tags: Mapping[str, str]) -> Path:
+    def write(self, path: str | Path, tags: Mapping[str, str], watermark: bool = False) -> Path:
         """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) with these tags.
 
+        watermark: with the inaudible mark too that `moksori verify` finds.
         Raises AudioError or BadInput for another suffix or a folder that is missing, and MoksoriError when the disk is
         full; nothing is left half written.
         """
         path = Path(path)
         blocks = (self.samples[start : start + 2**16] for start in range(0, len(self.samples), 2**16))
-        write_blocks(path, blocks, self.sample_rate, len(self.samples), tags)
+        sound, said = in_file(blocks, self.sample_rate, tags, watermark)
+        write_blocks(path, sound, self.sample_rate, len(self.samples), said)
         return path
 
 

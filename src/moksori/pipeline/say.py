@@ -23,6 +23,7 @@ from moksori.pipeline.speech_job import SpeechJob
 from moksori.pipeline.speech_timings import Durations, Phoneme, SentenceTiming, Word
 from moksori.pipeline.streaming import SpeechStream
 from moksori.pipeline.timing_files import TimingHeader, check_timings_path, write_timings
+from moksori.pipeline.watermark import in_file
 from moksori.text.lexicon import Lexicon, LexiconSource, read_lexicon
 
 __all__ = [
@@ -122,13 +123,15 @@ def speak_to_file(
     job: str | Path | None = None,
     progress: Progress = no_progress,
     total: int = 0,
+    watermark: bool = False,
 ) -> Written:
     """Speaks sentences into a wav, flac, ogg, opus or mp3 file, in bounded memory; interrupted, the same call goes on.
 
     texts: from `readings` or `sentences`. seed: None takes the interrupted job's, or draws one. timings: a file for
     the times of sentences, words and phonemes: .json, .srt, .vtt or .TextGrid. job: the job file, `PATH.job` by
     default; it is there while the job runs, and afterwards only if the job was interrupted. Sentences whose text or
-    order changed since are spoken anew. total: sentences in all, for `progress`.
+    order changed since are spoken anew. total: sentences in all, for `progress`. watermark: with the inaudible mark
+    that `moksori verify` finds.
     The output appears when it is whole, with the bytes that an uninterrupted job would have written (ogg and opus: but
     for the stream number that libsndfile draws for each file).
     Raises TextError if there is nothing to speak, AudioError or BadInput for a path that cannot be written, and
@@ -144,36 +147,39 @@ def speak_to_file(
     if job is not None:
         check_folder(job_path)
     fresh = chosen_seed(seed)
-    settings = _settings(speaker, options)
+    settings = job_settings(speaker, options)
     started = time.perf_counter()
     try:
         with SpeechJob(job_path, settings, seed, fresh) as state:
-            resumed = _speak(state, speaker, texts, options, progress, total)
+            resumed = speak_into(state, speaker, texts, options, progress, total)
             spoken = (state.samples - resumed.samples) / speaker.sample_rate
             compute = time.perf_counter() - started
             tail = speaker.silence(state.gap.seconds_at_end(options.pause))
             frames = state.samples + len(tail)
             metadata = synthetic_metadata(speaker.name, state.seed)
-            write_blocks(path, _chained(state.blocks(), tail), speaker.sample_rate, frames, metadata)
+            blocks, tags = in_file(_chained(state.blocks(), tail), speaker.sample_rate, metadata, watermark)
+            write_blocks(path, blocks, speaker.sample_rate, frames, tags)
             if timings_path is not None:
                 header = TimingHeader(speaker.name, state.seed, speaker.sample_rate, frames / speaker.sample_rate)
                 write_timings(timings_path, state.timings, header)
             state.remove()
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise disk_error(path, error) from error
     return Written(path, state.seed, len(state.done), frames / speaker.sample_rate, spoken, compute, resumed.count)
 
 
 @dataclass(frozen=True)
-class _Resumed:
+class Resumed:
+    """What a job had already: sentences and samples."""
+
     count: int
     samples: int
 
 
-def _speak(
+def speak_into(
     state: SpeechJob, speaker: Performer, texts: Iterable[Sentence], options: SayOptions, progress: Progress, total: int
-) -> _Resumed:
-    """Speaks what the job lacks; returns what it had."""
+) -> Resumed:
+    """Speaks what an open job lacks; returns what it had. Raises TextError if there is nothing to speak."""
     remaining = iter(texts)
     first_new: list[Sentence] = []
     count = 0
@@ -185,7 +191,7 @@ def _speak(
             break
         count += 1
     state.keep(count)
-    had = _Resumed(count, state.samples)
+    had = Resumed(count, state.samples)
     progress(count, total)
     for piece in speaker.pieces(_joined(first_new, remaining), options, state.seed, first=count, gap=state.gap):
         state.add(piece, speaker.sample_rate)
@@ -248,14 +254,16 @@ def check_folder(path: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise disk_error(path, error) from error
 
 
-def _settings(speaker: Performer, options: SayOptions) -> dict[str, Any]:
+def job_settings(speaker: Performer, options: SayOptions) -> dict[str, Any]:
+    """All that decides the samples of a job, the seed aside."""
     return {**speaker.identity, "sample_rate": speaker.sample_rate, "options": options.as_json()}
 
 
-def _disk_error(path: Path, error: OSError) -> MoksoriError:
+def disk_error(path: Path, error: OSError) -> MoksoriError:
+    """What to tell a person of a disk that refused."""
     reason = (error.strerror or str(error)).lower()
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MoksoriError(

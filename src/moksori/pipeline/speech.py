@@ -28,15 +28,16 @@ class Speech(MadeSound):
     def __post_init__(self) -> None:
         object.__setattr__(self, "timings", [word for sentence in self.sentences for word in sentence.words])
 
-    def save(self, path: str | Path, timings: str | Path | None = None) -> Path:
+    def save(self, path: str | Path, timings: str | Path | None = None, watermark: bool = False) -> Path:
         """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
 
-        timings: also writes them there, see `save_timings`. Raises AudioError or BadInput for another suffix or a
-        folder that is missing, and MoksoriError when the disk is full; nothing is left half written.
+        timings: also writes them there, see `save_timings`. watermark: with the mark that `moksori verify` finds.
+        Raises AudioError or BadInput for another suffix or a folder that is missing, and MoksoriError when the disk is
+        full; nothing is left half written.
         """
         if timings is not None:
             check_timings_path(Path(timings))
-        self.write(path, synthetic_metadata(self.model, self.seed, self.text))
+        self.write(path, synthetic_metadata(self.model, self.seed, self.text), watermark)
         if timings is not None:
             self.save_timings(timings)
         return Path(path)

@@ -28,6 +28,8 @@ class SpeechStream:
     Nothing is made before it is asked for, and no more of the text is read than the next block needs. A model that
     cannot stream gives a block a sentence, and so does the cast of a dialogue.
     texts: sentences as `readings` or `arriving` give them. seed: the blocks together are what `say` gives for it.
+    first, gap, whole: of a text that is spoken by several streams, the number of the first of these sentences, the
+    state before it, and whether the text ends with them: only then there is silence behind.
     Raises what `Speaker.pieces` does, and TextError at the end of a text that had nothing to speak.
     """
 
@@ -38,8 +40,14 @@ class SpeechStream:
         options: SayOptions,
         seed: int,
         chunk_frames: Sequence[int] = CHUNK_FRAMES,
+        first: int = 0,
+        gap: Gap = Gap(),
+        whole: bool = True,
     ) -> None:
         self.speaker, self.seed = speaker, seed
+        self.gap = gap
+        """What the silence before the next sentence depends on."""
+        self._first, self._whole = first, whole
         self.sentences: list[SentenceTiming] = []
         """What is heard when, of the sentences begun so far; they can be given back to `say` as `durations`."""
         self.samples = 0
@@ -89,6 +97,9 @@ class SpeechStream:
             gap, seen = yield from self._in_chunks(self.speaker, texts)
         else:
             gap, seen = yield from self._by_sentence(texts)
+        self.gap = gap
+        if not self._whole:
+            return
         if not gap.started:
             raise nothing_to_say(seen)
         after = self.speaker.silence(gap.seconds_at_end(self._options.pause))
@@ -96,8 +107,8 @@ class SpeechStream:
             yield after
 
     def _by_sentence(self, texts: Iterable[Sentence]) -> Generator[Block, None, tuple[Gap, str]]:
-        gap, seen = Gap(), ""
-        for piece in self.speaker.pieces(texts, self._options, self.seed):
+        gap, seen = self.gap, ""
+        for piece in self.speaker.pieces(texts, self._options, self.seed, self._first, gap):
             seen = seen or piece.sentence.text
             if piece.timing is not None:
                 self.sentences.append(piece.timing.shifted(self.duration_seconds))
@@ -106,8 +117,8 @@ class SpeechStream:
         return gap, seen
 
     def _in_chunks(self, speaker: Speaker, texts: Iterable[Sentence]) -> Generator[Block, None, tuple[Gap, str]]:
-        gap, seen = Gap(), ""
-        for line in speaker.lines(texts, self._options, self.seed):
+        gap, seen = self.gap, ""
+        for line in speaker.lines(texts, self._options, self.seed, self._first):
             seen = seen or line.sentence.text
             timing = None
             if line.batch is not None:

@@ -5,6 +5,7 @@ a function that starts anew. Times are the model's own token durations: JSON and
 subtitles to the millisecond that their formats have.
 """
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,16 @@ def write_timings(path: Path, sentences: Sentences, header: TimingHeader) -> Non
     check_timings_path(path)
     with written_whole(path) as part, part.open("x", encoding="utf-8", newline="\n") as file:
         _WRITERS[path.suffix.lower()](file, sentences, header)
+
+
+def timings_text(sentences: Sentences, header: TimingHeader, form: str) -> str:
+    """The timings as text. form: json, srt, vtt or TextGrid; raises BadInput for another."""
+    writer = _WRITERS.get(f".{form.lower()}")
+    if writer is None:
+        raise BadInput(f"timings as {form!r}: use json, srt, vtt or TextGrid")
+    text = io.StringIO()
+    writer(text, sentences, header)
+    return text.getvalue()
 
 
 def _write_json(file: TextIO, sentences: Sentences, header: TimingHeader) -> None:

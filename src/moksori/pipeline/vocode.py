@@ -27,6 +27,7 @@ from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.seeds import chosen_seed, sentence_generator
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.pipeline.vocoding import AT_ONCE_FRAMES, Sounding, any_vocoder_for
+from moksori.pipeline.watermark import in_file
 
 __all__ = ["CHUNK_FRAMES", "Mel", "MelVocoder", "Vocoded", "WrittenVocoding", "find_mel_vocoder", "vocode_to_file"]
 
@@ -49,13 +50,13 @@ class Vocoded(MadeSound):
     model: str
     notes: tuple[str, ...] = ()
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, watermark: bool = False) -> Path:
         """Writes a wav, flac, ogg, opus or mp3 file (by its suffix) whose metadata says that it is synthetic.
 
         Raises AudioError or BadInput for another suffix or a folder that is missing, and MoksoriError when the disk is
         full; nothing is left half written.
         """
-        return self.write(path, synthetic_metadata(self.model, self.seed))
+        return self.write(path, synthetic_metadata(self.model, self.seed), watermark)
 
 
 @dataclass(frozen=True)
@@ -233,11 +234,13 @@ def vocode_to_file(
     seed: int | None = None,
     chunk: int = CHUNK_FRAMES,
     progress: Progress = no_progress,
+    watermark: bool = False,
 ) -> WrittenVocoding:
     """Writes the sound of a mel or recording of any length, its mel, or both, in memory that does not grow with it.
 
     sound: a wav, flac, ogg, opus or mp3 file; mel: a .npy or .safetensors file. progress: is told seconds of sound.
-    Outputs appear when they are whole, or not at all.
+    watermark: the sound gets the inaudible mark that `moksori verify` finds. Outputs appear when they are whole, or not
+    at all.
     Raises as `MelVocoder.vocode` does, AudioError or BadInput for a path that cannot be written or is the source's own,
     MoksoriError when the disk is full.
     """
@@ -253,7 +256,8 @@ def vocode_to_file(
         write_mel(targets[1], mels, opened.frames, front_end.n_mels, front_end)
     if targets[0] is not None:
         blocks = told(vocoder._sound(opened, seed, chunk), rate, opened.samples, progress)
-        write_blocks(targets[0], blocks, rate, opened.samples, synthetic_metadata(vocoder.name, seed))
+        marked, tags = in_file(blocks, rate, synthetic_metadata(vocoder.name, seed), watermark)
+        write_blocks(targets[0], marked, rate, opened.samples, tags)
     compute = time.perf_counter() - started
     seconds = opened.samples / rate
     return WrittenVocoding(targets[0], targets[1], seed, opened.frames, seconds, compute, opened.notes)

@@ -1,0 +1,1 @@
+"""The house behind HTTP: `app.create_app`, and `run.serve` for the command line."""
