@@ -49,7 +49,7 @@ AudioBufferSourceNode.prototype.start = function (...given) {
 OpenPage = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that keeps its voices in a folder of its own."""
     uvicorn = pytest.importorskip("uvicorn", reason="no uvicorn: pip install 'moksori[serve]'")
@@ -74,7 +74,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.join(timeout=10.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> "Iterator[Browser]":
     api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
     named = os.environ.get("MOKSORI_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
@@ -120,7 +120,7 @@ def _check_address(url: str, studio: str, wrong: list[str]) -> None:
         wrong.append(f"asked for {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def talk(studio: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of speech, made by the bundled voice."""
     asked = {"input": "The sun was warm, and the road was long.", "seed": 3, "response_format": "flac"}

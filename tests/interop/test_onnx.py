@@ -127,7 +127,7 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     (full / "mine.txt").write_text("mine", encoding="utf-8")
     for code, expected, arguments in (
         (2, "unknown export format 'onix'", [folder, "--format", "onix", "-o", tmp_path / "out"]),
-        (2, "is for 'vits', 'dsvae' and 'flowtron' models", [aligner, "--format", "onnx", "-o", tmp_path / "out"]),
+        (2, "'flowtron', 'codec' and 'naturalspeech2' models", [aligner, "--format", "onnx", "-o", tmp_path / "out"]),
         (2, "is there already", [folder, "--format", "piper", "-o", full]),
         (1, "cannot be written", [folder, "--format", "onnx", "-o", full / "mine.txt" / "out"]),
     ):

@@ -1,6 +1,7 @@
 """Home Assistant's protocol, by its own client."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,7 +28,8 @@ def talked(house, tmp_path, talk):
         service.close()
         return found
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as apart:  # this thread may have a loop of another test's library
+        return apart.submit(asyncio.run, run()).result()
 
 
 async def until(client, *kinds: str) -> list:
