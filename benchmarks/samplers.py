@@ -126,13 +126,15 @@ def sampling(model: Any, **changes: Any) -> Iterator[None]:
 
 
 def asked(speaker: Any, corpus: str, count: int, split: str) -> list[Asked]:
-    """Sentences spread over the speakers of a split, with prompts of 3 to 5 s where there are such."""
+    """English sentences, as the recogniser knows no others, spread over the speakers of a split, with prompts of 3 to 5
+    s where there are such."""
     from moksori.corpus.manifest import Corpus, read_utterance
     from moksori.pipeline.prompts import read_prompt
 
     by_speaker: dict[str, list[Any]] = {}
     for utterance in Corpus.open(corpus).split(split):
-        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+        if (utterance.language or "en").startswith("en"):
+            by_speaker.setdefault(utterance.speaker, []).append(utterance)
     codec = speaker.model.codec
     found: list[Asked] = []
     for turn in range(max(map(len, by_speaker.values()))):
