@@ -5,6 +5,7 @@ random nodes become inputs, fed with the very numbers that torch drew.
 """
 
 import io
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from moksori.errors import MissingExtra
+from moksori.models.checkpoint import Manifest
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -109,6 +111,34 @@ def session(graph: "ModelProto | bytes | Path", threads: int = 1) -> "InferenceS
     options.log_severity_level = 3
     source = str(graph) if isinstance(graph, Path) else graph if isinstance(graph, bytes) else graph.SerializeToString()
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def described(manifest: Manifest) -> dict[str, Any]:
+    """What the JSON beside the graphs of any family begins with."""
+    return {
+        "format": "moksori-onnx",
+        "format_version": 1,
+        "family": manifest.family,
+        "name": manifest.name,
+        "licence": manifest.licence,
+        "training_data": list(manifest.data),
+        "sample_rate": manifest.sample_rate,
+    }
+
+
+def write_graphs(
+    folder: Path, manifest: Manifest, graphs: Mapping[str, "ModelProto"], description: Mapping[str, Any]
+) -> None:
+    """Writes NAME-PART.onnx for each part, which says of itself what it is, and NAME.json."""
+    import onnx
+
+    name = manifest.name
+    properties = {"model_type": manifest.family, "name": name, "licence": manifest.licence, "comment": "moksori"}
+    for part, graph in graphs.items():
+        onnx.helper.set_model_props(graph, {**properties, "part": part})
+        (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
+    text = json.dumps(description, indent=1, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 class RecordedNoise(TorchFunctionMode):

@@ -8,7 +8,6 @@ NAME-codebooks.npy holds, `[stages, codes, channels]`. NAME.json tells the rest.
 """
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from moksori.models.codec.interop.graphs import DecoderGraph, EncoderGraph, leas
 from moksori.models.codec.model import Codec
 from moksori.models.decoders.refined import RefinedDecoder, Spectrum
 from moksori.models.interop import Layout
-from moksori.models.onnx_file import require_onnx, session, traced
+from moksori.models.onnx_file import described, require_onnx, session, traced, write_graphs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -114,13 +113,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     manifest, model = loaded.manifest, loaded.model
     assert isinstance(model, Codec)
     return {
-        "format": "moksori-onnx",
-        "format_version": 1,
-        "family": manifest.family,
-        "name": manifest.name,
-        "licence": manifest.licence,
-        "training_data": list(manifest.data),
-        "sample_rate": manifest.sample_rate,
+        **described(manifest),
         "hop_length": model.hop_length,
         "stages": model.stages,
         "code_count": model.code_count,
@@ -133,20 +126,13 @@ def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     """Fills a folder with both graphs, the codebooks and NAME.json; raises MissingExtra, UnsupportedTask for a codec of
     the samples, and MoksoriError where the check fails."""
     require_onnx()
-    import onnx
-
     model, name = loaded.model, loaded.manifest.name
     assert isinstance(model, Codec)
     require_graphs(name, model)
     made = graphs(model)
     worst = checked(name, model, made)
-    properties = {"model_type": "codec", "name": name, "licence": loaded.manifest.licence, "comment": "moksori"}
-    for part, graph in made.items():
-        onnx.helper.set_model_props(graph, {**properties, "part": part})
-        (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
+    write_graphs(folder, loaded.manifest, made, describe(loaded))
     np.save(folder / f"{name}-codebooks.npy", model.codebooks.detach().numpy(), allow_pickle=False)
-    text = json.dumps(describe(loaded), indent=1, ensure_ascii=False)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     return (
         f"differs from torch by at most {worst:.0e}",
         f"the encoder takes {least_frames(model)} frames or more: zeros may follow what is shorter",

@@ -9,7 +9,6 @@ conversion is decoder(speaker of the target, content of the source). Where the J
 number is a mean ln F0, and the content's last two are ln F0 against that mean and voicing.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from moksori.errors import MoksoriError
 from moksori.models.checkpoint import Loaded
 from moksori.models.dsvae.model import Dsvae
 from moksori.models.interop import Layout
-from moksori.models.onnx_file import require_onnx, session, traced
+from moksori.models.onnx_file import described, require_onnx, session, traced, write_graphs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -116,13 +115,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     manifest, model = loaded.manifest, loaded.model
     assert isinstance(model, Dsvae)
     return {
-        "format": "moksori-onnx",
-        "format_version": 1,
-        "family": manifest.family,
-        "name": manifest.name,
-        "licence": manifest.licence,
-        "training_data": list(manifest.data),
-        "sample_rate": manifest.sample_rate,
+        **described(manifest),
         "mel": model.config.mel.model_dump(mode="json"),
         "speaker_channels": model.voice_channels,
         "content_channels": model.content_width,
@@ -134,18 +127,11 @@ def describe(loaded: Loaded) -> dict[str, Any]:
 def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     """Fills a folder with both graphs and NAME.json; raises MissingExtra, and MoksoriError where the check fails."""
     require_onnx()
-    import onnx
-
     model, name = loaded.model, loaded.manifest.name
     assert isinstance(model, Dsvae)
     made = graphs(model)
     worst = checked(name, model, made)
-    properties = {"model_type": "dsvae", "name": name, "licence": loaded.manifest.licence, "comment": "moksori"}
-    for part, graph in made.items():
-        onnx.helper.set_model_props(graph, {**properties, "part": part})
-        (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
-    text = json.dumps(describe(loaded), indent=1, ensure_ascii=False)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    write_graphs(folder, loaded.manifest, made, describe(loaded))
     return (
         f"differs from torch by at most {worst:.0e}",
         "mels come in and go out: their settings are in the JSON, and a vocoder makes them sound",

@@ -9,7 +9,6 @@ Flows are numbered from the mel to the latent, so speaking begins with the last 
 is the whole loop, in NumPy; docs/families/flowtron.md has it too.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from moksori.models.flowtron.model import Flowtron
 from moksori.models.flowtron.prior import MixturePrior
 from moksori.models.flowtron.speaking import GATE, LONGEST_TIMES, sample
 from moksori.models.interop import Layout
-from moksori.models.onnx_file import require_onnx, session, traced
+from moksori.models.onnx_file import described, require_onnx, session, traced, write_graphs
 from moksori.types import TextBatch
 
 if TYPE_CHECKING:
@@ -225,13 +224,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     assert isinstance(model, Flowtron)
     config = model.config
     return {
-        "format": "moksori-onnx",
-        "format_version": 1,
-        "family": manifest.family,
-        "name": manifest.name,
-        "licence": manifest.licence,
-        "training_data": list(manifest.data),
-        "sample_rate": manifest.sample_rate,
+        **described(manifest),
         "mel": config.mel.model_dump(mode="json"),
         "latent_bands": config.bands,
         "speakers": list(manifest.speakers),
@@ -269,18 +262,11 @@ def _prior(prior: nn.Module) -> dict[str, Any]:
 def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     """Fills a folder with the graphs and NAME.json; raises MissingExtra, and MoksoriError where the check fails."""
     require_onnx()
-    import onnx
-
     model, name = loaded.model, loaded.manifest.name
     assert isinstance(model, Flowtron)
     made, about = graphs(model), describe(loaded)
     of_steps, worst = checked(name, model, made, about)
-    properties = {"model_type": "flowtron", "name": name, "licence": loaded.manifest.licence, "comment": "moksori"}
-    for part, graph in made.items():
-        onnx.helper.set_model_props(graph, {**properties, "part": part})
-        (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
-    text = json.dumps(about, indent=1, ensure_ascii=False)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    write_graphs(folder, loaded.manifest, made, about)
     notes = [
         f"differs from torch by at most {of_steps:.0e} in a step, and by {worst:.0e} in the mels of {len(CASES)} texts"
     ]

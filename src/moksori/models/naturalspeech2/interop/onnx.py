@@ -10,7 +10,6 @@ null + w (full - null), its deviation held at that of full, both rows of one bat
 the sampler `karras`, in NumPy; docs/families/naturalspeech2.md has it too.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +26,7 @@ from moksori.models.interop import Layout
 from moksori.models.naturalspeech2.interop.graphs import PRIOR_OUTPUTS, PriorGraph, StepGraph
 from moksori.models.naturalspeech2.model import Naturalspeech2
 from moksori.models.naturalspeech2.speaking import planned
-from moksori.models.onnx_file import require_onnx, session, traced
+from moksori.models.onnx_file import described, require_onnx, session, traced, write_graphs
 from moksori.types import LatentBatch, SayControls, TextBatch
 
 if TYPE_CHECKING:
@@ -182,13 +181,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     assert isinstance(model, Naturalspeech2)
     config, sampling = model.config, model.config.sampling
     return {
-        "format": "moksori-onnx",
-        "format_version": 1,
-        "family": manifest.family,
-        "name": manifest.name,
-        "licence": manifest.licence,
-        "training_data": list(manifest.data),
-        "sample_rate": manifest.sample_rate,
+        **described(manifest),
         "hop_length": config.hop_length,
         "codec": dict(manifest.requires) or {config.codec: ""},
         "latent_channels": config.latent_channels,
@@ -208,8 +201,6 @@ def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     """Fills a folder with both graphs and NAME.json; raises MissingExtra, UnsupportedTask for a model whose denoiser
     hears no tokens, and MoksoriError where the check fails."""
     require_onnx()
-    import onnx
-
     model, name = loaded.model, loaded.manifest.name
     assert isinstance(model, Naturalspeech2)
     if model.config.denoiser.prompt != "tokens":
@@ -219,17 +210,8 @@ def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
         )
     made = graphs(model)
     worst = checked(name, model, made)
-    properties = {
-        "model_type": "naturalspeech2",
-        "name": name,
-        "licence": loaded.manifest.licence,
-        "comment": "moksori",
-    }
-    for part, graph in made.items():
-        onnx.helper.set_model_props(graph, {**properties, "part": part})
-        (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
-    text = json.dumps(describe(loaded), indent=1, ensure_ascii=False)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    write_graphs(folder, loaded.manifest, made, describe(loaded))
+
     codec = next(iter(loaded.manifest.requires), model.config.codec)
     return (
         f"differs from torch by at most {worst:.0e}",
