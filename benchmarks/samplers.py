@@ -41,6 +41,8 @@ MODEL_STEPS = {
 }  # fmt: skip
 NETWORK_ERROR = 0.05
 REFERENCE = ("karras", 64)
+LONGEST_TEXT = 80
+"""Characters: some 5 s, so that 150 evaluations for each of many sentences take minutes."""
 
 
 def mixture(z: Tensor, t: float) -> Tensor:
@@ -129,11 +131,14 @@ def asked(speaker: Any, corpus: str, count: int, split: str) -> list[Asked]:
     """English sentences, as the recogniser knows no others, spread over the speakers of a split, with prompts of 3 to 5
     s where there are such."""
     from moksori.corpus.manifest import Corpus, read_utterance
+    from moksori.pipeline.prompt_choice import PromptChoice
     from moksori.pipeline.prompts import read_prompt
+    from moksori.pipeline.say import SayOptions
+    from moksori.pipeline.sentences import Sentence
 
     by_speaker: dict[str, list[Any]] = {}
     for utterance in Corpus.open(corpus).split(split):
-        if (utterance.language or "en").startswith("en"):
+        if (utterance.language or "en").startswith("en") and len(utterance.text) <= LONGEST_TEXT:
             by_speaker.setdefault(utterance.speaker, []).append(utterance)
     codec = speaker.model.codec
     found: list[Asked] = []
@@ -145,7 +150,9 @@ def asked(speaker: Any, corpus: str, count: int, split: str) -> list[Asked]:
             clip = min(others, key=lambda u: abs(u.duration_seconds - 4.0))
             sound = read_utterance(clip, speaker.sample_rate)
             prompt = read_prompt([sound], codec).prompt
-            found.append(Asked(own[turn].text, sound, prompt, prompt.latents(codec.model, codec.device)))
+            options = SayOptions(prompt=PromptChoice(prompt))
+            if len(list(speaker.lines([Sentence(own[turn].text)], options, 0))) == 1:  # a longer one is said in parts
+                found.append(Asked(own[turn].text, sound, prompt, prompt.latents(codec.model, codec.device)))
     return found
 
 
