@@ -396,7 +396,12 @@ class Speaker:
         return self._tokenizers[lexicon]
 
     def language_of(self, voice: str | None = None) -> str:
-        """The language a speaker of the model speaks where none is asked for; None is the first speaker."""
+        """The language a speaker of the model speaks where none is asked for; None is the first speaker.
+
+        Where a prompt says who speaks, None is nobody, and the language the model's.
+        """
+        if voice is None and isinstance(self._model, PromptedVoice):
+            return self._text.language
         return self.manifest.speaker_languages.get(voice or self.speakers[0], self._text.language)
 
     def row_of(self, voice: str | None) -> int:

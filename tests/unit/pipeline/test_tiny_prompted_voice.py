@@ -60,3 +60,11 @@ def test_converts_and_cleans(voice, folders) -> None:
     assert np.isfinite(made.samples).all()
     kept = voice.convert(folders / "low.wav", like=folders / "high.wav", seed=1, strength=0.0)
     assert not np.allclose(kept.samples, made.samples, atol=1e-4)
+
+
+def test_whom_training_heard_first_does_not_choose_the_language(voice) -> None:
+    """Nobody of the training speaks where a prompt does: English text in a voice of Dutch sounds was babble."""
+    told = {"speakers": ("anna", "ben"), "speaker_languages": {"anna": "nl"}}
+    voice.manifest = voice.manifest.model_copy(update=told)
+    assert voice.language_of() == "en-us"
+    assert voice.language_of("anna") == "nl"
