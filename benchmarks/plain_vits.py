@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize, weight_norm
 from moksori.losses.adversarial import least_squares_generator
 from moksori.losses.feature_matching import feature_matching
 from moksori.models.vits.objective import VitsObjective
-from moksori.nn import conv, istft, source_filter
+from moksori.nn import conv, dropout, istft, source_filter
 from moksori.nn.discriminators import PeriodDiscriminator
 
 TOLERANCE = 1e-3
@@ -74,6 +74,7 @@ PLAIN: dict[type, type] = {
     conv.Conv1d: nn.Conv1d,
     conv.ProductConv1d: nn.Conv1d,
     conv.ConvTranspose1d: nn.ConvTranspose1d,
+    dropout.Dropout: nn.Dropout,
     istft.ComplexStft: PlainStft,
     istft.InverseStft: PlainInverseStft,
     source_filter.CepstralFilter: PlainFilter,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moksori.cli.options import Seed, Watermark
+from moksori.cli.options import Lexicons, Liveliness, Model, Pause, Pitch, Seed, Volume, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput
 
@@ -22,9 +22,7 @@ def book(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A file book.m4b, or a folder with a file a chapter.")
     ] = None,
-    voice: Annotated[
-        str | None, typer.Option("--voice", "--model", help="A model's name or folder; see 'moksori models'.")
-    ] = None,
+    voice: Model = None,
     speaker: Annotated[str | None, typer.Option("--speaker", help="A speaker of the model.")] = None,
     script: Annotated[
         bool, typer.Option("--script", help="The text is a script: lines of 'name: text', chapters at '[chapter X]'.")
@@ -52,19 +50,11 @@ def book(
         str | None, typer.Option("--language", help="Of the text, as espeak-ng names it.", show_default="the voice's")
     ] = None,
     speed: Annotated[float, typer.Option("--speed", help="Factor; 2 is half as long.")] = 1.0,
-    variation: Annotated[
-        float | None,
-        typer.Option("--variation", help="Liveliness; 0 is the same sound every time.", show_default="the model's own"),
-    ] = None,
-    pause: Annotated[
-        float | None, typer.Option("--pause", help="Seconds between sentences.", show_default="0.25")
-    ] = None,
-    pitch: Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")] = 0.0,
-    volume: Annotated[float, typer.Option("--volume", help="Gain in dB.")] = 0.0,
-    lexicon: Annotated[
-        list[Path] | None,
-        typer.Option("--lexicon", help="Your pronunciations: lines of word, tab, IPA or respelling; may be repeated."),
-    ] = None,
+    variation: Liveliness = None,
+    pause: Pause = None,
+    pitch: Pitch = 0.0,
+    volume: Volume = 0.0,
+    lexicon: Lexicons = None,
     seed: Seed = None,
     watermark: Watermark = False,
 ) -> None:

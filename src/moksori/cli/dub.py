@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moksori.cli.options import Seed, SoundOutput, Watermark
+from moksori.cli.options import Lexicons, Liveliness, Model, Pitch, Seed, SoundOutput, Timings, Volume, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput
 
@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
 def dub(
     subtitles: Annotated[Path, typer.Argument(help="Subtitles: .srt or .vtt.")],
     output: SoundOutput = None,
-    voice: Annotated[
-        str | None, typer.Option("--voice", "--model", help="A model's name or folder; see 'moksori models'.")
-    ] = None,
+    voice: Model = None,
     speaker: Annotated[str | None, typer.Option("--speaker", help="A speaker of the model.")] = None,
     fastest: Annotated[
         float, typer.Option("--fastest", help="The most that a cue is sped up to fit, as a factor, 1 to 3.")
@@ -33,20 +31,11 @@ def dub(
         str | None, typer.Option("--language", help="Of the text, as espeak-ng names it.", show_default="the voice's")
     ] = None,
     speed: Annotated[float, typer.Option("--speed", help="Factor; of cues that have time enough.")] = 1.0,
-    variation: Annotated[
-        float | None,
-        typer.Option("--variation", help="Liveliness; 0 is the same sound every time.", show_default="the model's own"),
-    ] = None,
-    pitch: Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")] = 0.0,
-    volume: Annotated[float, typer.Option("--volume", help="Gain in dB.")] = 0.0,
-    lexicon: Annotated[
-        list[Path] | None,
-        typer.Option("--lexicon", help="Your pronunciations: lines of word, tab, IPA or respelling; may be repeated."),
-    ] = None,
-    timings: Annotated[
-        Path | None,
-        typer.Option("--timings", help="When words and phonemes are heard: .json, .srt, .vtt or .TextGrid."),
-    ] = None,
+    variation: Liveliness = None,
+    pitch: Pitch = 0.0,
+    volume: Volume = 0.0,
+    lexicon: Lexicons = None,
+    timings: Timings = None,
     seed: Seed = None,
     watermark: Watermark = False,
 ) -> None:

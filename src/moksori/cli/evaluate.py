@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moksori.cli.options import SpeakerEncoder, WhoListens
 from moksori.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -69,12 +70,8 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    recogniser: Annotated[
-        str, typer.Option(help="Who listens: pocketsphinx, whisper[:MODEL] or faster-whisper[:MODEL].")
-    ] = "pocketsphinx",
-    encoder: Annotated[
-        str, typer.Option("--speaker-encoder", help="Who tells voices apart: resemblyzer or wavlm[:MODEL].")
-    ] = "resemblyzer",
+    recogniser: WhoListens = "pocketsphinx",
+    encoder: SpeakerEncoder = "resemblyzer",
     targets: Annotated[
         int | None,
         typer.Option(min=1, help="Of each conversion's source.", show_default="2; all of a model's own speakers"),

@@ -26,3 +26,25 @@ Vocoder = Annotated[
     str | None,
     typer.Option("--vocoder", help="A vocoder's name or folder.", show_default="the model's, or one that fits"),
 ]
+Model = Annotated[
+    str | None, typer.Option("--voice", "--model", help="A model's name or folder; see 'moksori models'.")
+]
+Liveliness = Annotated[
+    float | None,
+    typer.Option("--variation", help="Liveliness; 0 is the same sound every time.", show_default="the model's own"),
+]
+Pause = Annotated[float | None, typer.Option("--pause", help="Seconds between sentences.", show_default="0.25")]
+Lexicons = Annotated[
+    list[Path] | None,
+    typer.Option("--lexicon", help="Your pronunciations: lines of word, tab, IPA or respelling; may be repeated."),
+]
+Timings = Annotated[
+    Path | None,
+    typer.Option("--timings", help="When words and phonemes are heard: .json, .srt, .vtt or .TextGrid."),
+]
+SpeakerEncoder = Annotated[
+    str, typer.Option("--speaker-encoder", help="Who tells voices apart: resemblyzer or wavlm[:MODEL].")
+]
+WhoListens = Annotated[str, typer.Option(help="Who listens: pocketsphinx, whisper[:MODEL] or faster-whisper[:MODEL].")]
+Pitch = Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")]
+Volume = Annotated[float, typer.Option("--volume", help="Gain in dB.")]

@@ -11,7 +11,7 @@ import typer
 from moksori.cli import manner as manners
 from moksori.cli.batch import check_batch_usage, speak_batch
 from moksori.cli.convert import tell_consent
-from moksori.cli.options import Vocoder, Watermark
+from moksori.cli.options import Lexicons, Liveliness, Model, Pause, Pitch, Timings, Vocoder, Volume, Watermark
 from moksori.cli.script import cast_of, check_script_usage
 from moksori.cli.stream import is_stdin, pipe_format, spoken_as_read, write_to_stdout
 from moksori.cli.text_source import check_stdin, text_source
@@ -43,23 +43,16 @@ def say(
             help="wav, flac, ogg, opus or mp3, by the suffix; - is stdout; without it the sound is played.",
         ),
     ] = None,
-    voice: Annotated[
-        str | None, typer.Option("--voice", "--model", help="A model's name or folder; see 'moksori models'.")
-    ] = None,
+    voice: Model = None,
     speaker: Annotated[str | None, typer.Option("--speaker", "--singer", help="A speaker of the model.")] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="Language of the text, as espeak-ng names it.")
     ] = None,
     speed: Annotated[float, typer.Option("--speed", help="Factor; 2 is half as long.")] = 1.0,
-    variation: Annotated[
-        float | None,
-        typer.Option("--variation", help="Liveliness; 0 is the same sound every time.", show_default="the model's own"),
-    ] = None,
-    pause: Annotated[
-        float | None, typer.Option("--pause", help="Seconds between sentences.", show_default="0.25")
-    ] = None,
-    pitch: Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")] = 0.0,
-    volume: Annotated[float, typer.Option("--volume", help="Gain in dB.")] = 0.0,
+    variation: Liveliness = None,
+    pause: Pause = None,
+    pitch: Pitch = 0.0,
+    volume: Volume = 0.0,
     duration_mix: Annotated[
         float | None,
         typer.Option(
@@ -81,14 +74,8 @@ def say(
     seed: Annotated[
         int | None, typer.Option("--seed", help="The same seed says the text the same way.", show_default="drawn")
     ] = None,
-    timings: Annotated[
-        Path | None,
-        typer.Option("--timings", help="When words and phonemes are heard: .json, .srt, .vtt or .TextGrid."),
-    ] = None,
-    lexicon: Annotated[
-        list[Path] | None,
-        typer.Option("--lexicon", help="Your pronunciations: lines of word, tab, IPA or respelling; may be repeated."),
-    ] = None,
+    timings: Timings = None,
+    lexicon: Lexicons = None,
     ssml: Annotated[
         bool | None,
         typer.Option("--ssml/--no-ssml", help="Whether the text is SSML.", show_default="where it starts with <speak"),

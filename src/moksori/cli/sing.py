@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from moksori.cli.convert import tell_consent
-from moksori.cli.options import Seed, SoundOutput, Vocoder, Watermark
+from moksori.cli.options import Seed, SoundOutput, Timings, Vocoder, Volume, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput, TextError
 
@@ -49,12 +49,9 @@ def sing(
     language: Annotated[
         str | None, typer.Option("--language", help="Of the words, as espeak-ng names it.", show_default="the model's")
     ] = None,
-    volume: Annotated[float, typer.Option("--volume", help="Gain in dB.")] = 0.0,
+    volume: Volume = 0.0,
     seed: Seed = None,
-    timings: Annotated[
-        Path | None,
-        typer.Option("--timings", help="When words and phonemes are heard: .json, .srt, .vtt or .TextGrid."),
-    ] = None,
+    timings: Timings = None,
     codec: Vocoder = None,
     watermark: Watermark = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from moksori.cli.options import SpeakerEncoder, WhoListens
 from moksori.cli.study_told import tell
 
 
@@ -36,12 +37,8 @@ def prompts(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Texts of people that no training heard, and of others, so many each.")
     ] = None,
-    recogniser: Annotated[
-        str, typer.Option(help="Who listens: pocketsphinx, whisper[:MODEL] or faster-whisper[:MODEL].")
-    ] = "pocketsphinx",
-    encoder: Annotated[
-        str, typer.Option("--speaker-encoder", help="Who tells voices apart: resemblyzer or wavlm[:MODEL].")
-    ] = "resemblyzer",
+    recogniser: WhoListens = "pocketsphinx",
+    encoder: SpeakerEncoder = "resemblyzer",
     codec: Annotated[
         str | None, typer.Option(help="The folder of the codec, where it is neither installed nor bundled.")
     ] = None,

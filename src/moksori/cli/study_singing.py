@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from moksori.cli.options import SpeakerEncoder
 from moksori.cli.study_told import tell
 
 
@@ -38,9 +39,7 @@ def singing(
         int | None, typer.Option(min=1, help="Pieces of recorded songs, and made songs, so many each.")
     ] = None,
     targets: Annotated[int | None, typer.Option(min=1, help="Singers to whom each goes.", show_default="2")] = None,
-    encoder: Annotated[
-        str, typer.Option("--speaker-encoder", help="Who tells voices apart: resemblyzer or wavlm[:MODEL].")
-    ] = "resemblyzer",
+    encoder: SpeakerEncoder = "resemblyzer",
     measure_only: Annotated[bool, typer.Option("--measure-only", help="Train nothing; measure what is there.")] = False,
 ) -> None:
     """What back-translation, mixup, augmentation and confusion do for a model that changes who sings: the same

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from moksori.cli.options import Vocoder
+from moksori.cli.options import SpeakerEncoder, Vocoder
 
 
 def vae_gan(
@@ -53,9 +53,7 @@ def vae_gan(
         list[str] | None,
         typer.Option(help="words, opinion or speaker; repeat it, 'none' for none.", show_default="all that are here"),
     ] = None,
-    encoder: Annotated[
-        str, typer.Option("--speaker-encoder", help="Who tells voices apart: resemblyzer or wavlm[:MODEL].")
-    ] = "resemblyzer",
+    encoder: SpeakerEncoder = "resemblyzer",
     recogniser: Annotated[
         str, typer.Option(help="Who counts words: pocketsphinx or whisper[:MODEL].")
     ] = "pocketsphinx",

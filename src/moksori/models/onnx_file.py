@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from moksori.errors import MissingExtra
+from moksori.errors import MissingExtra, MoksoriError
 from moksori.models.checkpoint import Manifest
 
 if TYPE_CHECKING:
@@ -139,6 +140,42 @@ def write_graphs(
         (folder / f"{name}-{part}.onnx").write_bytes(graph.SerializeToString())
     text = json.dumps(description, indent=1, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class GraphCheck:
+    """The graphs of a model beside torch, before they are written. name: the model's; does: what it does, as a verb."""
+
+    name: str
+    does: str
+
+    def error(self, how: str) -> MoksoriError:
+        """What is wrong with the graphs, and what to do."""
+        return MoksoriError(
+            f"{self.name}: its ONNX graphs {how}; nothing was written: another version of torch or onnxruntime may "
+            f"make right ones; moksori itself {self.does} with the model as it is"
+        )
+
+    def fails(self, error: Exception, where: str = "") -> MoksoriError:
+        """What onnxruntime says, whose errors have no class of their own. where: with a space before it."""
+        return self.error(f"do not run{where}: {' '.join(str(error).split())[:300]}")
+
+    def run(self, graph: "InferenceSession", inputs: Mapping[str, Tensor], where: str = "") -> list[np.ndarray]:
+        """What a graph makes of inputs; raises MoksoriError where it does not run."""
+        try:
+            return list(graph.run(None, {key: value.numpy() for key, value in inputs.items()}))
+        except Exception as error:
+            raise self.fails(error, where) from error
+
+    def difference(self, output: str, found: np.ndarray, wanted: Tensor, most: float, where: str = "") -> float:
+        """The largest one of an output from torch's; raises MoksoriError if it is more than `most`, or NaN, or the
+        shapes differ."""
+        if found.shape != tuple(wanted.shape):
+            raise self.error(f"give {output} the shape {list(found.shape)}, torch {list(wanted.shape)}")
+        difference = float(np.abs(found - wanted.numpy()).max())
+        if not difference <= most:
+            raise self.error(f"differ from torch in {output} by {difference:.1e} (at most {most:.0e}){where}")
+        return difference
 
 
 class RecordedNoise(TorchFunctionMode):

@@ -5,8 +5,8 @@ import warnings
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
+from small_ears import Ears
 from small_imitator import save_imitator, save_vocoder, talk
 from small_prompted import save_prompted
 
@@ -32,17 +32,6 @@ from moksori.types import SpeechNeeds
 QUICK = ("training.max_steps=20", "training.batch_size=6", "objective.uniform_steps=8")
 SECONDS = (0.55, 1.1)
 WOMEN, MEN = ("p225", "p228"), ("p226", "p227")
-
-
-class Ears:
-    """An embedding that tells voices by their long-term spectrum."""
-
-    identity = name = "ears"
-
-    def embed(self, waveform):
-        spectrum = np.abs(np.fft.rfft(waveform.samples, 4 * waveform.sample_rate))[200:1600]
-        smooth = np.convolve(spectrum, np.ones(9) / 9, "same")
-        return (smooth / max(float(np.linalg.norm(smooth)), 1e-8)).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from small_converter import save_converter
+from small_ears import Ears
 from small_imitator import save_imitator, save_vocoder
 
 from moksori.audio.io import write
@@ -22,17 +23,6 @@ from moksori.types import Utterance, Waveform
 RATE = 16000
 # Names of the house's speakers, whose sex is in the tracked table; each has a pitch of its own.
 PITCHES = {"p225": 210.0, "p228": 245.0, "p226": 110.0, "p227": 130.0, "ls39": 190.0, "kathleen": 180.0}
-
-
-class Ears:
-    """An embedding that tells voices by their long-term spectrum."""
-
-    identity = name = "ears"
-
-    def embed(self, waveform):
-        spectrum = np.abs(np.fft.rfft(waveform.samples, 4 * waveform.sample_rate))[200:1600]
-        smooth = np.convolve(spectrum, np.ones(9) / 9, "same")
-        return (smooth / max(float(np.linalg.norm(smooth)), 1e-8)).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)

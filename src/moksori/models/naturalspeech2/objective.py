@@ -21,6 +21,7 @@ from moksori.models.naturalspeech2.model import Naturalspeech2
 from moksori.models.naturalspeech2.pitch import Pitch
 from moksori.models.naturalspeech2.prompt import HeardPrompt
 from moksori.models.naturalspeech2.prompt_cut import Crop, Cut, cut, taken
+from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.masks import masked, sequence_mask
 from moksori.nn.precision import full_precision
 from moksori.types import SpeechBatch
@@ -149,8 +150,8 @@ class Naturalspeech2Objective(Objective):
         prompt = model.hear(self._latent(found.of_prompt(all_codes), found.prompt_mask), found.prompt_lengths)
         durations = found.of_tokens(batch.durations)
         states = model.encode(found.of_tokens(batch.tokens), found.of_tokens(batch.stress), token_mask, prompt)
-        # As `expanded` does, for these frames alone.
-        expanded = masked(taken(states, torch.searchsorted(durations.cumsum(dim=1), crop.at, right=True)), mask)
+        path = taken(durations_to_path(durations, found.frames.shape[1]), crop.at)
+        expanded = masked(expand_by_path(states, path), mask)  # `expanded` does so for all frames
         pitch = Pitch.of(self._f0(batch))
         pitch = Pitch(taken(pitch.log_f0, frames), taken(pitch.voiced, frames))
         log_durations = model.log_durations(states, token_mask, prompt)

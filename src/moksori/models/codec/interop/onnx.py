@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moksori.errors import MoksoriError
 from moksori.models.checkpoint import Loaded
 from moksori.models.codec.interop.graphs import DecoderGraph, EncoderGraph, least_frames, require_graphs
 from moksori.models.codec.model import Codec
 from moksori.models.decoders.refined import RefinedDecoder, Spectrum
 from moksori.models.interop import Layout
-from moksori.models.onnx_file import described, require_onnx, session, traced, write_graphs
+from moksori.models.onnx_file import GraphCheck, described, require_onnx, session, traced, write_graphs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -62,6 +61,7 @@ def checked(name: str, model: Codec, made: "Mapping[str, ModelProto]") -> float:
     Raises MoksoriError where one differs by more than TOLERANCE, fewer codes than LEAST_EQUAL are torch's, or a graph
     does not run.
     """
+    check = GraphCheck(name, "encodes and decodes")
     encoder, decoder = (session(made[part]) for part in ("encoder", "decoder"))
     draw = torch.Generator().manual_seed(0)
     worst = 0.0
@@ -72,22 +72,18 @@ def checked(name: str, model: Codec, made: "Mapping[str, ModelProto]") -> float:
         waveform = 0.2 * tones + 0.02 * torch.randn(batch, samples, generator=draw)
         codes = model.compress(waveform)
         latent = model.latents(codes)
-        found_codes, states = _run(name, encoder, {"waveform": waveform})
-        (sound,) = _run(name, decoder, {"latent": latent})
+        where = f" for {frames} frames"
+        found_codes, states = check.run(encoder, {"waveform": waveform})
+        (sound,) = check.run(decoder, {"latent": latent})
         wanted, allowed = _wanted(model, latent)
-        pairs = {"states": (states, model.encoder(waveform), TOLERANCE), "waveform": (sound, wanted, allowed)}
-        for output, (value, other, most) in pairs.items():
-            if value.shape != tuple(other.shape):
-                raise _differs(name, f"give {output} the shape {list(value.shape)}, torch {list(other.shape)}")
-            difference = float(np.abs(value - other.numpy()).max())
-            if not difference <= most:
-                raise _differs(
-                    name, f"differ from torch in {output} by {difference:.1e} (at most {most:.0e}) for {frames} frames"
-                )
-            worst = max(worst, difference)
+        worst = max(
+            worst,
+            check.difference("states", states, model.encoder(waveform), TOLERANCE, where),
+            check.difference("waveform", sound, wanted, allowed, where),
+        )
         equal = float((found_codes == codes.numpy()).mean())
         if equal < LEAST_EQUAL:
-            raise _differs(name, f"give {equal:.1%} of torch's codes (at least {LEAST_EQUAL:.0%})")
+            raise check.error(f"give {equal:.1%} of torch's codes (at least {LEAST_EQUAL:.0%})")
     return worst
 
 
@@ -99,13 +95,6 @@ def _wanted(model: Codec, latent: Tensor) -> tuple[Tensor, float]:
     first = decoder.spectrum(latent if model.restorer is None else model.restorer(latent))
     precise = copy.deepcopy(decoder).double().render(Spectrum(first.magnitude.double(), first.phase.double()))
     return precise, max(TOLERANCE, OWN_ERRORS * float((own - precise).abs().max()))
-
-
-def _run(name: str, graph: Any, inputs: Mapping[str, Tensor]) -> list[np.ndarray]:
-    try:
-        return list(graph.run(None, {key: value.numpy() for key, value in inputs.items()}))
-    except Exception as error:  # onnxruntime's errors have no class of their own
-        raise _differs(name, f"do not run: {' '.join(str(error).split())[:300]}") from error
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:
@@ -136,13 +125,6 @@ def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     return (
         f"differs from torch by at most {worst:.0e}",
         f"the encoder takes {least_frames(model)} frames or more: zeros may follow what is shorter",
-    )
-
-
-def _differs(name: str, how: str) -> MoksoriError:
-    return MoksoriError(
-        f"{name}: its ONNX graphs {how}; nothing was written: another version of torch or onnxruntime may make right "
-        "ones; moksori itself encodes and decodes with the model as it is"
     )
 
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from moksori.errors import MoksoriError, UnsupportedTask
+from moksori.errors import UnsupportedTask
 from moksori.models.checkpoint import Loaded
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.interop.step_graph import LatentGraph, MelGraph, StepGraph, TextGraph
@@ -26,7 +26,7 @@ from moksori.models.flowtron.model import Flowtron
 from moksori.models.flowtron.prior import MixturePrior
 from moksori.models.flowtron.speaking import GATE, LONGEST_TIMES, sample
 from moksori.models.interop import Layout
-from moksori.models.onnx_file import described, require_onnx, session, traced, write_graphs
+from moksori.models.onnx_file import GraphCheck, described, require_onnx, session, traced, write_graphs
 from moksori.types import TextBatch
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def checked(
 
     Raises MoksoriError if these are more than 1e-4 and 1e-3, or one says more frames than the other.
     """
-    runs = runs_of(made)
+    check, runs = GraphCheck(name, "speaks"), runs_of(made)
     names, of_steps, worst = TextGraph(model).inputs, 0.0, 0.0
     draw = torch.Generator().manual_seed(0)
     for tokens, frames, gate in CASES:
@@ -164,17 +164,16 @@ def checked(
         try:
             difference = _steps(model, runs, text, inputs, said.frames)
             found = spoken(runs, about, inputs, latent.numpy(), gate)
-        except Exception as error:  # onnxruntime's errors have no class of their own
-            reason = " ".join(str(error).split())[:300]
-            raise _differs(name, f"do not run for {tokens} tokens: {reason}") from error
+        except Exception as error:
+            raise check.fails(error, f" for {tokens} tokens") from error
         if not difference <= TOLERANCE:
-            raise _differs(name, f"differ from torch in a step by {difference:.1e} (at most {TOLERANCE:.0e})")
+            raise check.error(f"differ from torch in a step by {difference:.1e} (at most {TOLERANCE:.0e})")
         of_steps = max(of_steps, difference)
         if found.shape != expected.shape:
-            raise _differs(name, f"say {found.shape[2]} frames, torch {expected.shape[2]}")
+            raise check.error(f"say {found.shape[2]} frames, torch {expected.shape[2]}")
         difference = float(np.abs(found - expected).max())
         if not difference <= LOOP_TOLERANCE:
-            raise _differs(name, f"differ from torch by {difference:.1e} (at most {LOOP_TOLERANCE:.0e})")
+            raise check.error(f"differ from torch by {difference:.1e} (at most {LOOP_TOLERANCE:.0e})")
         worst = max(worst, difference)
     return of_steps, worst
 
@@ -273,13 +272,6 @@ def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     if model.config.attention_window is not None:
         notes.append("the attention's window is the host's: `allowed` of the step graphs; without it, it may run away")
     return (*notes, "mels come out: a vocoder makes them sound")
-
-
-def _differs(name: str, how: str) -> MoksoriError:
-    return MoksoriError(
-        f"{name}: its ONNX graphs {how}; nothing was written: another version of torch or onnxruntime may make right "
-        "ones; moksori itself speaks with the model as it is"
-    )
 
 
 LAYOUT = Layout("onnx", "ONNX graphs", lambda path: False, None, write, family="flowtron")

@@ -20,13 +20,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from moksori.errors import MoksoriError, UnsupportedTask
+from moksori.errors import UnsupportedTask
 from moksori.models.checkpoint import Loaded
 from moksori.models.interop import Layout
 from moksori.models.naturalspeech2.interop.graphs import PRIOR_OUTPUTS, PriorGraph, StepGraph
 from moksori.models.naturalspeech2.model import Naturalspeech2
 from moksori.models.naturalspeech2.speaking import planned
-from moksori.models.onnx_file import described, require_onnx, session, traced, write_graphs
+from moksori.models.onnx_file import GraphCheck, described, require_onnx, session, traced, write_graphs
 from moksori.types import LatentBatch, SayControls, TextBatch
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def checked(name: str, model: Naturalspeech2, made: "Mapping[str, ModelProto]") 
 
     Raises MoksoriError where one differs by more than TOLERANCE, or a graph does not run.
     """
+    check = GraphCheck(name, "speaks")
     prior, step = (session(made[part]) for part in ("prior", "step"))
     config, draw = model.config, torch.Generator().manual_seed(0)
     worst, sounds = 0.0, _sounds(model)
@@ -141,7 +142,7 @@ def checked(name: str, model: Naturalspeech2, made: "Mapping[str, ModelProto]") 
         f0 = plan.pitch.hertz(plan.mask) / 100.0
         wanted = [plan.condition, plan.prompt.tokens, null, model.prompt_tokens.null, plan.durations, f0]
         inputs = {"tokens": tokens, "stress": stress, "prompt": prompt, "speed": torch.tensor([0.8])}
-        found = _run(name, prior, {**inputs, "shift_semitones": torch.tensor([2.0])})
+        found = check.run(prior, {**inputs, "shift_semitones": torch.tensor([2.0])})
         found[-1] = found[-1] / np.float32(100.0)
         noised = torch.randn(2, config.latent_channels, plan.mask.shape[2], generator=draw)
         both = torch.cat([plan.condition, null]), torch.cat([plan.prompt.tokens, model.prompt_tokens.null])
@@ -150,29 +151,17 @@ def checked(name: str, model: Naturalspeech2, made: "Mapping[str, ModelProto]") 
         for t in TIMES:
             time = torch.tensor([t])
             given = {"noised": noised, "time": time, "condition": both[0], "prompt_tokens": both[1]}
-            found += _run(name, step, given)
+            found += check.run(step, given)
             wanted.append(model.guess(noised, time, model.denoiser.prepare(*both), masks))
             names.append("guess")
         for output, value, other in zip(names, found, wanted, strict=True):
-            if value.shape != tuple(other.shape):
-                raise _differs(name, f"give {output} the shape {list(value.shape)}, torch {list(other.shape)}")
-            difference = float(np.abs(value - other.numpy()).max())
-            if not difference <= TOLERANCE:
-                raise _differs(name, f"differ from torch in {output} by {difference:.1e} (at most {TOLERANCE:.0e})")
-            worst = max(worst, difference)
+            worst = max(worst, check.difference(output, value, other, TOLERANCE))
     return worst
 
 
 def _sounds(model: Naturalspeech2) -> Tensor:
     """The symbols that take a frame at least."""
     return model.sounding.nonzero()[:, 0]
-
-
-def _run(name: str, graph: Any, inputs: Mapping[str, Tensor]) -> list[np.ndarray]:
-    try:
-        return list(graph.run(None, {key: value.numpy() for key, value in inputs.items()}))
-    except Exception as error:  # onnxruntime's errors have no class of their own
-        raise _differs(name, f"do not run: {' '.join(str(error).split())[:300]}") from error
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:
@@ -216,13 +205,6 @@ def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
     return (
         f"differs from torch by at most {worst:.0e}",
         f"latents come in and go out: they are those of the codec {codec}, whose graphs 'moksori export' writes too",
-    )
-
-
-def _differs(name: str, how: str) -> MoksoriError:
-    return MoksoriError(
-        f"{name}: its ONNX graphs {how}; nothing was written: another version of torch or onnxruntime may make right "
-        "ones; moksori itself speaks with the model as it is"
     )
 
 
