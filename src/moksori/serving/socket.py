@@ -80,9 +80,7 @@ class _Conversation:
                 await speaking
             speaking.result()
         finally:
-            for task in (listening, speaking):
-                task.cancel()
-            await asyncio.gather(listening, speaking, return_exceptions=True)
+            await _ended(listening, speaking)
         await self._socket.send_json({"type": "done", "seconds": round(text.sound.duration_seconds, 4)})
         if self._socket.application_state is WebSocketState.CONNECTED:
             await self._socket.close()
@@ -134,3 +132,15 @@ class _Conversation:
         if not isinstance(message, dict):
             raise Refused(400, "a message is no JSON object", "bad_json")
         return message
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Ends the tasks and waits for them, whatever they raise.
+
+    Not by `gather`: where it is cancelled itself it raises what its last child raised, a CancelledError of ours, which
+    the cancel scope of the server around us would not know for its own.
+    """
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # seen, so not logged as lost
+    await asyncio.wait(tasks)
