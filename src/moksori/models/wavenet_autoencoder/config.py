@@ -93,6 +93,13 @@ class PitchConfig(Config):
     """Also a sine and a cosine of that pitch beside each sample (models.wavenet_autoencoder.pitch)."""
     harmonics: int = Field(default=1, ge=1, le=64)
     """Multiples of the pitch that the excitation has sines and cosines of, the pitch itself among them."""
+    partials: int = Field(default=0, ge=0, le=256)
+    """Multiples of the pitch of which the harmonic part is made before the decoder draws the rest; 0, as in the paper:
+    it draws all (models.wavenet_autoencoder.partials)."""
+    envelope_channels: int = Field(default=128, ge=1)
+    """Width of the network that tells how strong partials are."""
+    envelope_knots: int = Field(default=48, ge=4)
+    """Mel-spaced frequencies at which it does."""
     lowest_hz: float = Field(default=60.0, gt=0.0)
     highest_hz: float = Field(default=1000.0, gt=0.0)
     method: Literal["auto", "fast"] = "fast"
@@ -102,6 +109,10 @@ class PitchConfig(Config):
     def _is_a_range(self) -> "PitchConfig":
         if self.lowest_hz >= self.highest_hz:
             raise ValueError(f"lowest_hz {self.lowest_hz:g} must lie below highest_hz {self.highest_hz:g}")
+        if self.partials and not self.excitation:
+            raise ValueError("partials need excitation=true: the decoder is told of them beside it")
+        if self.partials and self.partials < self.harmonics:
+            raise ValueError(f"partials {self.partials} are fewer than harmonics {self.harmonics}, which are of them")
         return self
 
 
@@ -211,6 +222,8 @@ class WavenetAutoencoderObjectiveConfig(Config):
     """Of the pitch regressor that the codes resist, where the model is given the pitch."""
     pitch_channels: int = Field(default=100, ge=1)
     """Of that regressor's three layers."""
+    partials_weight: float = Field(default=1.0, ge=0.0)
+    """Of the share of voiced energy that the partials leave, where the model makes them."""
     back_translation: BackTranslationConfig | None = None
     """None: phase 1 only."""
     watch_from_step: int = Field(default=1000, ge=1)

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from moksori.audio.emphasis import deemphasised
 from moksori.audio.f0 import extract_f0
 from moksori.models.streamed import pieces
+from moksori.models.wavenet_autoencoder.partials import Driven, held, live, turns
 from moksori.models.wavenet_autoencoder.pitch import cycles, excitation, shifted
 from moksori.models.wavenet_autoencoder.tuning import tuned_network
 from moksori.nn.mulaw import decode_mu_law
@@ -61,9 +62,11 @@ class Singer:
         network = model.decoders[index]
         assert isinstance(network, WaveNet)
         network = tuned_network(network, tuned)
-        self._network, self._drive = network, None if model.drives is None else model.drives[index]
+        self._network, self._index, self._voice = network, index, vector
         self._sampler = Sampler(network, len(vector), backend)
         self._phase: Tensor | None = None
+        self._f0: Tensor | None = None
+        self._strength: Tensor | None = None
         self._last: Tensor | None = None
 
     @torch.no_grad()
@@ -77,19 +80,35 @@ class Singer:
         config = self._model.config
         hop = config.condition_hop
         conditions = self._network.conditions(condition, self._vector)
-        if self._drive is not None:
-            assert f0 is not None
-            assert config.pitch is not None
-            phase = cycles(f0, hop, config.sample_rate, self._phase)
-            self._phase = phase[:, -1]
-            waves = excitation(phase, f0, hop, config.sample_rate, config.pitch.harmonics)
-            conditions = replace(conditions, drive=self._drive(waves))
+        driven = self._driven(condition, f0)
+        conditions = replace(conditions, drive=self._model.drive(self._index, driven))
         uniforms = self._sampler.uniforms(condition.shape[2] * hop, self._generator)
         drawn = self._sampler.draw(uniforms, conditions, temperature)
         sound = drawn if config.decoder.mixtures else decode_mu_law(drawn)
-        sound = deemphasised(sound.float(), config.pre_emphasis, self._last)
+        sound = sound.float()
+        if driven is not None and driven.partials is not None:
+            sound = sound + driven.partials
+        sound = deemphasised(sound, config.pre_emphasis, self._last)
         self._last = sound[:, -1:]
         return sound.clamp(-1.0, 1.0)
+
+    def _driven(self, condition: Float[Tensor, "streams channels frames"], f0: Tensor | None) -> Driven | None:
+        """What is known of the samples of these frames before they are made, going on where it stopped."""
+        model, pitch = self._model, self._model.config.pitch
+        if pitch is None or not pitch.excitation:
+            return None
+        assert f0 is not None
+        hop, rate = pitch.hop_length, model.sample_rate
+        going = f0 if model.envelope is None else held(f0, self._f0)
+        phase = cycles(going, hop, rate, self._phase)
+        self._phase, self._f0 = phase[:, -1], f0[:, -1]
+        if model.envelope is None:
+            return Driven(excitation(phase, f0, hop, rate, pitch.harmonics))
+        found = model.partials(condition, self._voice, f0, going, turns(phase, pitch.partials, hop))
+        if self._strength is not None:
+            found = replace(found, before=self._strength)
+        self._strength = found.strength[:, :, -1]
+        return Driven(found.waves(pitch.harmonics, live(going, pitch.partials, rate)), found.sound())
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from moksori.models.wavenet_autoencoder.config import WavenetAutoencoderObjectiv
 from moksori.models.wavenet_autoencoder.confusion import ConfusionNetwork, PitchRegressor, resisted
 from moksori.models.wavenet_autoencoder.health import CollapseDetector, health
 from moksori.models.wavenet_autoencoder.model import WavenetAutoencoder
+from moksori.models.wavenet_autoencoder.partials import Driven
 from moksori.models.wavenet_autoencoder.pitch import standard_pitch
 from moksori.nn.crops import random_starts
 from moksori.nn.gradient_reversal import accuracy, ramp
@@ -117,7 +118,7 @@ class WavenetAutoencoderObjective(Objective):
         crop = self._crop(batch, self._room(batch) // 2)
         codes, vector = model.encode(crop.waveform), model.vectors(crop.singer)
         terms = self._reconstruction(crop, codes)
-        found = {"reconstruction": terms["reconstruction"], "bits": terms["bits"], "code_spread": spread(codes)}
+        found = {**terms, "code_spread": spread(codes)}
         if len(codes) > 1:
             other = self._mean_nats(crop, codes.roll(1, 0), vector)
             found["code_gain"] = (other - terms["reconstruction"]) * BITS
@@ -201,13 +202,18 @@ class WavenetAutoencoderObjective(Objective):
     def _reconstruction(
         self, crop: Crop, codes: Float[Tensor, "batch code frames"], name: str = "reconstruction"
     ) -> dict[str, Tensor]:
-        nats = self._mean_nats(crop, codes, self.model.vectors(crop.singer))
+        vector = self.model.vectors(crop.singer)
+        driven = self.model.driven(crop.waveform, codes, vector, crop.f0)
+        nats = self._mean_nats(crop, codes, vector, driven)
         bits = "bits" if name == "reconstruction" else "back_translation_bits"
-        return {name: nats, bits: nats.detach() * BITS}
+        terms = {name: nats, bits: nats.detach() * BITS}
+        if driven is not None and driven.partials is not None and crop.f0 is not None:
+            terms["partials"] = self.model.unexplained(crop.waveform, crop.f0, driven.partials)
+        return terms
 
-    def _mean_nats(self, crop: Crop, codes: Tensor, vector: Tensor) -> Float[Tensor, ""]:
+    def _mean_nats(self, crop: Crop, codes: Tensor, vector: Tensor, driven: Driven | None = None) -> Float[Tensor, ""]:
         first = min(self.config.unscored_samples, crop.waveform.shape[1] - 1)
-        return self.model.nats(crop.waveform, codes, vector, crop.f0, first).mean()
+        return self.model.nats(crop.waveform, codes, vector, crop.f0, first, driven=driven).mean()
 
     def _confusion_update(self, crop: Crop, codes: Float[Tensor, "batch code frames"]) -> Update:
         assert self.confusion is not None
@@ -232,7 +238,7 @@ class WavenetAutoencoderObjective(Objective):
         return terms
 
     def _weights(self) -> dict[str, float]:
-        weights = {"reconstruction": 1.0, "back_translation": 1.0}
+        weights = {"reconstruction": 1.0, "back_translation": 1.0, "partials": self.config.partials_weight}
         if self.confusion is not None:
             weights["singer_resisted"] = self.config.confusion.weight
         if self.regressor is not None:
