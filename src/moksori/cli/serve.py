@@ -39,6 +39,9 @@ def serve(
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Requests worked on at a time.")] = 8,
     queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait.")] = 56,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Short sentences spoken at once where requests wait; 1: none.")
+    ] = 8,
     most_characters: Annotated[int, typer.Option("--max-characters", min=1, help="Of a text.")] = 10_000,
     most_seconds: Annotated[float, typer.Option("--max-seconds", help="Of sound that is made.")] = 1200.0,
     most_upload: Annotated[float, typer.Option("--max-upload-mb", help="Of a request with files, in MiB.")] = 25.0,
@@ -75,6 +78,7 @@ def serve(
         most_upload_seconds=most_upload_seconds,
         concurrency=concurrency,
         queue=queue,
+        batch=batch,
         timeout_seconds=timeout,
         scoreboard=scoreboard,
         voices=voices,

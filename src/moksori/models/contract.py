@@ -113,6 +113,13 @@ class CanSay(Protocol):
 
 
 @runtime_checkable
+class CanSayTogether(Protocol):
+    """A model that turns texts of several people into sound as one batch, each with noise of its own generator."""
+
+    def say_together(self, text: TextBatch, controls: SayControls, generators: Sequence[Generator]) -> Spoken: ...
+
+
+@runtime_checkable
 class CanSayMels(Protocol):
     """A model that turns tokens into mels, which a vocoder turns into sound.
 

@@ -1,20 +1,45 @@
 """Diagonal Gaussians with log standard deviations, as the latents of all variational families here use them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from moksori.nn.precision import at_least_float32
 
 
-def standard_normal(like: Float[Tensor, "*shape"], generator: Generator | None = None) -> Float[Tensor, "*shape"]:
+class RowGenerators:
+    """A generator for each row of a batch, so that a row is given the noise that it would be given alone."""
+
+    def __init__(self, generators: Sequence[Generator]) -> None:
+        self.generators = tuple(generators)
+
+
+Chance = Generator | RowGenerators | None
+"""What noise is drawn from; None: torch's own generator."""
+
+
+def standard_normal(
+    like: Float[Tensor, "*shape"], generator: Chance = None, lengths: Int[Tensor, " batch"] | None = None
+) -> Float[Tensor, "*shape"]:
     """N(0, 1) noise of the shape, type and device of `like`.
 
     It is drawn on the generator's own device, so a CPU generator gives the same noise wherever the model runs.
+    lengths: of the rows of a padded batch, along the last axis; with a generator for each row only so much is drawn of
+    it, and the rest is 0. None: rows are whole.
     """
+    if isinstance(generator, RowGenerators):
+        whole = like.shape[-1]
+        wanted = [whole] * len(like) if lengths is None else [int(length) for length in lengths]
+        rows = [
+            F.pad(standard_normal(like.new_empty(1, *like.shape[1:-1], length), own), (0, whole - length))
+            for own, length in zip(generator.generators, wanted, strict=True)
+        ]
+        return torch.cat(rows)
     if generator is None:
         return torch.randn_like(like)  # exported graphs know this operator for any length, the one below they do not
     return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)

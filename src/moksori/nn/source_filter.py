@@ -8,9 +8,10 @@ F0 makes no clicks and nothing is aliased.
 import math
 
 import torch
-from jaxtyping import Complex, Float
-from torch import Generator, Tensor, nn
+from jaxtyping import Complex, Float, Int
+from torch import Tensor, nn
 
+from moksori.nn.distributions import Chance, RowGenerators, standard_normal
 from moksori.nn.istft import ComplexStft
 
 
@@ -93,25 +94,30 @@ class Excitation(nn.Module):
         self,
         f0: Float[Tensor, "batch frames"],
         voicing: Float[Tensor, "batch frames"],
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Tensor:
         """Complex `[batch, bins, frames]` spectrum of the pulse train; the generator draws its start phase."""
         start = self.start_phase(f0.shape[0], f0.device, generator)
         return self.pulse_spectrum(pulse_train(f0, voicing, self.sample_rate, self.hop_length, start))
 
-    def noise(self, batch: int, frames: int, device: torch.device, generator: Generator | None = None) -> Tensor:
-        """Complex `[batch, bins, frames]` spectrum of white Gaussian noise."""
-        return self.noise_spectrum(self.noise_samples(batch, frames, device, generator))
-
-    def start_phase(self, batch: int, device: torch.device, generator: Generator | None = None) -> Tensor:
-        """Of the pulses' fundamental, in periods."""
-        return torch.rand(batch, generator=generator, device=device)
-
-    def noise_samples(
-        self, batch: int, frames: int, device: torch.device, generator: Generator | None = None
+    def noise(
+        self,
+        batch: int,
+        frames: int,
+        device: torch.device,
+        generator: Chance = None,
+        lengths: Int[Tensor, " batch"] | None = None,
     ) -> Tensor:
-        """White Gaussian noise `[batch, samples]`."""
-        return torch.randn(batch, frames * self.hop_length, generator=generator, device=device)
+        """Complex `[batch, bins, frames]` spectrum of white Gaussian noise. lengths: frames of each row, if padded."""
+        like = torch.empty(batch, frames * self.hop_length, device=device)
+        samples = None if lengths is None else lengths * self.hop_length
+        return self.noise_spectrum(standard_normal(like, generator, samples))
+
+    def start_phase(self, batch: int, device: torch.device, generator: Chance = None) -> Tensor:
+        """Of the pulses' fundamental, in periods."""
+        if isinstance(generator, RowGenerators):
+            return torch.cat([self.start_phase(1, device, own) for own in generator.generators])
+        return torch.rand(batch, generator=generator, device=device)
 
     def pulse_spectrum(self, train: Float[Tensor, "batch samples"]) -> Tensor:
         """Complex `[batch, bins, frames]` spectrum of a pulse train."""

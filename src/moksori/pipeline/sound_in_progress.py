@@ -20,6 +20,7 @@ from moksori.pipeline.sentences import readings
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.pipeline.speech_timings import SentenceTiming
 from moksori.pipeline.streaming import SpeechStream
+from moksori.pipeline.together import Together
 from moksori.pipeline.watermark import in_file
 
 BUSY_CHUNK_FRAMES = (160,)
@@ -57,11 +58,13 @@ class SoundInProgress:
         language: str,
         ssml: bool | None = None,
         chunk_frames: Sequence[int] = CHUNK_FRAMES,
+        together: Together | None = None,
     ) -> "SoundInProgress":
-        """A text, looked through before its first sample; raises as `Speaker.say` does."""
+        """A text, looked through before its first sample; raises as `Speaker.say` does. together: see SpeechStream."""
         seed = chosen_seed(seed)
         speaker.check(readings(text, language, ssml), options)
-        stream = SpeechStream(speaker, readings(text, language, ssml), options, seed, chunk_frames)
+        texts = readings(text, language, ssml)
+        stream = SpeechStream(speaker, texts, options, seed, chunk_frames, together=together)
         tags = synthetic_metadata(speaker.name, seed, text)
         return cls(stream, stream.sample_rate, speaker.name, voice, seed, tags, sentences=stream.sentences)
 
@@ -121,6 +124,12 @@ class EncodedSound:
         self.sample_rate = self._encoder.sample_rate
         """Of what is heard, in Hz."""
         self.parts: Generator[EncodedPart, None, None] = self._made()
+
+    def close(self) -> None:
+        """Ends it, also where nothing of it was read."""
+        self.parts.close()
+        if isinstance(self.sound.blocks, SpeechStream):
+            self.sound.blocks.close()
 
     def _made(self) -> Generator[EncodedPart, None, None]:
         told = 0

@@ -1,6 +1,7 @@
 """Speech that is heard while it is made: block after block, sentence after sentence, text as it arrives."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from moksori.pipeline.sentences import Gap, Piece, Sentence
 from moksori.pipeline.speaker import Finish, Line, Speaker
 from moksori.pipeline.speech_timings import SentenceTiming, Word
 from moksori.pipeline.timing_files import TimingHeader, write_timings
+from moksori.pipeline.together import Together, Turn
 from moksori.types import SpokenFlags
 
 Block = Float[np.ndarray, " block"]
@@ -29,7 +31,8 @@ class SpeechStream:
     cannot stream gives a block a sentence, and so does the cast of a dialogue.
     texts: sentences as `readings` or `arriving` give them. seed: the blocks together are what `say` gives for it.
     first, gap, whole: of a text that is spoken by several streams, the number of the first of these sentences, the
-    state before it, and whether the text ends with them: only then there is silence behind.
+    state before it, and whether the text ends with them: only then there is silence behind. together: its first
+    sentence may be spoken with those of other streams; then it is looked at before it is asked for.
     Raises what `Speaker.pieces` does, and TextError at the end of a text that had nothing to speak.
     """
 
@@ -43,6 +46,7 @@ class SpeechStream:
         first: int = 0,
         gap: Gap = Gap(),
         whole: bool = True,
+        together: Together | None = None,
     ) -> None:
         self.speaker, self.seed = speaker, seed
         self.gap = gap
@@ -53,7 +57,14 @@ class SpeechStream:
         self.samples = 0
         """Samples in the blocks so far."""
         self._options, self._chunks = options, check_chunks(chunk_frames)
-        self._blocks = self._made(texts)
+        self._turn: Turn | None = None
+        lines: Iterable[Line] = ()
+        if isinstance(speaker, Speaker):
+            lines = speaker.lines(texts, options, seed, first)
+            if together is not None and (begun := next(iter(lines), None)) is not None:
+                self._turn = together.expect(speaker.model, begun)
+                lines = chain([begun], lines)
+        self._blocks = self._made(texts, lines)
 
     @property
     def sample_rate(self) -> int:
@@ -89,12 +100,13 @@ class SpeechStream:
         return path
 
     def close(self) -> None:
-        """Ends the stream, and closes the texts where they are a generator's."""
+        """Ends the stream, and closes the texts where they are a generator's; its sentence waits for nobody more."""
+        self._turn = None
         self._blocks.close()
 
-    def _made(self, texts: Iterable[Sentence]) -> Generator[Block, None, None]:
+    def _made(self, texts: Iterable[Sentence], lines: Iterable[Line]) -> Generator[Block, None, None]:
         if isinstance(self.speaker, Speaker):
-            gap, seen = yield from self._in_chunks(self.speaker, texts)
+            gap, seen = yield from self._in_chunks(self.speaker, lines)
         else:
             gap, seen = yield from self._by_sentence(texts)
         self.gap = gap
@@ -116,9 +128,9 @@ class SpeechStream:
             gap = gap.after(piece)
         return gap, seen
 
-    def _in_chunks(self, speaker: Speaker, texts: Iterable[Sentence]) -> Generator[Block, None, tuple[Gap, str]]:
+    def _in_chunks(self, speaker: Speaker, lines: Iterable[Line]) -> Generator[Block, None, tuple[Gap, str]]:
         gap, seen = self.gap, ""
-        for line in speaker.lines(texts, self._options, self.seed, self._first):
+        for line in lines:
             seen = seen or line.sentence.text
             timing = None
             if line.batch is not None:
@@ -139,8 +151,12 @@ class SpeechStream:
         model, batch = speaker.model, line.batch
         flags: tuple[SpokenFlags, ...] = ()
         assert batch is not None
+        turn, self._turn = self._turn, None
+        along = None if turn is None else turn.take()
         with torch.inference_mode():
-            if isinstance(model, CanStream):
+            if along is not None:
+                length, durations, made = int(along.waveform_lengths[0]), along.durations, iter([along.waveform])
+            elif isinstance(model, CanStream):
                 spoken = model.stream(batch, line.controls, self._chunks, line.generator)
                 length, durations, made = int(spoken.waveform_lengths[0]), spoken.durations, spoken.blocks
             else:

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from moksori.audio.encode import StreamFormat
 from moksori.pipeline.sound_in_progress import EncodedPart, EncodedSound
 from moksori.pipeline.speech_timings import SentenceTiming
-from moksori.pipeline.turns import end, next_of
+from moksori.pipeline.turns import next_of
 from moksori.serving.errors import refusal
 from moksori.serving.service import Service
 
@@ -185,7 +185,7 @@ async def _made(
         yield sound, parts()
     finally:
         with anyio.CancelScope(shield=True):
-            await service.worker.run(end, sound.parts)
+            await service.worker.run(sound.close)
 
 
 def _event(content: Mapping[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from moksori.pipeline.sing import SingOptions, sing
 from moksori.pipeline.sound_in_progress import BUSY_CHUNK_FRAMES, EncodedSound, SoundInProgress
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.pipeline.styles import style_of
+from moksori.pipeline.together import Together
 from moksori.serving.admission import Admission
 from moksori.serving.errors import Refused
 from moksori.serving.metrics import Metrics
@@ -71,6 +72,7 @@ class Service:
         self.worker = Worker(settings.threads or max(torch.get_num_threads() // 2, 1))
         self.admission = Admission(settings.concurrency, settings.queue)
         self.metrics = Metrics(self.admission)
+        self._together = Together(settings.batch, self.metrics.batches.observe)
 
     def first_models(self) -> list[str]:
         """Those to be loaded at the start; raises UnknownName for one that is not here."""
@@ -118,6 +120,7 @@ class Service:
             spoken.language,
             asked.ssml,
             self._chunk_frames,
+            self._together,
         )
         self.metrics.characters.inc(len(asked.input))
         return replace(sound, notes=asked.notes)

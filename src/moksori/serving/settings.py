@@ -15,7 +15,8 @@ class Settings:
     machine may be given, unless `insecure`. threads: torch's; None: half of the processors. keep_models: loaded at a
     time. preload: loaded at the start; default: the default voice. watermark: whether every sound is marked.
     most_*: limits of one request: characters of text, seconds of sound that is made, bytes and seconds of what is sent.
-    concurrency: requests that are worked on by turns; queue: that wait; more are told to come back later.
+    concurrency: requests that are worked on by turns; queue: that wait; more are told to come back later. batch: short
+    sentences of so many of them are spoken at once where they wait for each other; 1: none are.
     timeout_seconds: from a request's arrival to the end of its answer. idle_seconds: in which nothing is sent or taken.
     scoreboard: folder of `moksori scoreboard`. voices: folder of kept voices; None: moksori's own.
     """
@@ -35,6 +36,7 @@ class Settings:
     most_upload_seconds: float = 600.0
     concurrency: int = 8
     queue: int = 56
+    batch: int = 8
     timeout_seconds: float = 600.0
     idle_seconds: float = 30.0
     scoreboard: Path = Path("scoreboard")
@@ -50,6 +52,7 @@ class Settings:
             "upload bytes": self.most_upload_bytes,
             "upload seconds": self.most_upload_seconds,
             "concurrency": self.concurrency,
+            "batch": self.batch,
             "timeout": self.timeout_seconds,
             "idle seconds": self.idle_seconds,
         }

@@ -171,3 +171,20 @@ def test_sound_can_be_marked(client_of, tmp_path) -> None:
     answer = client.post(SPEECH, json={"input": "Hello there.", "response_format": "flac"})
     (tmp_path / "x.flac").write_bytes(answer.content)
     assert "watermark" in read_metadata(tmp_path / "x.flac")
+
+
+def test_short_sentences_that_wait_together_are_spoken_together(client_of) -> None:
+    from moksori.serving.schemas import SpeechRequest
+
+    texts = ("hello to you", "a brown fox", "good morning")
+    service = client_of(batch=8).app.state.service
+    apart = client_of(batch=1).app.state.service
+    asked = [SpeechRequest(input=text, seed=seed, response_format="pcm") for seed, text in enumerate(texts)]
+    sounds = [service.plain_speech(one) for one in asked]
+    for sound, one in zip(sounds, asked, strict=True):
+        found = np.concatenate(list(sound.blocks))
+        wanted = np.concatenate(list(apart.plain_speech(one).blocks))
+        assert len(found) == len(wanted)
+        assert np.abs(found - wanted).max() < 0.01
+    assert "moksori_batch_sentences_sum 3.0" in service.metrics.text().decode()
+    assert "moksori_batch_sentences_count 0.0" in apart.metrics.text().decode()

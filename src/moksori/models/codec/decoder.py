@@ -1,13 +1,14 @@
 """From latents to sound: by way of mels and a vocoder's decoder, by an inverse STFT, or by transposed convolutions."""
 
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from moksori.audio.mel import MelConfig
 from moksori.models.codec.config import CodecDecoderConfig, RestoredConfig, SeanetConfig
 from moksori.models.decoders.decoders import Decoder, build_decoder
 from moksori.models.decoders.pitch import Pitch
 from moksori.models.decoders.refined import RefinedDecoder
+from moksori.nn.distributions import Chance
 from moksori.nn.seanet import SeanetDecoder
 
 
@@ -28,7 +29,7 @@ class WaveDecoder(Decoder):
         condition: Tensor | None = None,
         pitch: Pitch | None = None,
         renderings: int = 1,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "renderings batch samples"]:
         with self._precision(z):
             found: Tensor = self.net(z)[:, 0].float().expand(renderings, -1, -1)

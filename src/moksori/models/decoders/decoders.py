@@ -19,6 +19,7 @@ from moksori.models.decoders.config import HifiganConfig, HomomorphicConfig, Ist
 from moksori.models.decoders.pitch import Pitch, PitchPredictor, semitones
 from moksori.models.decoders.progressive import Make, Progressive, with_context
 from moksori.nn.convnext import ConvNeXtStack
+from moksori.nn.distributions import Chance
 from moksori.nn.hifigan import HifiGanGenerator
 from moksori.nn.istft import InverseStft
 from moksori.nn.long_noise import LongNoise
@@ -48,7 +49,7 @@ class Decoder(nn.Module, ABC):
         condition: Float[Tensor, "batch condition 1"] | None = None,
         pitch: Pitch | None = None,
         renderings: int = 1,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "renderings batch samples"]:
         """Waveforms of frames * hop_length samples; zero latents are expected where the mask is False.
 
@@ -112,7 +113,7 @@ class HifiganDecoder(Decoder):
         condition: Tensor | None = None,
         pitch: Pitch | None = None,
         renderings: int = 1,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "renderings batch samples"]:
         with self._precision(z):
             return self.generator(z, condition, mask).float().expand(renderings, -1, -1)
@@ -146,7 +147,7 @@ class IstftDecoder(Decoder):
         condition: Tensor | None = None,
         pitch: Pitch | None = None,
         renderings: int = 1,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "renderings batch samples"]:
         with self._precision(z):
             hidden = self.body(z, mask, condition)
@@ -210,15 +211,16 @@ class HomomorphicDecoder(Decoder):
         condition: Tensor | None = None,
         pitch: Pitch | None = None,
         renderings: int = 1,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "renderings batch samples"]:
         if pitch is None:
             pitch = self.pitch_predictor.predict(z, mask, condition)
         fine_pitch = pitch.finer(self.config.rate)
-        frames = fine_pitch.log_f0.shape[1]
+        batch, frames = fine_pitch.log_f0.shape
+        lengths = None if mask is None else mask.sum(dim=(1, 2)) * self.config.rate
         with full_precision(z.device.type):
             pulses = self.excitation.pulses(fine_pitch.log_f0.exp(), torch.ones_like(fine_pitch.log_f0), generator)
-            noises = [self.excitation.noise(z.shape[0], frames, z.device, generator) for _ in range(renderings)]
+            noises = [self.excitation.noise(batch, frames, z.device, generator, lengths) for _ in range(renderings)]
         return self._rendered(self._described(z, mask, condition, pitch.log_f0), mask, pulses, noises)
 
     def _described(

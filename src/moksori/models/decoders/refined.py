@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from moksori.audio.mel import MelConfig, mel_filterbank
 from moksori.models.decoders.config import RefinedConfig
 from moksori.models.decoders.decoders import Decoder
 from moksori.models.decoders.pitch import Pitch
 from moksori.nn.convnext import ConvNeXtStack
+from moksori.nn.distributions import Chance
 from moksori.nn.istft import ComplexStft, InverseStft
 from moksori.nn.precision import full_precision
 
@@ -96,7 +97,7 @@ class RefinedDecoder(Decoder):
         condition: Tensor | None = None,
         pitch: Pitch | None = None,
         renderings: int = 1,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "renderings batch samples"]:
         return self.render(self.spectrum(z, mask)).expand(renderings, -1, -1)
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from moksori.losses.duration import log_duration_error, mean_per_token
 from moksori.nn.conv import ChannelNorm, ConditionProjection, DilatedSeparableStack, ProductConv1d, same_padding
-from moksori.nn.distributions import standard_normal
+from moksori.nn.distributions import Chance, standard_normal
 from moksori.nn.flows import ChannelFlip, ElementwiseAffine, SplineFlow
 from moksori.nn.masks import masked
 from moksori.nn.precision import at_least_float32, full_precision
@@ -139,14 +139,16 @@ class StochasticDurationPredictor(nn.Module):
         mask: Bool[Tensor, "batch 1 tokens"] | None,
         condition: Float[Tensor, "batch condition 1"] | None = None,
         temperature: float = 0.8,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "batch tokens"]:
         """Natural logs of durations drawn for a text, 0 at padding; mask None: there is none.
 
         exp of them lies below the whole number of frames by the dequantisation's u, so ceil restores it.
         temperature: standard deviation of the noise; 0 gives the same durations every time.
         """
-        return self.transform(standard_normal(at_least_float32(x)[:, :2], generator) * temperature, x, mask, condition)
+        lengths = None if mask is None else mask.sum(dim=(1, 2))
+        noise = standard_normal(at_least_float32(x)[:, :2], generator, lengths)
+        return self.transform(noise * temperature, x, mask, condition)
 
     def transform(
         self,

@@ -27,7 +27,7 @@ from moksori.models.vits.posterior_encoder import PosteriorEncoder
 from moksori.models.vits.prior import FramePrior
 from moksori.models.vits.text_encoder import EncodedText, TextEncoder
 from moksori.nn.alignment import durations_to_path, expand_by_path
-from moksori.nn.distributions import DiagonalGaussian, standard_normal
+from moksori.nn.distributions import Chance, DiagonalGaussian, RowGenerators, standard_normal
 from moksori.nn.flows import CouplingFlow
 from moksori.nn.masks import masked, repeated_mask, sequence_mask
 from moksori.nn.precision import at_least_float32
@@ -231,7 +231,7 @@ class Vits(nn.Module):
         condition: Tensor | None,
         temperature: float,
         mix: float | None = None,
-        generator: Generator | None = None,
+        generator: Chance = None,
     ) -> Float[Tensor, "batch tokens"]:
         """Natural log of the frames of each token: stochastic, deterministic, or the mixture of both.
 
@@ -265,7 +265,7 @@ class Vits(nn.Module):
         return durations.long().clamp(min=1) * mask[:, 0]
 
     @torch.inference_mode()
-    def say(self, text: TextBatch, controls: SayControls, generator: Generator | None = None) -> Spoken:
+    def say(self, text: TextBatch, controls: SayControls, generator: Chance = None) -> Spoken:
         """Tokens to sound. One generator: first the duration noise is drawn, then the prior's, then the decoder's."""
         plan = self._plan(text, controls, generator)
         padding = plan.padding(plan.mask)
@@ -276,6 +276,11 @@ class Vits(nn.Module):
         if padding is not None:
             waveform = waveform * sequence_mask(lengths, waveform.shape[1])[:, 0]
         return Spoken(waveform, lengths, plan.durations)
+
+    def say_together(self, text: TextBatch, controls: SayControls, generators: Sequence[Generator]) -> Spoken:
+        """`say` for texts that are one batch by chance: each sounds as it would alone with its own generator, but for
+        rounding, and for the end of a padded one (the last n_fft / 2 samples of decoders with an inverse STFT)."""
+        return self.say(text, controls, RowGenerators(generators))
 
     @torch.inference_mode()
     def stream(
@@ -313,7 +318,7 @@ class Vits(nn.Module):
         for start, stop in spans:
             yield sound(start, stop) * repeated_mask(mask[..., start:stop], self.hop_length)[:, 0]
 
-    def _plan(self, text: TextBatch, controls: SayControls, generator: Generator | None) -> "_Plan":
+    def _plan(self, text: TextBatch, controls: SayControls, generator: Chance) -> "_Plan":
         variation = self.config.variation if controls.variation is None else controls.variation
         condition = self.condition(text.speaker)
         mask = sequence_mask(text.token_lengths, text.tokens.shape[1])
@@ -328,7 +333,7 @@ class Vits(nn.Module):
         frames = Frames.from_durations(durations)
         batch, count = frames.token.shape
         like = at_least_float32(encoded.hidden.new_empty(batch, self.config.latent_channels, count))
-        noise = standard_normal(like, generator) * variation
+        noise = standard_normal(like, generator, frames.mask.sum(dim=(1, 2))) * variation
         return _Plan(encoded, frames, noise, condition, durations)
 
     def _prior_sample(self, plan: "_Plan", frames: Frames, noise: Tensor) -> Float[Tensor, "batch channels frames"]:

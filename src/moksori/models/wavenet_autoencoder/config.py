@@ -224,6 +224,8 @@ class WavenetAutoencoderObjectiveConfig(Config):
     """Of that regressor's three layers."""
     partials_weight: float = Field(default=1.0, ge=0.0)
     """Of the share of voiced energy that the partials leave, where the model makes them."""
+    strength_weight: float = Field(default=0.3, ge=0.0)
+    """Of how far their strengths lie from the recording's, in nats."""
     back_translation: BackTranslationConfig | None = None
     """None: phase 1 only."""
     watch_from_step: int = Field(default=1000, ge=1)

@@ -22,7 +22,16 @@ from moksori.models.wavenet_autoencoder.conversion import (
 )
 from moksori.models.wavenet_autoencoder.encoder import Encoder
 from moksori.models.wavenet_autoencoder.fitting import fit_vector
-from moksori.models.wavenet_autoencoder.partials import Driven, Envelope, Partials, held, live, measured, turns
+from moksori.models.wavenet_autoencoder.partials import (
+    Driven,
+    Envelope,
+    Partials,
+    held,
+    live,
+    measured,
+    strength_error,
+    turns,
+)
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0, cycles, excitation, locked, pitch_channels
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
 from moksori.nn.mulaw import LEVELS, code_nats, encode_mu_law
@@ -205,7 +214,8 @@ class WavenetAutoencoder(nn.Module):
             partials = self.partials(self.condition(codes, f0).float(), vector, f0, going, turned, own.angle())
             # Of the strength before the first frame nothing is known: it is taken for that of the first.
             partials = replace(partials, before=partials.strength[:, :, 0] * alive[:, :, 0])
-            return Driven(partials.waves(pitch.harmonics, alive), partials.sound())
+            off = strength_error(partials.strength, own)
+            return Driven(partials.waves(pitch.harmonics, alive), partials.sound(), off)
 
     def partials(
         self,

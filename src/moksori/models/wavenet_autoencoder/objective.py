@@ -209,6 +209,8 @@ class WavenetAutoencoderObjective(Objective):
         terms = {name: nats, bits: nats.detach() * BITS}
         if driven is not None and driven.partials is not None and crop.f0 is not None:
             terms["partials"] = self.model.unexplained(crop.waveform, crop.f0, driven.partials)
+            assert driven.strength_error is not None
+            terms["strength"] = driven.strength_error
         return terms
 
     def _mean_nats(self, crop: Crop, codes: Tensor, vector: Tensor, driven: Driven | None = None) -> Float[Tensor, ""]:
@@ -238,7 +240,9 @@ class WavenetAutoencoderObjective(Objective):
         return terms
 
     def _weights(self) -> dict[str, float]:
-        weights = {"reconstruction": 1.0, "back_translation": 1.0, "partials": self.config.partials_weight}
+        config = self.config
+        weights = {"reconstruction": 1.0, "back_translation": 1.0}
+        weights |= {"partials": config.partials_weight, "strength": config.strength_weight}
         if self.confusion is not None:
             weights["singer_resisted"] = self.config.confusion.weight
         if self.regressor is not None:

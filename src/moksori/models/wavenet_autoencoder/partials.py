@@ -26,6 +26,7 @@ LOCK_FRAMES = (4, 5)
 """Lengths of the two running means through which a recording's partials are measured: together they lie around the end
 of a frame."""
 _LEAST_SHARE = 0.05
+_FAINTEST = 1e-5
 _KNOTS_UP_TO = 2048
 """Points of the even grid on which a minimum phase is computed."""
 
@@ -65,10 +66,12 @@ class Driven:
     """What is known of each sample before it is made.
 
     waves: of the pitch. partials: the harmonic part, of which D draws what is left over; None where D draws all.
+    strength_error: of its strengths against a recording's, see `strength_error`.
     """
 
     waves: Float[Tensor, "batch waves samples"]
     partials: Float[Tensor, "batch samples"] | None = None
+    strength_error: Float[Tensor, ""] | None = None
 
 
 class Envelope(nn.Module):
@@ -193,3 +196,16 @@ def measured(
         rows = F.avg_pool1d(F.pad(rows, ((length - 1) // 2, length // 2)), length, 1)
     means = rows.unflatten(0, alive.shape[:2])
     return torch.complex(means[:, :, 0], means[:, :, 1]) / means[:, :, 2].clamp(min=_LEAST_SHARE)
+
+
+def strength_error(
+    strength: Complex[Tensor, "batch partials frames"], wanted: Complex[Tensor, "batch partials frames"]
+) -> Float[Tensor, ""]:
+    """Mean distance of ln A_k of partials that are made from that of a recording's: strong and faint ones count alike.
+
+    Energy alone would teach the strong ones, which lie low, and leave what is high to the noise of D.
+    """
+    made = strength.abs()
+    heard = (made > 0).to(made)
+    apart = (made.clamp(min=_FAINTEST).log() - wanted.abs().clamp(min=_FAINTEST).log()).abs()
+    return (apart * heard).sum() / heard.sum().clamp(min=1.0)
