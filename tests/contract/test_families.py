@@ -157,9 +157,7 @@ def test_saved_and_loaded_it_is_the_same_model(preset: str, tmp_path) -> None:
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     if isinstance(model, CanSay):
-        spoken = [
-            m.say(text_of(preset), SayControls(), torch.Generator().manual_seed(0)) for m in (model, loaded)
-        ]
+        spoken = [m.say(text_of(preset), SayControls(), torch.Generator().manual_seed(0)) for m in (model, loaded)]
         assert torch.equal(spoken[0].waveform, spoken[1].waveform)
 
 
@@ -171,9 +169,7 @@ def text_of(preset: str, items: slice = slice(0, 1), padding: int = 0) -> TextBa
     assert batch.tokens is not None and batch.stress is not None and batch.token_lengths is not None  # noqa: PT018
     lengths = batch.token_lengths[items]
     width = int(lengths.max())
-    tokens, stress = (
-        torch.nn.functional.pad(t[items, :width], (0, padding)) for t in (batch.tokens, batch.stress)
-    )
+    tokens, stress = (torch.nn.functional.pad(t[items, :width], (0, padding)) for t in (batch.tokens, batch.stress))
     return TextBatch(tokens, stress, lengths, batch.speaker[items])
 
 

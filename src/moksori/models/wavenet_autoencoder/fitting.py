@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from moksori.models.wavenet_autoencoder.conversion import tracked
+from moksori.models.wavenet_autoencoder.partials import Driven
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0
 from moksori.models.wavenet_autoencoder.tuning import tune, tuned_network
 from moksori.nn.wavenet_network import WaveNet
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 CROP_SECONDS = 0.5
 BATCH = 4
 LEARNING_RATE = 0.03
+STRENGTH_WEIGHT = 0.3
+"""Of the strengths of partials, as in training."""
 HELD_BACK = 0.1
 """Of recordings that layers are tuned to."""
 LOOK_CROPS = 8
@@ -71,7 +74,7 @@ def fit_vector(
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
             for step in range(steps):
                 optimizer.zero_grad()
-                material.nats(material.crops(BATCH, generator), vector[None]).backward()
+                material.cost(material.crops(BATCH, generator), vector[None]).backward()
                 optimizer.step()
                 schedule.step()
                 progress(step + 1, total)
@@ -148,7 +151,26 @@ class _Material:
         decoder: WaveNet | None = None,
     ) -> Float[Tensor, ""]:
         """Of the crops, sung by a vector: a sample's mean. decoder: in place of the model's."""
+        return self._told(crops, vector, decoder)[0]
+
+    def cost(self, crops: tuple[Tensor, Tensor | None], vector: Float[Tensor, "1 channels"]) -> Float[Tensor, ""]:
+        """What a vector is found by: nats, and how far the partials are from the crops' where the model makes them."""
+        nats, driven = self._told(crops, vector)
         waveform, f0 = crops
+        if driven is None or driven.partials is None or driven.strength_error is None or f0 is None:
+            return nats
+        left = self._model.unexplained(waveform, f0, driven.partials)
+        return nats + left + STRENGTH_WEIGHT * driven.strength_error
+
+    def _told(
+        self,
+        crops: tuple[Tensor, Tensor | None],
+        vector: Float[Tensor, "1 channels"],
+        decoder: WaveNet | None = None,
+    ) -> tuple[Float[Tensor, ""], Driven | None]:
+        waveform, f0 = crops
+        voice = vector.expand(len(waveform), -1)
         with torch.no_grad():
             codes = self._model.encode(waveform)
-        return self._model.nats(waveform, codes, vector.expand(len(waveform), -1), f0, decoder=decoder).mean()
+        driven = self._model.driven(waveform, codes, voice, f0)
+        return self._model.nats(waveform, codes, voice, f0, decoder=decoder, driven=driven).mean(), driven

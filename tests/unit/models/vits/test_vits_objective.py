@@ -193,9 +193,7 @@ def test_duration_scale_follows_the_ratio_of_the_means() -> None:
         predictor.projection.weight.zero_()
         predictor.projection.bias.fill_(float(torch.tensor(2.0).log()))  # two frames for every token
     with torch.no_grad():
-        encoded, mask = made.model.encode_text(
-            TextBatch(data.tokens, data.stress, data.token_lengths, data.speaker)
-        )
+        encoded, mask = made.model.encode_text(TextBatch(data.tokens, data.stress, data.token_lengths, data.speaker))
         for seed in range(20):
             made.observe(made._duration_terms(encoded, mask, data.durations, None, generator(seed)))
     assert predictor.training  # its dropout is on again

@@ -38,6 +38,20 @@ def test_only_the_vector_moves_and_the_cost_falls() -> None:
     assert model.auto_key_of(PitchRange(float(one.vector[-1]) - np.log(2.0), 0.1), voice) == 12
 
 
+def test_a_vector_is_fitted_to_the_partials_too() -> None:
+    objective = small_objective("model.pitch.harmonics=2", "model.pitch.partials=16")
+    take_steps(objective, 20)
+    model, batch = objective.model.eval(), sung([3, 3], 6_000)
+
+    def off(vector: torch.Tensor) -> float:
+        with torch.no_grad():
+            codes = model.encode(batch.waveform)
+            return float(model.driven(batch.waveform, codes, vector[None].expand(2, -1), batch.f0).strength_error)
+
+    found = fit_vector(model, stranger(), 30, torch.Generator().manual_seed(1))
+    assert off(found.vector[:-1]) < off(model.speaker_embedding.weight[found.nearest].detach())
+
+
 def test_it_starts_from_the_nearest_singer_of_the_table() -> None:
     model = small_model("model.num_speakers=3")
     costs = [fit_vector(model, stranger(), 0, torch.Generator().manual_seed(1))]
