@@ -56,6 +56,11 @@ def convert(
     strength: Annotated[
         float, typer.Option("--strength", help="With --like: 0 is the recording's own voice, 1 the target's.")
     ] = 1.0,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", help="What is said, for models that say it anew (naturalspeech2).", show_default=False),
+    ] = None,
+    language: Annotated[str | None, typer.Option("--language", help="Of --text.", show_default="the model's")] = None,
     variation: Temperature = None,
     pitch: Annotated[float, typer.Option("--pitch", help="Semitones up or down, -12 to 12.")] = 0.0,
     key: Annotated[
@@ -96,7 +101,9 @@ def convert(
 
     from moksori.pipeline import convert as converting
 
-    options = converting.ConvertOptions(speaker, source, variation, pitch, tuple(like or ()), strength, _key(key))
+    options = converting.ConvertOptions(
+        speaker, source, variation, pitch, tuple(like or ()), strength, _key(key), text=text, language=language
+    )
     if pipe is not None:
         _check_live(options)
     else:

@@ -113,6 +113,21 @@ class CanSay(Protocol):
 
 
 @runtime_checkable
+class CanAlign(Protocol):
+    """A model that finds the tokens of texts in their recordings; see models.aligner.base."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def hop_length(self) -> int: ...
+
+    def align(self, batch: SpeechBatch) -> Int[Tensor, "batch tokens"]: ...
+
+    def misfit(self, batch: SpeechBatch) -> Float[Tensor, " batch"]: ...
+
+
+@runtime_checkable
 class CanSayTogether(Protocol):
     """A model that turns texts of several people into sound as one batch, each with noise of its own generator."""
 

@@ -3,14 +3,17 @@
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from moksori.audio.resample import resample
 from moksori.errors import CheckpointError, UnsupportedTask
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, Manifest, fingerprint, load_model
 from moksori.models.contract_latents import CanCompress
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.models import family_default, find_model, models, only_model
+from moksori.types import Waveform
 
 FAMILY = "codec"
 """Whose default is meant where none is named."""
@@ -35,6 +38,14 @@ class FoundCodec:
     @property
     def device(self) -> torch.device:
         return self.loaded.device
+
+    def copied(self, recording: Waveform) -> Waveform:
+        """A recording through the codec and nothing else, as long as it is, at the codec's rate."""
+        samples = resample(recording, self.model.sample_rate).samples
+        with torch.inference_mode():
+            heard = torch.from_numpy(np.ascontiguousarray(samples))[None].to(self.device)
+            made = self.model.expand(self.model.latents(self.model.compress(heard)))[0, : len(samples)]
+        return Waveform(np.clip(made.float().cpu().numpy(), -1.0, 1.0), self.model.sample_rate)
 
     @cached_property
     def fingerprint(self) -> str:

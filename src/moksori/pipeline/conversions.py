@@ -27,7 +27,8 @@ class ConvertOptions:
     already, so that the recording is only cleaned.
     variation: 0 to 10, noise in what is read off the recording; None = the model's own. shift_semitones: -12 to 12.
     strength: 0, the source's own voice, to 1, the target's. key: of a song, in semitones, -24 to 24; "auto" brings it
-    to where the target sings; None: as it is, moved by shift_semitones alone.
+    to where the target sings; None: as it is, moved by shift_semitones alone. text: what is said in the recording, for
+    models that make it anew from that, and its language, None: the model's.
     """
 
     speaker: str | None = None
@@ -37,6 +38,8 @@ class ConvertOptions:
     like: tuple[Like, ...] = ()
     strength: float = 1.0
     key: float | Literal["auto"] | None = None
+    text: str | None = None
+    language: str | None = None
 
     def __post_init__(self) -> None:
         if self.key is not None and self.key != "auto":
@@ -47,6 +50,10 @@ class ConvertOptions:
         _within("strength", self.strength, 0.0, 1.0)
         if self.variation is not None:
             _within("variation", self.variation, 0.0, 10.0)
+        if self.text is not None and not self.like:
+            raise BadInput("a text of what is said, and nobody to say it: give a recording of who is to, like")
+        if self.language is not None and self.text is None:
+            raise BadInput(f"language {self.language!r}: is that of a text: give what is said, text")
         if self.speaker is not None and self.like:
             raise BadInput(
                 f"both a speaker of the model ({self.speaker!r}) and a voice to imitate are given: give one of them"

@@ -75,6 +75,11 @@ class Converter:
         """The names that `speaker=` and `source=` take."""
         return self.manifest.speakers if not isinstance(self._way, ThroughVoices | ThroughPrompts) else ()
 
+    @property
+    def takes_text(self) -> bool:
+        """Whether it makes a recording anew from what is said in it, where `text=` tells that."""
+        return isinstance(self._way, ThroughPrompts) and self._way.takes_text
+
     def convert(
         self,
         audio: Audio,
@@ -86,18 +91,23 @@ class Converter:
         like: Like | Sequence[Like] | None = None,
         strength: float = 1.0,
         key: float | Literal["auto"] | None = None,
+        text: str | None = None,
+        language: str | None = None,
     ) -> Conversion:
         """The recording, spoken by somebody else; the same seed gives the same samples, None draws one.
 
         audio: a path, something with `samples` and `sample_rate`, or a pair of both. speaker, source: names among
         `speakers`; without a source the best fit of the model's speakers. like: who is to be imitated instead, one or
         several of recordings, `.voice` files and Voices. variation: noise in what is read off the recording. pitch:
-        semitones. strength: 0, the source's own voice, to 1, the target's. key: of a song, semitones or "auto". It is
-        as long as the recording, at the model's rate and level.
+        semitones. strength: 0, the source's own voice, to 1, the target's. key: of a song, semitones or "auto". text:
+        what is said, and its language, for models that make it anew from that (NaturalSpeech 2), with its lengths and
+        its melody, which is moved to where the target speaks. It is as long as the recording, at the model's rate.
         Raises AudioError for a recording that cannot be used or is longer than an hour, UnknownName for a speaker that
         does not exist, BadInput for a value out of range, UnsupportedTask for what this model cannot do.
         """
-        options = ConvertOptions(speaker, source, variation, pitch, likes(like), strength, key)
+        options = ConvertOptions(
+            speaker, source, variation, pitch, likes(like), strength, key, text=text, language=language
+        )
         if speaker is None and not options.like:
             raise BadInput("nobody to become: give a speaker of the model, or like= a recording of who is to speak")
         return self._made(audio, options, seed)
@@ -164,6 +174,8 @@ class Converter:
 
     def check(self, options: ConvertOptions) -> None:
         """Raises UnknownName or UnsupportedTask where the options are not for this model."""
+        if options.text is not None and not isinstance(self._way, ThroughPrompts):
+            raise UnsupportedTask(f"{self.name}: needs not know what is said: leave the text out")
         self._way.check(options)
 
     def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job:

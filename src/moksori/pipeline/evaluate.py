@@ -22,7 +22,7 @@ from moksori.evaluation.score import MEASURES, Judges
 from moksori.evaluation.speaker import Voices
 from moksori.models.checkpoint import Loaded, count_parameters, fingerprint, load_model, read_manifest
 from moksori.models.contract import CanChangeKey, CanConvert, CanConvertMels, CanDraw, CanEnroll, CanReconstruct
-from moksori.models.contract_latents import CanCompress, CanSayLatents
+from moksori.models.contract_latents import CanCompress, CanConvertLatents, CanSayLatents
 from moksori.nn.conv import arranged_for_inference
 from moksori.pipeline.aligner_judge import AlignerJudge
 from moksori.pipeline.enrolment import Like
@@ -172,9 +172,9 @@ def tasks_of(loaded: Loaded) -> list[str]:
     """What a model can be measured in, in the order in which it is chosen."""
     model = loaded.model
     able: set[str] = set()
-    if isinstance(model, CanSayLatents):
-        able |= {"like", "sing"}
-    elif can_speak(model):
+    if isinstance(model, CanSayLatents):  # what it is made for comes first
+        return ["like", "sing", *(["convert"] if isinstance(model, CanConvertLatents) else [])]
+    if can_speak(model):
         able.add("speak")
     if isinstance(model, CanEnroll) and isinstance(model, CanConvertMels):
         able |= {"convert", "like", "denoise", "sing"}

@@ -25,7 +25,9 @@ from moksori.evaluation.report import Group, Picture
 from moksori.evaluation.score import Item, Judges, SystemScores, score_system
 from moksori.evaluation.trials import equal_error_threshold
 from moksori.models.checkpoint import Loaded
-from moksori.models.contract import CanConvertMels, CanTellSpeakers
+from moksori.models.contract import CanConvertMels, CanEnroll, CanTellSpeakers
+from moksori.models.contract_latents import CanSayLatents
+from moksori.pipeline.codecs import required_codec
 from moksori.pipeline.convert import Converter
 from moksori.pipeline.evaluate_material import Noises, Pair, Person, acquaintances, pairs, strangers
 from moksori.pipeline.evaluate_settings import PICTURED, Findings, Settings
@@ -71,7 +73,7 @@ def evaluate_convert(loaded: Loaded, settings: Settings, task: str = "convert") 
     if found and not imitating:
         run.tell_who_is_found_out(made)
     trials: tuple[TrialScores, ...] = ()
-    if "trials" in groups and imitating:
+    if "trials" in groups and isinstance(loaded.model, CanEnroll):
         segments = held_out_segments(settings.corpus, settings.split, settings.limit)
         trials = verification(loaded, judges, segments, settings.seed, run.steps.part())
     return Findings(found, judges, pictures, trials, _material(made, everybody, imitating))
@@ -140,7 +142,7 @@ class _Run:
             return own
         systems: dict[str, Convert] = {UNCHANGED: lambda pair: self._recording(pair)}
         systems[COPY] = lambda pair: self._once(f"copy {pair.utterance.name}", lambda: copy(pair))
-        copy = self._made_own if self.converter.speakers else self._vocoded()
+        copy = self._made_own if self.converter.speakers else self._copied()
         if "pitch" in self.groups or "speaker" in self.groups:
             systems[PITCH_SHIFT] = lambda pair: mean_pitch_shift(self._recording(pair), pair.target.known[0])
         systems |= own
@@ -214,7 +216,16 @@ class _Run:
             source, target = pair.source.name, pair.target.name
             return self.converter.convert(recording, target, source, seed=seed, variation=variation).waveform
         voice = self._voice(pair, noisy)
-        return self.converter.convert(recording, like=voice, seed=seed, variation=variation).waveform
+        text, language = (pair.utterance.text, pair.utterance.language) if self.converter.takes_text else (None, None)
+        made = self.converter.convert(
+            recording,
+            like=voice,
+            seed=seed,
+            variation=variation,
+            text=text or None,
+            language=language if text else None,
+        )
+        return made.waveform
 
     def _voice(self, pair: Pair, noisy: bool) -> Voice | None:
         """The target's, heard once in its prompt."""
@@ -231,9 +242,12 @@ class _Run:
         name = pair.source.name
         return self.converter.convert(self._recording(pair), name, name, seed=self.settings.seed).waveform
 
-    def _vocoded(self) -> Convert:
-        """Through the vocoder that the model's mels go through, and nothing else."""
+    def _copied(self) -> Convert:
+        """Through what makes the model's sound, its codec or the vocoder of its mels, and nothing else."""
         loaded, rate = self.converter.loaded, self.converter.sample_rate
+        if isinstance(loaded.model, CanSayLatents):
+            codec = required_codec(loaded.manifest, self.settings.vocoder, loaded.device)
+            return lambda pair: codec.copied(self._recording(pair))
         assert isinstance(loaded.model, CanConvertMels)
         config = loaded.model.mel_config
         vocoder, front_end = find_vocoder(loaded.manifest, config, self.settings.vocoder), MelSpectrogram(config)

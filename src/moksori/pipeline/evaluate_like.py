@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from moksori.audio.f0 import extract_f0
 from moksori.audio.resample import resample
@@ -213,12 +212,7 @@ class _Run:
     def _through_codec(self, recording: Waveform) -> Waveform:
         model = self.speaker.model
         assert isinstance(model, PromptedVoice)
-        rate, device = self.speaker.sample_rate, self.speaker.loaded.device
-        samples = torch.from_numpy(np.ascontiguousarray(resample(recording, rate).samples))[None].to(device)
-        with torch.inference_mode():
-            copied = model.reconstruct(samples, torch.zeros(1, dtype=torch.int64, device=device))
-        heard = copied[0, : samples.shape[1]].float().cpu().numpy()
-        return Waveform(np.clip(heard, -1.0, 1.0), rate)
+        return model.codec.copied(recording)
 
     # ---- what is measured here: the other judges are score_system's
 

@@ -303,12 +303,14 @@ class Speaker:
         pitch: float = 0.0,
         like: "Like | Sequence[Like] | None" = None,
         strength: float = 1.0,
+        text: str | None = None,
+        language: str | None = None,
     ) -> "Conversion":
         """A recording, spoken by another speaker of the model: see `moksori.pipeline.convert.Converter.convert`."""
         from moksori.pipeline.convert import Converter
 
         return Converter(self.loaded, self._named).convert(
-            audio, speaker, source, seed, variation, pitch, like, strength
+            audio, speaker, source, seed, variation, pitch, like, strength, text=text, language=language
         )
 
     def denoise(

@@ -20,6 +20,16 @@ class Aligner(nn.Module, ABC):
         self.front_end = MelSpectrogram(config.mel)
         self.standardize = Standardize(config.mel.n_mels)
 
+    @property
+    def sample_rate(self) -> int:
+        """Of the recordings, in Hz."""
+        return self.config.mel.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples of a frame."""
+        return self.config.mel.hop_length
+
     def mel(self, batch: SpeechBatch) -> Float[Tensor, "batch mels frames"]:
         """Standardised log-mel of the recordings."""
         return self.standardize(self.front_end(batch.waveform))
