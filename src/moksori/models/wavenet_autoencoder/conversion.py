@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from moksori.audio.emphasis import deemphasised
 from moksori.audio.f0 import extract_f0
 from moksori.models.streamed import pieces
+from moksori.models.wavenet_autoencoder.driving import drive_of, told_partials
 from moksori.models.wavenet_autoencoder.partials import Driven, held, live, turns
 from moksori.models.wavenet_autoencoder.pitch import cycles, excitation, shifted
 from moksori.models.wavenet_autoencoder.tuning import tuned_network
@@ -81,7 +82,7 @@ class Singer:
         hop = config.condition_hop
         conditions = self._network.conditions(condition, self._vector)
         driven = self._driven(condition, f0)
-        conditions = replace(conditions, drive=self._model.drive(self._index, driven))
+        conditions = replace(conditions, drive=drive_of(self._model, self._index, driven))
         uniforms = self._sampler.uniforms(condition.shape[2] * hop, self._generator)
         drawn = self._sampler.draw(uniforms, conditions, temperature)
         sound = drawn if config.decoder.mixtures else decode_mu_law(drawn)
@@ -104,7 +105,7 @@ class Singer:
         self._phase, self._f0 = phase[:, -1], f0[:, -1]
         if model.envelope is None:
             return Driven(excitation(phase, f0, hop, rate, pitch.harmonics))
-        found = model.partials(condition, self._voice, f0, going, turns(phase, pitch.partials, hop))
+        found = told_partials(model, condition, self._voice, f0, going, turns(phase, pitch.partials, hop))
         if self._strength is not None:
             found = replace(found, before=self._strength)
         self._strength = found.strength[:, :, -1]

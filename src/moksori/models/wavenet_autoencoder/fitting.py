@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from moksori.models.wavenet_autoencoder.conversion import tracked
+from moksori.models.wavenet_autoencoder.driving import driven_by, unexplained
 from moksori.models.wavenet_autoencoder.partials import Driven
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0
 from moksori.models.wavenet_autoencoder.tuning import tune, tuned_network
@@ -159,7 +160,7 @@ class _Material:
         waveform, f0 = crops
         if driven is None or driven.partials is None or driven.strength_error is None or f0 is None:
             return nats
-        left = self._model.unexplained(waveform, f0, driven.partials)
+        left = unexplained(self._model, waveform, f0, driven.partials)
         return nats + left + STRENGTH_WEIGHT * driven.strength_error
 
     def _told(
@@ -172,5 +173,5 @@ class _Material:
         voice = vector.expand(len(waveform), -1)
         with torch.no_grad():
             codes = self._model.encode(waveform)
-        driven = self._model.driven(waveform, codes, voice, f0)
+        driven = driven_by(self._model, waveform, codes, voice, f0)
         return self._model.nats(waveform, codes, voice, f0, decoder=decoder, driven=driven).mean(), driven

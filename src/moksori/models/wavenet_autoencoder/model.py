@@ -20,27 +20,16 @@ from moksori.models.wavenet_autoencoder.conversion import (
     key_between,
     voice_parts,
 )
+from moksori.models.wavenet_autoencoder.driving import drive_of, driven_by
 from moksori.models.wavenet_autoencoder.encoder import Encoder
 from moksori.models.wavenet_autoencoder.fitting import fit_vector
-from moksori.models.wavenet_autoencoder.partials import (
-    Driven,
-    Envelope,
-    Partials,
-    held,
-    live,
-    measured,
-    strength_error,
-    turns,
-)
-from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0, cycles, excitation, locked, pitch_channels
+from moksori.models.wavenet_autoencoder.partials import Driven, Envelope
+from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0, pitch_channels
 from moksori.nn.logistic_mixture import logistic_mixture_log_probability
 from moksori.nn.mulaw import LEVELS, code_nats, encode_mu_law
 from moksori.nn.precision import full_precision
 from moksori.nn.wavenet_network import WaveNet
 from moksori.types import ConvertControls, FittedVector, LongRecording, PitchRange, SoundBatch, Voice, Waveform
-
-_FLOOR = 1e-5
-"""Energy a sample below which a recording's partials count for less."""
 
 
 class WavenetAutoencoder(nn.Module):
@@ -125,7 +114,7 @@ class WavenetAutoencoder(nn.Module):
         """Codes with height and voicing beside them, where the model is given the pitch."""
         if self.config.pitch is None:
             return finer
-        return torch.cat([finer, pitch_channels(self._known(f0)).to(finer)], dim=1)
+        return torch.cat([finer, pitch_channels(self.known(f0)).to(finer)], dim=1)
 
     def temperatures(
         self, f0: Float[Tensor, "batch pitches"] | None, factor: float = 1.0
@@ -168,10 +157,10 @@ class WavenetAutoencoder(nn.Module):
         """-ln p of each sample from `first` on, given those before it, the codes and who sings: teacher-forced.
 
         Where there are partials it is that of what they leave over, and no gradient reaches them. decoder: in place of
-        the shared one's. driven: of `driven`; None: is found here.
+        the shared one's. driven: of `driving.driven_by`; None: is found here.
         """
         condition = self.condition(codes, f0)
-        driven = self.driven(waveform, codes, vector, f0) if driven is None else driven
+        driven = driven_by(self, waveform, codes, vector, f0) if driven is None else driven
         target = emphasised(waveform, self.config.pre_emphasis)
         if driven is not None and driven.partials is not None:
             partials = driven.partials.detach()
@@ -179,91 +168,16 @@ class WavenetAutoencoder(nn.Module):
         target = target.clamp(-1.0, 1.0)
         if self.config.decoders == "shared":
             known = None if self.speaker_embedding is None else vector
-            return self._nats(0, target, condition, known, self.drive(0, driven), first, decoder)
+            return self._nats(0, target, condition, known, drive_of(self, 0, driven), first, decoder)
         # Items of one domain go through its decoder together.
         domain = vector.argmax(dim=1)
         found = target.new_zeros(target.shape[0], target.shape[1] - first)
         for index in domain.unique().tolist():
             rows = (domain == index).nonzero()[:, 0]
-            drive = self.drive(index, driven)
+            drive = drive_of(self, index, driven)
             part = None if drive is None else drive[rows]
             found = found.index_copy(0, rows, self._nats(index, target[rows], condition[rows], None, part, first))
         return found
-
-    def driven(
-        self,
-        waveform: Float[Tensor, "batch samples"],
-        codes: Float[Tensor, "batch code frames"],
-        vector: Float[Tensor, "batch channels"],
-        f0: Float[Tensor, "batch pitches"] | None,
-    ) -> Driven | None:
-        """What is known beforehand of each sample of a recording, in the phases that it has; None for nothing."""
-        pitch = self.config.pitch
-        if pitch is None or not pitch.excitation:
-            return None
-        f0, hop = self._known(f0), pitch.hop_length
-        with torch.no_grad(), full_precision(waveform.device.type):
-            going = f0 if self.envelope is None else held(f0)
-            voiced = (going > 0).double().repeat_interleave(hop, dim=1)
-            phase = locked(cycles(going, hop, self.sample_rate), waveform, voiced, self.sample_rate)
-            if self.envelope is None:
-                return Driven(excitation(phase, f0, hop, self.sample_rate, pitch.harmonics))
-            turned, alive = turns(phase, pitch.partials, hop), live(going, pitch.partials, self.sample_rate)
-            own = measured(turned, emphasised(waveform, self.config.pre_emphasis), alive)
-        with full_precision(waveform.device.type):
-            partials = self.partials(self.condition(codes, f0).float(), vector, f0, going, turned, own.angle())
-            # Of the strength before the first frame nothing is known: it is taken for that of the first.
-            partials = replace(partials, before=partials.strength[:, :, 0] * alive[:, :, 0])
-            off = strength_error(partials.strength, own)
-            return Driven(partials.waves(pitch.harmonics, alive), partials.sound(), off)
-
-    def partials(
-        self,
-        condition: Float[Tensor, "batch channels frames"],
-        vector: Float[Tensor, "batch singer"] | None,
-        f0: Float[Tensor, "batch frames"],
-        going: Float[Tensor, "batch frames"],
-        turned: Tensor,
-        phase: Float[Tensor, "batch partials frames"] | None = None,
-    ) -> Partials:
-        """Partials as codes, singer and pitch tell them, from silence on.
-
-        going: `held` F0. turned: of `turns`. phase: theta_k; None: of the filter of minimum phase. Raises ValueError
-        where the model makes none.
-        """
-        if self.envelope is None or self.config.pitch is None:
-            raise ValueError("this model makes no partials")
-        count = self.config.pitch.partials
-        knots = self.envelope(condition, vector)
-        strength = self.envelope.amplitude(knots, going, count)
-        strength = strength * live(going, count, self.sample_rate) * (f0 > 0).unsqueeze(1)
-        if phase is None:
-            phase = self.envelope.phase(knots, going, count)
-        found = torch.polar(torch.ones_like(phase), phase) * strength
-        return Partials(turned, found, torch.zeros_like(found[:, :, 0]))
-
-    def drive(self, decoder: int, driven: Driven | None) -> Float[Tensor, "batch residual samples"] | None:
-        """What is known beforehand, as it is added to a decoder's first convolution."""
-        if driven is None or self.drives is None:
-            return None
-        found: Tensor = self.drives[decoder](driven.waves)
-        if driven.partials is not None and self.partial_drives is not None:
-            found = found + self.partial_drives[decoder](driven.partials.unsqueeze(1))
-        return found
-
-    def unexplained(
-        self,
-        waveform: Float[Tensor, "batch samples"],
-        f0: Float[Tensor, "batch pitches"],
-        partials: Float[Tensor, "batch samples"],
-    ) -> Float[Tensor, ""]:
-        """Share of the energy of voiced frames that partials leave over, a mean over recordings that have such."""
-        voiced = (f0 > 0).float().repeat_interleave(self.hop_length, dim=1)
-        sound = emphasised(waveform, self.config.pre_emphasis)
-        energy = (sound.square() * voiced).sum(dim=1)
-        left = ((sound - partials).square() * voiced).sum(dim=1)
-        heard = (energy > 0).to(energy)
-        return (left / (energy + _FLOOR * voiced.sum(dim=1).clamp(min=1.0)) * heard).sum() / heard.sum().clamp(min=1.0)
 
     def _nats(
         self,
@@ -387,7 +301,8 @@ class WavenetAutoencoder(nn.Module):
         """The vector of whoever sings in recordings at the model's rate; see models.wavenet_autoencoder.fitting."""
         return fit_vector(self, recordings, steps, generator, progress, tuned_layers)
 
-    def _known(self, f0: Float[Tensor, "batch pitches"] | None) -> Float[Tensor, "batch pitches"]:
+    def known(self, f0: Float[Tensor, "batch pitches"] | None) -> Float[Tensor, "batch pitches"]:
+        """F0 that is there; raises ValueError where it is missing."""
         if f0 is None:
             raise ValueError("this model is given the pitch of what it sings: F0 is missing")
         return f0

@@ -10,6 +10,7 @@ from small_singers import small_model, small_objective, sung, take_steps
 
 from moksori.audio.io import read
 from moksori.models.wavenet_autoencoder import WavenetAutoencoder
+from moksori.models.wavenet_autoencoder.driving import driven_by
 from moksori.models.wavenet_autoencoder.fitting import fit_vector
 from moksori.models.wavenet_autoencoder.tuning import LEARNING_RATE
 from moksori.types import ConvertControls, PitchRange, SoundBatch, SpeechBatch, Voice, Waveform
@@ -46,7 +47,7 @@ def test_a_vector_is_fitted_to_the_partials_too() -> None:
     def off(vector: torch.Tensor) -> float:
         with torch.no_grad():
             codes = model.encode(batch.waveform)
-            return float(model.driven(batch.waveform, codes, vector[None].expand(2, -1), batch.f0).strength_error)
+            return float(driven_by(model, batch.waveform, codes, vector[None].expand(2, -1), batch.f0).strength_error)
 
     found = fit_vector(model, stranger(), 30, torch.Generator().manual_seed(1))
     assert off(found.vector[:-1]) < off(model.speaker_embedding.weight[found.nearest].detach())
