@@ -58,6 +58,9 @@ def vae_gan(
         str, typer.Option(help="Who counts words: pocketsphinx or whisper[:MODEL].")
     ] = "pocketsphinx",
     measure_only: Annotated[bool, typer.Option("--measure-only", help="Train nothing; measure what is there.")] = False,
+    without_recordings: Annotated[
+        bool, typer.Option("--without-recordings", help="Leave people's own recordings out of the page with players.")
+    ] = False,
 ) -> None:
     """VAE or GAN? Autoencoder, VAE, VQ-VAE, GAN and their Wasserstein kin, with the same speakers, sentences, seeds and
     steps: how near, how sharp, whose voice, which words, how stable, at what cost.
@@ -85,7 +88,7 @@ def vae_gan(
         )  # fmt: skip
     finally:
         bars.close()
-    report = save_report(study, corpus)
+    report = save_report(study, corpus, not without_recordings)
     for line in [*summary(study), "", *comparisons(study), *failures(study), *study.notes]:
         typer.echo(line)
     typer.echo(f"wrote {', '.join(str(path) for path in (run / RESULT_NAME, *report.files))}")

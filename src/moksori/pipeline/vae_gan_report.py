@@ -68,12 +68,12 @@ class Report:
         return [path for path in (self.table, self.picture, self.strip, self.page) if path is not None]
 
 
-def save_report(study: Comparison, corpus: str | Path | None = None) -> Report:
-    """Writes everything beside `vae_gan.json`. corpus: where the recordings are, to be heard beside what was made of
-    them; None: they are left out."""
+def save_report(study: Comparison, corpus: str | Path | None = None, recordings: bool = True) -> Report:
+    """Writes everything beside `vae_gan.json`. corpus: what was converted; None: nothing is to be heard. recordings:
+    whether they are to be heard beside what was made of them; without them the page may go where they may not."""
     folder = study.folder
     table, picture = folder / TABLE_NAME, folder / PICTURE_NAME
-    heard = _heard(study, corpus)
+    heard = _heard(study, corpus, recordings)
     strip = page = None
     if heard:
         strip, page = folder / STRIP_NAME, folder / PAGE_NAME
@@ -225,7 +225,7 @@ def _panels(study: Comparison) -> dict[str, dict[str, tuple[float, float, float]
 # ---- what can be heard
 
 
-def _heard(study: Comparison, corpus: str | Path | None) -> dict[str, dict[str, Waveform]]:
+def _heard(study: Comparison, corpus: str | Path | None, recordings: bool) -> dict[str, dict[str, Waveform]]:
     """Sentence by sentence the recordings and what each variant made of it, in the table's order."""
     trials = _trials(study, corpus)
     found: dict[str, dict[str, Waveform]] = {}
@@ -236,8 +236,8 @@ def _heard(study: Comparison, corpus: str | Path | None) -> dict[str, dict[str, 
             if sound is not None:
                 sounds[row.name] = sound
         if sounds:
-            beside = {UNCHANGED: read_utterance(trial.source)}
-            if trial.parallel is not None:
+            beside = {UNCHANGED: read_utterance(trial.source)} if recordings else {}
+            if recordings and trial.parallel is not None:
                 beside[f"{trial.target} saying it"] = read_utterance(trial.parallel)
             found[f"{trial.source.speaker} to {trial.target}: {trial.source.text or trial.source.name}"] = {
                 **beside,

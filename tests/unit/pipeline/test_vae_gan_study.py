@@ -94,6 +94,9 @@ def test_from_nothing_to_its_pages(
         closed.setattr(Gauge, "measure", lambda *given: pytest.fail("measured again"))
         assert run(corpus, folder, *names) == 0
     assert json.loads((folder / "vae_gan.json").read_text(encoding="utf-8")) == found
+    assert run(corpus, folder, *names, "--without-recordings") == 0
+    html = (folder / "vae_gan.html").read_text(encoding="utf-8")
+    assert html.count("<audio") == 2 * 2
     # Runs that are compared have the same terms.
     assert run(corpus, folder, *names, "--steps", "4") == 2
     assert "holds runs with steps 3, and now it is 4" in capsys.readouterr().err
