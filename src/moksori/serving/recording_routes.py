@@ -50,6 +50,10 @@ def recording_routes(service: Service) -> APIRouter:
         pitch: _Number = None,
         strength: _Number = None,
         variation: _Number = None,
+        text: Annotated[
+            str | None, Form(max_length=20_000, description="What is said, for models that say it anew.")
+        ] = None,
+        language: Annotated[str | None, Form(max_length=40, description="Of the text.")] = None,
         seed: _Seed = None,
         response_format: _Format = "mp3",
         sample_rate: _Rate = None,
@@ -74,7 +78,7 @@ def recording_routes(service: Service) -> APIRouter:
         async def prepared(uploads: Uploads) -> Callable[[], EncodedSound]:
             (recording,) = await uploads.recordings([file])
             targets = await uploads.recordings(_counted(target or []))
-            return partial(service.conversion, recording, by, targets, options, seed, form)
+            return partial(service.conversion, recording, by, targets, options, seed, form, text, language)
 
         return await _answer(service, prepared, response_format)
 

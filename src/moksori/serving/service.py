@@ -138,10 +138,12 @@ class Service:
         options: ConvertOptions,
         seed: int | None,
         form: Form,
+        text: str | None = None,
+        language: str | None = None,
     ) -> EncodedSound:
-        """A recording in another voice."""
+        """A recording in another voice. text: what is said in it, and its language, for models that say it anew."""
         likes = (by.kept.voice,) if by.kept is not None else tuple(targets)
-        options = replace(options, speaker=by.speaker, like=likes)
+        options = replace(options, speaker=by.speaker, like=likes, text=text or None, language=language or None)
         return self._encoded(
             SoundInProgress.converted(self.shelf.take(by.model).converter, recording, options, seed), form
         )

@@ -51,6 +51,16 @@ def test_a_recording_becomes_another_recording(client, talking, seconds_of) -> N
     assert cleaned.headers["x-moksori-model"] == "imitator"
 
 
+def test_a_text_is_for_models_that_say_it_anew(client, talking) -> None:
+    files = [("file", ("talk.wav", talking)), ("target", ("anna.wav", talking))]
+    answer = client.post(CONVERT, files=files, data={"text": "Hello there.", "model": "imitator"})
+    assert answer.status_code == 400
+    assert "needs not know what is said" in answer.json()["error"]["message"]
+    answer = client.post(CONVERT, files=files[:1], data={"text": "Hello there.", "speaker": "bob"})
+    assert answer.status_code == 400
+    assert "nobody to say it" in answer.json()["error"]["message"]
+
+
 def test_a_kept_voice_speaks_converts_and_goes(client, talking, seconds_of) -> None:
     made = clone(client, talking, name="Anna", model="imitator")
     assert [made[key] for key in ("kind", "name", "model", "consent")] == ["clone", "Anna", "imitator", AGREED]
