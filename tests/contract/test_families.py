@@ -193,7 +193,7 @@ def test_padding_and_neighbours_do_not_change_speech(preset: str, monkeypatch) -
     def still_pulses(self, f0, voicing, generator=None):
         return self.stft(pulse_train(f0, voicing, self.sample_rate, self.hop_length)) * self.pulse_scale
 
-    def still_noise(self, batch, frames, device, generator=None):
+    def still_noise(self, batch, frames, device, generator=None, lengths=None):
         samples = torch.randn(1, frames * self.hop_length, generator=torch.Generator().manual_seed(0))
         return self.stft(samples.expand(batch, -1)) * self.noise_scale
 
