@@ -96,6 +96,8 @@ class PitchConfig(Config):
     partials: int = Field(default=0, ge=0, le=256)
     """Multiples of the pitch of which the harmonic part is made before the decoder draws the rest; 0, as in the paper:
     it draws all (models.wavenet_autoencoder.partials)."""
+    rest: float = Field(default=1.0, ge=0.0, le=1.0)
+    """What the decoder draws beside the partials counts by so much in voiced frames when it sings."""
     envelope_channels: int = Field(default=128, ge=1)
     """Width of the network that tells how strong partials are."""
     envelope_knots: int = Field(default=48, ge=4)

@@ -68,6 +68,7 @@ class Singer:
         self._phase: Tensor | None = None
         self._f0: Tensor | None = None
         self._strength: Tensor | None = None
+        self._share: Tensor | None = None
         self._last: Tensor | None = None
 
     @torch.no_grad()
@@ -88,10 +89,23 @@ class Singer:
         sound = drawn if config.decoder.mixtures else decode_mu_law(drawn)
         sound = sound.float()
         if driven is not None and driven.partials is not None:
-            sound = sound + driven.partials
+            sound = sound * self._rest(f0) + driven.partials
         sound = deemphasised(sound, config.pre_emphasis, self._last)
         self._last = sound[:, -1:]
         return sound.clamp(-1.0, 1.0)
+
+    def _rest(self, f0: Tensor | None) -> Float[Tensor, "streams samples"] | float:
+        """By how much what was drawn counts: it goes on a line from frame to frame."""
+        pitch = self._model.config.pitch
+        if pitch is None or f0 is None or pitch.rest == 1.0:
+            return 1.0
+        share = torch.where(f0 > 0, pitch.rest, 1.0).float()
+        before = share[:, :1] if self._share is None else self._share
+        self._share = share[:, -1:]
+        earlier = torch.cat([before, share[:, :-1]], dim=1).unsqueeze(2)
+        hop = pitch.hop_length
+        along = torch.arange(1, hop + 1, device=share.device) / hop
+        return torch.lerp(earlier, share.unsqueeze(2), along).flatten(1)
 
     def _driven(self, condition: Float[Tensor, "streams channels frames"], f0: Tensor | None) -> Driven | None:
         """What is known of the samples of these frames before they are made, going on where it stopped."""

@@ -18,7 +18,13 @@ from moksori.types import ConvertControls, LongRecording, SoundBatch, Voice, Wav
 RATE, HOP, COUNT = 16000, 80, 40
 SILENCE = 128
 STRENGTH, PHASE = (0.5, 0.3, 0.2, 0.1), (0.3, 1.0, -2.0, 0.5)
-WITH = ("model.pitch.harmonics=3", "model.pitch.partials=24", "model.upsampling=linear", "model.pre_emphasis=0.8")
+WITH = (
+    "model.pitch.harmonics=3",
+    "model.pitch.partials=24",
+    "model.pitch.rest=0.4",
+    "model.upsampling=linear",
+    "model.pre_emphasis=0.8",
+)
 
 
 def gliding(frames: int = 200, silent: slice = slice(100, 110)) -> Tensor:
@@ -83,6 +89,27 @@ def test_the_envelope_stays_where_it_is_when_the_key_moves() -> None:
     knots = torch.randn(1, 48, 1)
     low, high = (envelope.amplitude(knots, torch.full((1, 1), hertz), 24) for hertz in (150.0, 300.0))
     assert low[0, 1::2, 0].numpy() == pytest.approx(high[0, :12, 0].numpy(), rel=1e-4)
+
+
+def test_what_is_drawn_counts_less_where_it_is_voiced() -> None:
+    f0 = torch.full((1, 200), 260.0)
+    f0[:, 80:120] = 0.0
+    made = {}
+    for rest in (0.0, 0.5, 1.0):
+        model = small_model(*WITH, "model.pre_emphasis=0", f"model.pitch.rest={rest}")
+        singer = Singer(model, model.vectors(torch.tensor([1])), torch.Generator().manual_seed(0), "eager")
+        condition = model.condition(torch.zeros(1, 8, 40), f0)
+        parts = [singer.sing(condition[:, :, at : at + 50], f0[:, at : at + 50]) for at in range(0, 200, 50)]
+        made[rest] = torch.cat(parts, dim=1)[0]
+    whole, half, none = made[1.0], made[0.5], made[0.0]
+    free = torch.stack([whole, half, none]).abs().amax(dim=0) < 1.0  # else it was cut off
+    assert float(free.float().mean()) > 0.5
+    voiced = (f0[0] > 0).repeat_interleave(40)
+    assert torch.allclose(half[free & voiced], 0.5 * (whole + none)[free & voiced], atol=1e-5)
+    unvoiced = slice(81 * 40, 120 * 40)
+    assert torch.equal(whole[unvoiced], none[unvoiced])
+    heard = extract_f0(Waveform(none.numpy(), model.sample_rate), 40, 60.0, 800.0, "fast")
+    assert np.median(heard[10:70]) == pytest.approx(260.0, rel=0.01)
 
 
 @pytest.mark.parametrize("block", [333, 5_000])
