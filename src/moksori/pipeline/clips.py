@@ -19,8 +19,9 @@ from moksori.pipeline.latent_choice import check_length, doubt_of
 from moksori.pipeline.recordings import Audio, open_recording
 from moksori.pipeline.sentences import Sentence
 from moksori.pipeline.speech_likeness import unlike_speech
+from moksori.pipeline.text_batches import text_batch
 from moksori.text.tokenizer import Encoded
-from moksori.types import ReadLatents, TextBatch, Waveform
+from moksori.types import ReadLatents, Waveform
 
 MAXIMUM_SECONDS = 30.0
 TEXT_SUFFIXES = (".txt", ".lab")
@@ -125,16 +126,6 @@ def read_clip(clip: StyleClip, model: CanTakeStyle, encode: Encode, row: int, de
     if clip.part is not None:
         latent = latent[:, _part(clip.part, encoded, reading, name, cut, seconds, frames)]
     return ClipReading(name, text, latent, reading, cut, tuple(notes))
-
-
-def text_batch(encoded: Encoded, row: int, device: torch.device | str = "cpu") -> TextBatch:
-    """A text as a batch of one. row: of the speaker table."""
-    return TextBatch(
-        torch.from_numpy(encoded.tokens)[None].to(device),
-        torch.from_numpy(encoded.stress)[None].to(device),
-        torch.tensor([len(encoded.tokens)], device=device),
-        torch.tensor([row], device=device),
-    )
 
 
 def _part(

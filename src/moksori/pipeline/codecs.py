@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from moksori.audio.resample import resample
 from moksori.errors import CheckpointError, UnsupportedTask
@@ -39,12 +40,16 @@ class FoundCodec:
     def device(self) -> torch.device:
         return self.loaded.device
 
+    def through(self, waveform: Float[torch.Tensor, "batch samples"]) -> Float[torch.Tensor, "batch copied"]:
+        """Sound through the codec and nothing else."""
+        return self.model.expand(self.model.latents(self.model.compress(waveform)))
+
     def copied(self, recording: Waveform) -> Waveform:
-        """A recording through the codec and nothing else, as long as it is, at the codec's rate."""
+        """A recording through the codec, as long as it is, at the codec's rate."""
         samples = resample(recording, self.model.sample_rate).samples
         with torch.inference_mode():
             heard = torch.from_numpy(np.ascontiguousarray(samples))[None].to(self.device)
-            made = self.model.expand(self.model.latents(self.model.compress(heard)))[0, : len(samples)]
+            made = self.through(heard)[0, : len(samples)]
         return Waveform(np.clip(made.float().cpu().numpy(), -1.0, 1.0), self.model.sample_rate)
 
     @cached_property

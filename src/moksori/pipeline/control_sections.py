@@ -12,7 +12,7 @@ from moksori.corpus.manifest import Corpus, read_utterance
 from moksori.errors import CorpusError
 from moksori.evaluation.statistics import mean_estimate
 from moksori.models.contract import CanTakeStyle
-from moksori.pipeline.clips import StyleClip, clip_frames, read_clip, text_batch
+from moksori.pipeline.clips import StyleClip, clip_frames, read_clip
 from moksori.pipeline.control_measures import (
     MEASURED,
     Prosody,
@@ -29,6 +29,7 @@ from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.sentences import Sentence
 from moksori.pipeline.speaker import Speaker
 from moksori.pipeline.styles import style_of
+from moksori.pipeline.text_batches import text_batch
 from moksori.types import SayControls, Utterance, Waveform
 
 SIGMAS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -216,16 +217,11 @@ class _Run:
             source, target = pair.source.name, pair.target.name
             return self.converter.convert(recording, target, source, seed=seed, variation=variation).waveform
         voice = self._voice(pair, noisy)
-        text, language = (pair.utterance.text, pair.utterance.language) if self.converter.takes_text else (None, None)
-        made = self.converter.convert(
-            recording,
-            like=voice,
-            seed=seed,
-            variation=variation,
-            text=text or None,
-            language=language if text else None,
-        )
-        return made.waveform
+        said = pair.utterance
+        known: dict[str, Any] = {}
+        if self.converter.takes_text and said.text:
+            known = {"text": said.text, "language": said.language}
+        return self.converter.convert(recording, like=voice, seed=seed, variation=variation, **known).waveform
 
     def _voice(self, pair: Pair, noisy: bool) -> Voice | None:
         """The target's, heard once in its prompt."""

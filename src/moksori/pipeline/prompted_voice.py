@@ -103,8 +103,7 @@ class PromptedVoice:
         generator: Generator | None = None,
     ) -> Float[torch.Tensor, "batch samples"]:
         """Copy-synthesis: the recordings through the codec, the best that the model can sound like."""
-        codec = self.codec.model
-        return codec.expand(codec.latents(codec.compress(waveform)))
+        return self.codec.through(waveform)
 
 
 def _parts(

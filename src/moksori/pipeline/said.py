@@ -16,6 +16,7 @@ from moksori.models.contract import CanAlign
 from moksori.nn.alignment import AlignmentError
 from moksori.pipeline.models import family_default, only_model
 from moksori.pipeline.sentences import readings
+from moksori.pipeline.text_batches import text_batch
 from moksori.text.inline import as_written
 from moksori.text.tokenizer import Encoded, TextConfig, Tokenizer
 from moksori.types import SpeechBatch, TextBatch, Waveform
@@ -43,13 +44,7 @@ class SaidSentence:
 
     def batch(self, device: torch.device | str = "cpu") -> TextBatch:
         """As a model is asked for it."""
-        return TextBatch(
-            tokens=torch.from_numpy(self.encoded.tokens)[None].to(device),
-            stress=torch.from_numpy(self.encoded.stress)[None].to(device),
-            token_lengths=torch.tensor([len(self.encoded.tokens)], device=device),
-            speaker=torch.zeros(1, dtype=torch.int64, device=device),
-            durations=torch.from_numpy(self.frames)[None].to(device),
-        )
+        return text_batch(self.encoded, 0, device, self.frames)
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Said:
 
 
 class TextFinder:
-    """Finds a text in recordings. aligner: a name of the family's model; None: the default one."""
+    """Finds a text in recordings. aligner: loaded; None: the default one, when it is first needed."""
 
     def __init__(self, aligner: Loaded | None = None) -> None:
         self._given = aligner
@@ -91,9 +86,10 @@ class TextFinder:
         model, config = self._loaded
         if config.model_copy(update={"language": wanted.language}) != wanted:
             raise CheckpointError("the aligner here reads texts with other symbols than this model does")
-        seconds = len(samples) / sample_rate
-        if seconds > MOST_SECONDS:
-            raise BadInput(f"a text for {seconds:.0f} s: at most {MOST_SECONDS:g} s are searched: cut the recording")
+        if len(samples) > MOST_SECONDS * sample_rate:
+            raise BadInput(
+                f"a text is searched in at most {MOST_SECONDS:g} s of sound: cut the recording, and the text"
+            )
         tokenizer = Tokenizer(config)
         texts = [sentence.text for sentence in readings(text, language)]
         read = [(as_written(one), tokenizer.encode(one, language)) for one in texts]

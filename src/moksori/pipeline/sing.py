@@ -27,9 +27,10 @@ from moksori.pipeline.sentences import Sentence
 from moksori.pipeline.speaker import Speaker
 from moksori.pipeline.speech import Speech
 from moksori.pipeline.speech_timings import SentenceTiming, token_symbols, word_spans
+from moksori.pipeline.text_batches import text_batch
 from moksori.text.symbols import is_vowel
 from moksori.text.tokenizer import Encoded, TextConfig
-from moksori.types import SayControls, TextBatch, Waveform
+from moksori.types import SayControls, Waveform
 
 MOST_KEY = 36
 SUNG_ABOVE_SPOKEN = 5.0
@@ -124,7 +125,11 @@ def sing(
         plan = choice.plan(voice.codec.model, speaker.loaded.device, _row(phrase.f0, speaker))
         controls = SayControls(variation=options.variation, prompt=plan)
         with torch.inference_mode():
-            spoken = voice.say(_batch(phrase, speaker), controls, sentence_generator(seed, number))
+            spoken = voice.say(
+                text_batch(phrase.encoded, 0, speaker.loaded.device, phrase.durations),
+                controls,
+                sentence_generator(seed, number),
+            )
         made = spoken.waveform[0, : int(spoken.waveform_lengths[0])].float().cpu().numpy()
         if len(made) != phrase.frames * hop or not np.isfinite(made).all():
             raise MoksoriError(
@@ -189,17 +194,6 @@ def _far(score: Score, centre: float | None) -> tuple[str, ...]:
     return (
         f"{score.name}: lies around {note_name(round(score.median_pitch))}, {abs(away):.0f} semitones "
         f"{'above' if away > 0 else 'below'} where this voice would sing: --key auto moves it there by octaves",
-    )
-
-
-def _batch(phrase: Phrase, speaker: Speaker) -> TextBatch:
-    device, encoded = speaker.loaded.device, phrase.encoded
-    return TextBatch(
-        tokens=torch.from_numpy(encoded.tokens)[None].to(device),
-        stress=torch.from_numpy(encoded.stress)[None].to(device),
-        token_lengths=torch.tensor([len(encoded.tokens)], device=device),
-        speaker=torch.zeros(1, dtype=torch.int64, device=device),
-        durations=torch.from_numpy(phrase.durations)[None].to(device),
     )
 
 

@@ -34,6 +34,7 @@ from moksori.pipeline.speech_timings import (
     token_symbols,
     word_spans,
 )
+from moksori.pipeline.text_batches import text_batch
 from moksori.text.inline import as_written
 from moksori.text.lexicon import Lexicon, LexiconSource
 from moksori.text.tokenizer import Encoded, Tokenizer
@@ -502,14 +503,8 @@ class Speaker:
         if not _has_words(encoded):
             return Line(number, sentence, encoded, options)
         if options.durations is not None:
-            durations = torch.from_numpy(self._given_frames(number, sentence, encoded, options.durations))[None]
-        batch = TextBatch(
-            tokens=torch.from_numpy(encoded.tokens)[None].to(self._device),
-            stress=torch.from_numpy(encoded.stress)[None].to(self._device),
-            token_lengths=torch.tensor([len(encoded.tokens)], device=self._device),
-            speaker=torch.tensor([self.row_of(style.voice or options.speaker)], device=self._device),
-            durations=None if durations is None else durations.to(self._device),
-        )
+            durations = self._given_frames(number, sentence, encoded, options.durations)
+        batch = text_batch(encoded, self.row_of(style.voice or options.speaker), self._device, durations)
         shift = options.shift_semitones + style.shift_semitones
         shift = min(max(shift, -MAXIMUM_SHIFT_SEMITONES), MAXIMUM_SHIFT_SEMITONES)
         follows = getattr(self._model, "takes_pitch", True)

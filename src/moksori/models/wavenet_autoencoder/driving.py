@@ -46,13 +46,18 @@ def driven_by(
         if model.envelope is None:
             return Driven(excitation(phase, f0, hop, model.sample_rate, pitch.harmonics))
         turned, alive = turns(phase, pitch.partials, hop), live(going, pitch.partials, model.sample_rate)
-        own = measured(turned, emphasised(waveform, model.config.pre_emphasis), alive)
+        target = emphasised(waveform, model.config.pre_emphasis)
+        own = measured(turned, target, alive)
     with full_precision(waveform.device.type):
         partials = told_partials(model, model.condition(codes, f0).float(), vector, f0, going, turned, own.angle())
         # Of the strength before the first frame nothing is known: it is taken for that of the first.
         partials = replace(partials, before=partials.strength[:, :, 0] * alive[:, :, 0])
-        off = strength_error(partials.strength, own)
-        return Driven(partials.waves(pitch.harmonics, alive), partials.sound(), off)
+        sound, heard = partials.sound(), (f0 > 0).float().repeat_interleave(hop, dim=1)
+        errors = {
+            "partials": _unexplained(target, sound, heard),
+            "strength": strength_error(partials.strength, own),
+        }
+        return Driven(partials.waves(pitch.harmonics, alive), sound, errors)
 
 
 def told_partials(
@@ -93,16 +98,13 @@ def drive_of(
     return found
 
 
-def unexplained(
-    model: "WavenetAutoencoder",
-    waveform: Float[Tensor, "batch samples"],
-    f0: Float[Tensor, "batch pitches"],
+def _unexplained(
+    target: Float[Tensor, "batch samples"],
     partials: Float[Tensor, "batch samples"],
+    voiced: Float[Tensor, "batch samples"],
 ) -> Float[Tensor, ""]:
-    """Share of the energy of voiced frames that partials leave over, a mean over recordings that have such."""
-    voiced = (f0 > 0).float().repeat_interleave(model.hop_length, dim=1)
-    sound = emphasised(waveform, model.config.pre_emphasis)
-    energy = (sound.square() * voiced).sum(dim=1)
-    left = ((sound - partials).square() * voiced).sum(dim=1)
+    """Share of the energy of voiced samples that partials leave over, a mean over recordings that have such."""
+    energy = (target.square() * voiced).sum(dim=1)
+    left = ((target - partials).square() * voiced).sum(dim=1)
     heard = (energy > 0).to(energy)
     return (left / (energy + _FLOOR * voiced.sum(dim=1).clamp(min=1.0)) * heard).sum() / heard.sum().clamp(min=1.0)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from moksori.models.wavenet_autoencoder.conversion import tracked
-from moksori.models.wavenet_autoencoder.driving import driven_by, unexplained
+from moksori.models.wavenet_autoencoder.driving import driven_by
 from moksori.models.wavenet_autoencoder.partials import Driven
 from moksori.models.wavenet_autoencoder.pitch import CENTRE_LOG_F0
 from moksori.models.wavenet_autoencoder.tuning import tune, tuned_network
@@ -157,11 +157,9 @@ class _Material:
     def cost(self, crops: tuple[Tensor, Tensor | None], vector: Float[Tensor, "1 channels"]) -> Float[Tensor, ""]:
         """What a vector is found by: nats, and how far the partials are from the crops' where the model makes them."""
         nats, driven = self._told(crops, vector)
-        waveform, f0 = crops
-        if driven is None or driven.partials is None or driven.strength_error is None or f0 is None:
+        if driven is None or not driven.errors:
             return nats
-        left = unexplained(self._model, waveform, f0, driven.partials)
-        return nats + left + STRENGTH_WEIGHT * driven.strength_error
+        return nats + driven.errors["partials"] + STRENGTH_WEIGHT * driven.errors["strength"]
 
     def _told(
         self,

@@ -30,7 +30,7 @@ from moksori.models.wavenet_autoencoder.augment import (
 from moksori.models.wavenet_autoencoder.backtranslation import Crop, Pair, Pool
 from moksori.models.wavenet_autoencoder.config import WavenetAutoencoderObjectiveConfig
 from moksori.models.wavenet_autoencoder.confusion import ConfusionNetwork, PitchRegressor, resisted
-from moksori.models.wavenet_autoencoder.driving import driven_by, unexplained
+from moksori.models.wavenet_autoencoder.driving import driven_by
 from moksori.models.wavenet_autoencoder.health import CollapseDetector, health
 from moksori.models.wavenet_autoencoder.model import WavenetAutoencoder
 from moksori.models.wavenet_autoencoder.partials import Driven
@@ -207,12 +207,7 @@ class WavenetAutoencoderObjective(Objective):
         driven = driven_by(self.model, crop.waveform, codes, vector, crop.f0)
         nats = self._mean_nats(crop, codes, vector, driven)
         bits = "bits" if name == "reconstruction" else "back_translation_bits"
-        terms = {name: nats, bits: nats.detach() * BITS}
-        if driven is not None and driven.partials is not None and crop.f0 is not None:
-            terms["partials"] = unexplained(self.model, crop.waveform, crop.f0, driven.partials)
-            assert driven.strength_error is not None
-            terms["strength"] = driven.strength_error
-        return terms
+        return {name: nats, bits: nats.detach() * BITS, **({} if driven is None else driven.errors)}
 
     def _mean_nats(self, crop: Crop, codes: Tensor, vector: Tensor, driven: Driven | None = None) -> Float[Tensor, ""]:
         first = min(self.config.unscored_samples, crop.waveform.shape[1] - 1)

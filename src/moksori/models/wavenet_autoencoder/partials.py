@@ -12,7 +12,8 @@ WORLD. Amplitudes and phases hold at the end of each frame and go on a line betw
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -66,12 +67,13 @@ class Driven:
     """What is known of each sample before it is made.
 
     waves: of the pitch. partials: the harmonic part, of which D draws what is left over; None where D draws all.
-    strength_error: of its strengths against a recording's, see `strength_error`.
+    errors: of the partials of a recording, as training names them: the share of voiced energy that they leave
+    (`partials`), and how far their strengths are off (`strength`, see `strength_error`).
     """
 
     waves: Float[Tensor, "batch waves samples"]
     partials: Float[Tensor, "batch samples"] | None = None
-    strength_error: Float[Tensor, ""] | None = None
+    errors: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
 
 
 class Envelope(nn.Module):

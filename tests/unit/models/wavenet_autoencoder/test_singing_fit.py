@@ -47,7 +47,9 @@ def test_a_vector_is_fitted_to_the_partials_too() -> None:
     def off(vector: torch.Tensor) -> float:
         with torch.no_grad():
             codes = model.encode(batch.waveform)
-            return float(driven_by(model, batch.waveform, codes, vector[None].expand(2, -1), batch.f0).strength_error)
+            return float(
+                driven_by(model, batch.waveform, codes, vector[None].expand(2, -1), batch.f0).errors["strength"]
+            )
 
     found = fit_vector(model, stranger(), 30, torch.Generator().manual_seed(1))
     assert off(found.vector[:-1]) < off(model.speaker_embedding.weight[found.nearest].detach())
