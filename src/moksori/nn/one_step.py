@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from moksori.nn.precision import at_least_float32
+
 
 @contextmanager
 def single_threaded(device: torch.device) -> Iterator[None]:
@@ -28,8 +30,8 @@ def single_threaded(device: torch.device) -> Iterator[None]:
 
 
 def plain(weight: Tensor) -> Tensor:
-    """A weight as products of one step read it: float32, row after row."""
-    return weight.detach().float().contiguous()
+    """A weight as products of one step read it: at least float32, row after row."""
+    return at_least_float32(weight.detach()).contiguous()
 
 
 class Product:
@@ -71,11 +73,11 @@ class LstmWeights:
 
     @classmethod
     def of(cls, lstm: nn.LSTM, layer: int) -> "LstmWeights":
-        """Those of a layer of a one-directional LSTM, in float32."""
+        """Those of a layer of a one-directional LSTM, at least in float32."""
         size = lstm.hidden_size
 
         def reordered(x: Tensor) -> Tensor:
-            i, f, g, o = x.detach().float().split(size)
+            i, f, g, o = at_least_float32(x.detach()).split(size)
             return torch.cat([i, f, o, g])
 
         inner, outer = (getattr(lstm, f"weight_{name}_l{layer}") for name in ("ih", "hh"))

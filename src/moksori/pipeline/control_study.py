@@ -22,7 +22,7 @@ from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
 
 RESULT_NAME = "control.json"
-VERSION = 1
+VERSION = 2
 SAMPLES = 20
 
 

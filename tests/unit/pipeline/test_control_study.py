@@ -61,6 +61,7 @@ def test_every_section_is_measured_and_kept(corpus, model, vocoder, tmp_path, mo
     sections = study.sections
     assert set(sections) == {"round_trip", "variation", "interpolation", "speakers", "components", "prosody", "style"}
     assert sections["round_trip"]["largest_error"] < 1e-3
+    assert sections["round_trip"]["largest_error_float64"] < 1e-9
     still, moving = sections["variation"]["rows"]
     assert still["spread"]["duration"]["value"] == 0.0
     assert moving["spread"]["level"]["value"] > 0.0

@@ -20,6 +20,7 @@ from moksori.models.flowtron.graphs import Replay
 from moksori.models.flowtron.mean_loop import MeanLoop, PitchedMeanLoop, mean_loop
 from moksori.models.flowtron.step import AutoregressiveStep
 from moksori.nn.one_step import LstmCell, LstmWeights, Product, plain, single_threaded
+from moksori.nn.precision import at_least_float32
 
 _EXCLUDED = -1e9
 """Energy of what may not be looked at."""
@@ -120,10 +121,10 @@ def inverted(
         assert isinstance(loop.mean, PitchedMeanLoop)
         loop.mean.raised = melody.raised
         if melody.given is not None:
-            loop.melody = reordered(melody.given, order).transpose(0, 1).float().contiguous()
+            loop.melody = reordered(melody.given, order).transpose(0, 1).to(loop.z).contiguous()
             loop.mean.given = torch.zeros_like(loop.melody[0])
     with single_threaded(z.device):
-        run = loop.run(reordered(z, order).float().transpose(0, 1).contiguous(), stop, graph)
+        run = loop.run(reordered(z, order).transpose(0, 1).to(loop.z).contiguous(), stop, graph)
     found = lengths if stop is None else run.lengths
     width = steps if stop is None else int(found.max())
     x, attention, gate = (
@@ -188,7 +189,7 @@ class StepLoop:
         query = new(batch, width)
         self._ask = Product(plain(step.attention.query.weight), None, self._attention_cell.hidden, query)
         self._query, self._angles = query.unsqueeze(1), new(batch, tokens, width)
-        self._keys, self._values = projected.keys.float().clone(), projected.values.float()
+        self._keys, self._values = at_least_float32(projected.keys).clone(), at_least_float32(projected.values)
         self._score = plain(step.attention.score.weight)[0] / temperature
         self._excluded: Tensor | None = None if bool(projected.mask.all()) and not restricted else ~projected.mask
         self._padding, self._beyond = ~projected.mask, ~projected.mask
@@ -413,7 +414,7 @@ def _near_way(
 
 def _fused(step: AutoregressiveStep) -> tuple[LstmWeights, ...]:
     """The step's LSTM layers as single products, made once and again when a weight has changed."""
-    key = tuple((p.data_ptr(), None if p.is_inference() else p._version) for p in step.parameters())
+    key = tuple((p.data_ptr(), p.dtype, None if p.is_inference() else p._version) for p in step.parameters())
     kept = step.__dict__.get("_one_step")
     if kept is None or kept[0] != key:
         layers = [LstmWeights.of(step.attention_lstm, 0)]

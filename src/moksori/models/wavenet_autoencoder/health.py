@@ -24,6 +24,8 @@ LEAST_CODE_SPREAD = 1e-3
 MOST_CONFUSION = 2.0
 """Times ln K: beyond it the negative cross-entropy runs away."""
 LEARNS_NOTHING_BITS = 7.8
+MOST_LEFT_BY_PARTIALS = 0.4
+"""Of voiced energy: `nine-singers` leaves 0.28 of held-out recordings and keeps the tune; with more it is breath."""
 
 
 def health(measures: Mapping[str, float], singers: int) -> list[Reading]:
@@ -31,7 +33,7 @@ def health(measures: Mapping[str, float], singers: int) -> list[Reading]:
 
     bits: a sample, teacher-forced. code_gain, singer_gain: bits a sample lost with another recording's codes, another
     singer's vector. confusion: the confusion network's cross-entropy in nats. code_probe: how often it is right.
-    code_spread: standard deviation of the codes over time.
+    code_spread: standard deviation of the codes over time. partials: share of voiced energy that the partials leave.
     """
     readings = Readings(measures)
     read = readings.read
@@ -49,6 +51,11 @@ def health(measures: Mapping[str, float], singers: int) -> list[Reading]:
     read(
         "spread of the codes", "code_spread", LEAST_CODE_SPREAD, math.inf, "",
         "the codes hardly change: lower objective.confusion.weight",
+    )  # fmt: skip
+    read(
+        "what the partials leave", "partials", 0.0, MOST_LEFT_BY_PARTIALS, "of voiced energy",
+        "what is sung is half breath yet: train on; if it has stopped falling, look at the pitch of the corpus "
+        "(moksori corpus stats), or raise model.pitch.partials or objective.partials_weight",
     )  # fmt: skip
     if singers > 1:
         read(

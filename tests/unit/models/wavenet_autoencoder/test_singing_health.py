@@ -12,12 +12,13 @@ from moksori.models.wavenet_autoencoder.health import CollapseDetector, health
 
 WELL = {
     "bits": 2.5, "code_gain": 0.3, "code_spread": 0.2, "singer_gain": 0.05, "code_probe": 0.3,
-    "confusion": math.log(4),
+    "confusion": math.log(4), "partials": 0.28,
 }  # fmt: skip
 ILL = [
     ("bits", 6.0, "noise yet"),
     ("code_gain", 0.0, "would babble"),
     ("code_spread", 1e-5, "hardly change"),
+    ("partials", 0.9, "half breath"),
     ("singer_gain", 0.0, "conversion would change nothing"),
     ("code_probe", 0.9, "keep the source's voice"),
     ("confusion", 0.1, "tells the singers apart"),
@@ -27,11 +28,11 @@ ILL = [
 
 def test_a_run_that_is_well_has_no_advice() -> None:
     readings = health(WELL, singers=4)
-    assert len(readings) == 6
+    assert len(readings) == 7
     assert all(reading.is_well and not reading.advice for reading in readings)
     assert "bits a sample, well at 0 to 3.5" in readings[0].line()
     assert {r.name for r in health(WELL, singers=1)} == {
-        "reconstruction", "what the codes tell", "spread of the codes"
+        "reconstruction", "what the codes tell", "spread of the codes", "what the partials leave"
     }  # fmt: skip
     assert health({}, singers=4) == []
 
