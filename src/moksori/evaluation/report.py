@@ -290,7 +290,7 @@ class Report:
         return path
 
     def save_pictures(self, folder: Path | str) -> list[Path]:
-        """Writes `scores.png` (the measures with their intervals) and a spectrogram a system of each kept sentence.
+        """Writes `scores.png` (measures with their intervals, where there are any) and a spectrogram a system of each kept sentence.
 
         Of several speakers, `scores.png` shows the model, speaker by speaker.
         """
@@ -310,8 +310,10 @@ class Report:
                 for name, s in shown.items()
                 if (e := s.measures.get(key)) is not None and math.isfinite(e.value)
             }
-        made = [folder / "scores.png"]
-        save_bars(made[0], panels, title=f"{self.model} on {self.corpus}, {self.n} sentences, 95 % intervals")
+        made = []
+        if any(panels.values()):  # trials and costs are no measures of sentences
+            made.append(folder / "scores.png")
+            save_bars(made[0], panels, title=f"{self.model} on {self.corpus}, {self.n} sentences, 95 % intervals")
         for picture in self.pictures:
             for system, sound in picture.sounds.items():
                 path = folder / f"{_file_name(picture.name)}-{_file_name(system)}.png"

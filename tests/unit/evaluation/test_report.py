@@ -115,6 +115,11 @@ def test_pictures_are_pictures(tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
 
 
+def test_where_only_people_were_told_apart_there_are_no_measures_to_draw(tmp_path):
+    judged = report(Group("ann", "en-us", 5, 7, (system(HUMAN), system("mine"))))
+    assert [path.name for path in judged.save_pictures(tmp_path / "p")] == ["s_1-recordings.png", "s_1-mine.png"]
+
+
 def scored(name, *sentences):
     items = tuple(ItemScores(f"s{k}", "Hi.", 1.0, None, None, values) for k, values in enumerate(sentences))
     return SystemScores(name, summarise(items), items)
