@@ -290,7 +290,7 @@ class Report:
         return path
 
     def save_pictures(self, folder: Path | str) -> list[Path]:
-        """Writes `scores.png` (measures with their intervals, where there are any) and a spectrogram a system of each kept sentence.
+        """Writes `scores.png` (measures and their intervals, where there are any) and, of kept sentences, spectrograms.
 
         Of several speakers, `scores.png` shows the model, speaker by speaker.
         """

@@ -98,6 +98,9 @@ class PitchConfig(Config):
     it draws all (models.wavenet_autoencoder.partials)."""
     rest: float = Field(default=1.0, ge=0.0, le=1.0)
     """What the decoder draws beside the partials counts by so much in voiced frames when it sings."""
+    over_source: float | None = Field(default=None, gt=0.0)
+    """Where nothing is voiced, a conversion is at most so many times as loud as its source (RMS of 5 ms, both
+    pre-emphasised); None: as loud as it is drawn."""
     envelope_channels: int = Field(default=128, ge=1)
     """Width of the network that tells how strong partials are."""
     envelope_knots: int = Field(default=48, ge=4)
@@ -113,6 +116,8 @@ class PitchConfig(Config):
             raise ValueError(f"lowest_hz {self.lowest_hz:g} must lie below highest_hz {self.highest_hz:g}")
         if self.partials and not self.excitation:
             raise ValueError("partials need excitation=true: the decoder is told of them beside it")
+        if self.over_source is not None and not self.partials:
+            raise ValueError("over_source is for what is drawn beside partials: set model.pitch.partials too")
         if self.partials and self.partials < self.harmonics:
             raise ValueError(f"partials {self.partials} are fewer than harmonics {self.harmonics}, which are of them")
         return self

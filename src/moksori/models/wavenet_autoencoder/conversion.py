@@ -23,6 +23,7 @@ from moksori.audio.emphasis import deemphasised
 from moksori.audio.f0 import extract_f0
 from moksori.models.streamed import pieces
 from moksori.models.wavenet_autoencoder.driving import drive_of, told_partials
+from moksori.models.wavenet_autoencoder.levels import Rest, source_levels
 from moksori.models.wavenet_autoencoder.partials import Driven, held, live, turns
 from moksori.models.wavenet_autoencoder.pitch import cycles, excitation, shifted
 from moksori.models.wavenet_autoencoder.tuning import tuned_network
@@ -68,7 +69,7 @@ class Singer:
         self._phase: Tensor | None = None
         self._f0: Tensor | None = None
         self._strength: Tensor | None = None
-        self._share: Tensor | None = None
+        self._rest = None if config.pitch is None else Rest(config.pitch)
         self._last: Tensor | None = None
 
     @torch.no_grad()
@@ -77,8 +78,12 @@ class Singer:
         condition: Float[Tensor, "streams channels frames"],
         f0: Float[Tensor, "streams frames"] | None = None,
         temperature: float | Float[Tensor, "rows frames"] = 1.0,
+        source: Float[Tensor, "streams frames"] | None = None,
     ) -> Float[Tensor, "streams samples"]:
-        """The samples that follow, of the frames of a condition (`WavenetAutoencoder.condition`), in [-1, 1]."""
+        """The samples that follow, of the frames of a condition (`WavenetAutoencoder.condition`), in [-1, 1].
+
+        source: levels of what is converted (`levels.source_levels`), where there is something.
+        """
         config = self._model.config
         hop = config.condition_hop
         conditions = self._network.conditions(condition, self._vector)
@@ -89,23 +94,12 @@ class Singer:
         sound = drawn if config.decoder.mixtures else decode_mu_law(drawn)
         sound = sound.float()
         if driven is not None and driven.partials is not None:
-            sound = sound * self._rest(f0) + driven.partials
+            assert self._rest is not None
+            assert f0 is not None
+            sound = sound * self._rest(sound, f0, source) + driven.partials
         sound = deemphasised(sound, config.pre_emphasis, self._last)
         self._last = sound[:, -1:]
         return sound.clamp(-1.0, 1.0)
-
-    def _rest(self, f0: Tensor | None) -> Float[Tensor, "streams samples"] | float:
-        """By how much what was drawn counts: it goes on a line from frame to frame."""
-        pitch = self._model.config.pitch
-        if pitch is None or f0 is None or pitch.rest == 1.0:
-            return 1.0
-        share = torch.where(f0 > 0, pitch.rest, 1.0).float()
-        before = share[:, :1] if self._share is None else self._share
-        self._share = share[:, -1:]
-        earlier = torch.cat([before, share[:, :-1]], dim=1).unsqueeze(2)
-        hop = pitch.hop_length
-        along = torch.arange(1, hop + 1, device=share.device) / hop
-        return torch.lerp(earlier, share.unsqueeze(2), along).flatten(1)
 
     def _driven(self, condition: Float[Tensor, "streams channels frames"], f0: Tensor | None) -> Driven | None:
         """What is known of the samples of these frames before they are made, going on where it stopped."""
@@ -228,14 +222,15 @@ class StreamConversion:
         model, chunking = self._model, self.chunking
         device = next(model.parameters()).device
         codes, left = self._codes(start, stop, end, device)
-        f0 = None
+        f0 = levels = None
         if model.config.pitch is not None:
             tracked = self._pitch(model.config.pitch, start, stop, end)
             f0 = shifted(torch.from_numpy(tracked)[None].to(device), self._shift)
+            levels = self._levels(start, stop, device)
         times = chunking.pool // model.hop_length
         frames = slice(left * times, left * times + (stop - start) // model.hop_length)
         finer = model.upsampled(codes)[:, :, frames]
-        sung = self._singer.sing(model.with_pitch(finer, f0), f0, model.temperatures(f0, self._temperature))
+        sung = self._singer.sing(model.with_pitch(finer, f0), f0, model.temperatures(f0, self._temperature), levels)
         self._given = stop
         keep = max(stop - max(chunking.before + chunking.pool, chunking.pitch_margin) - self._first, 0)
         self._kept, self._first = self._kept[keep:], self._first + keep
@@ -254,6 +249,13 @@ class StreamConversion:
         begin = max((start - first) // pool - neighbours, 0)
         stopping = (stop - first) // pool + neighbours
         return codes[:, :, begin:stopping], (start - first) // pool - begin
+
+    def _levels(self, start: int, stop: int, device: torch.device) -> Float[Tensor, "1 frames"]:
+        """How loud the source is in the frames of [start, stop)."""
+        config = self._model.config
+        hop, emphasis = self._model.hop_length, config.pre_emphasis
+        found = source_levels(self._kept, start - self._first, (stop - start) // hop, hop, emphasis)
+        return torch.from_numpy(found)[None].to(device)
 
     def _pitch(self, pitch: "PitchConfig", start: int, stop: int, end: int | None) -> Float[np.ndarray, " frames"]:
         """F0 of the frames of [start, stop)."""

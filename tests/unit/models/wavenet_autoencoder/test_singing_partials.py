@@ -22,6 +22,7 @@ WITH = (
     "model.pitch.harmonics=3",
     "model.pitch.partials=24",
     "model.pitch.rest=0.4",
+    "model.pitch.over_source=1.4",
     "model.upsampling=linear",
     "model.pre_emphasis=0.8",
 )
