@@ -115,6 +115,20 @@ def test_a_dropped_file_is_converted(open_page: "OpenPage", talk: Path) -> None:
     page.wait_for_selector('#convert-result [aria-pressed="true"]:has-text("Before")')
 
 
+def test_with_its_words_a_recording_is_said_anew(open_page: "OpenPage", talk: Path) -> None:
+    page = open_page("convert")
+    _drop(page, "#convert-source", talk)
+    assert not page.is_visible("#convert-text")
+    page.click("#convert .segments label >> nth=1")
+    _drop(page, "#convert-target", talk)
+    assert page.is_visible("#convert-strength")
+    page.fill("#convert-text-in", "The sun was warm, and the road was long.")
+    assert not page.is_visible("#convert-strength")
+    with page.expect_request(lambda request: request.url.endswith("/v1/convert")):
+        page.click("#convert [type=submit]")
+    _wait_for(page, "#convert .status", "seed")
+
+
 def test_a_recording_is_taken_from_the_microphone(open_page: "OpenPage") -> None:
     page = open_page("convert")
     page.click("#convert-source .record")

@@ -58,7 +58,11 @@ def convert(
     ] = 1.0,
     text: Annotated[
         str | None,
-        typer.Option("--text", help="What is said, for models that say it anew (naturalspeech2).", show_default=False),
+        typer.Option(
+            "--text",
+            help="What is said in it: a model that says it anew is taken (naturalspeech2).",
+            show_default=False,
+        ),
     ] = None,
     language: Annotated[str | None, typer.Option("--language", help="Of --text.", show_default="the model's")] = None,
     variation: Temperature = None,
@@ -109,7 +113,7 @@ def convert(
     else:
         assert output is not None
         converting.check_paths(recording, output)  # before a model is loaded: a typing error is told at once
-    converter = converting.find_converter(model, speaker, vocoder=vocoder, sings=sings)
+    converter = converting.find_converter(model, speaker, vocoder=vocoder, sings=sings, anew=text is not None)
     converter.check(options)
     if options.like:
         tell_consent()

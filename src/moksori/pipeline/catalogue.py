@@ -152,9 +152,15 @@ class Catalogue:
         return SpokenBy(model, voice if voice in listed.manifest.speakers else None)
 
     def become(
-        self, model: str | None, voice: str | None, speaker: str | None, sings: bool = False, cleans: bool = False
+        self,
+        model: str | None,
+        voice: str | None,
+        speaker: str | None,
+        sings: bool = False,
+        cleans: bool = False,
+        anew: bool = False,
     ) -> BecomeBy:
-        """Who a recording is to become. voice: as for `speaker_of`; speaker: of a model's own.
+        """Who a recording is to become. voice: as for `speaker_of`; speaker: of a model's own. anew: its text is known.
 
         Raises UnknownName, BadInput for names that contradict each other.
         """
@@ -169,7 +175,7 @@ class Catalogue:
         elif voice is not None:
             speaker = voice
         if model is None:
-            model = find_that_knows(speaker, sings).name if speaker is not None else find_imitator().name
+            model = find_that_knows(speaker, sings).name if speaker is not None else find_imitator(anew=anew).name
         listed = self.named(model)
         if speaker is not None and speaker not in listed.manifest.speakers:
             raise unknown_name(f"speaker of {model}", speaker, listed.manifest.speakers)

@@ -27,6 +27,7 @@ from moksori.pipeline.made_sound import is_same_file, told
 from moksori.pipeline.models import family_default, find_model, models, only_model, usual_converter
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.prompted_conversion import ThroughPrompts
+from moksori.pipeline.prompts import find_prompted
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.seeds import chosen_seed
 from moksori.pipeline.watermark import in_file
@@ -202,11 +203,13 @@ def find_converter(
     device: str = "cpu",
     vocoder: str | Path | None = None,
     sings: bool = False,
+    anew: bool = False,
 ) -> Converter:
     """The converter called `name`; without a name the one model here that knows the speaker, or where no speaker is
     named either, the default of the families that imitate.
 
-    sings: of several bundled models that know the speaker, the one for songs is taken, else the one for speech.
+    anew: of those that imitate, one that says anew what is said, where the text is known. sings: of several bundled
+    models that know the speaker, the one for songs is taken, else the one for speech.
     Raises as `find_model` and Converter do; BadInput naming all models that know the speaker where there are several
     and a person's own among them, UnknownName with the nearest speakers where there is none, CheckpointError where no
     model here imitates.
@@ -214,16 +217,21 @@ def find_converter(
     if name is not None:
         folder = find_model(name)
     else:
-        folder = find_imitator() if speaker is None else find_that_knows(speaker, sings)
+        folder = find_imitator(anew=anew) if speaker is None else find_that_knows(speaker, sings)
     loaded = load_model(folder, device=device)
     arranged_for_inference(loaded.model)
     return Converter(loaded, vocoder)
 
 
-def find_imitator(name: str | Path | None = None) -> Path:
-    """The folder of the model called `name`, or of the default model that imitates voices of recordings."""
+def find_imitator(name: str | Path | None = None, anew: bool = False) -> Path:
+    """The folder of the model called `name`, or of the default model that imitates voices of recordings.
+
+    anew: of one that says anew what is said in a recording, where its text is known.
+    """
     if name is not None:
         return find_model(name)
+    if anew:
+        return find_prompted()
     families = imitating_families()
     for family in families:
         folder = family_default(family)

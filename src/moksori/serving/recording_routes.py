@@ -72,7 +72,7 @@ def recording_routes(service: Service) -> APIRouter:
             strength=1.0 if strength is None else strength,
             key=_key(key),
         )
-        by = find.become(model, voice, speaker or singer, singer is not None or key is not None, denoise)
+        by = find.become(model, voice, speaker or singer, singer is not None or key is not None, denoise, bool(text))
         form = services.Form(response_format, sample_rate)
 
         async def prepared(uploads: Uploads) -> Callable[[], EncodedSound]:

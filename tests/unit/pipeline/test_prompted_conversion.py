@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from moksori.errors import BadInput, UnsupportedTask
-from moksori.pipeline.convert import ConvertOptions, convert_to_file, find_converter
+from moksori.pipeline.convert import ConvertOptions, convert_to_file, find_converter, find_imitator
 from moksori.pipeline.prompted_conversion import LOOK_SECONDS, PIECE_SECONDS, pieces
 
 RATE = 8000
@@ -40,6 +40,11 @@ def test_as_long_as_the_recording_and_in_the_level_of_the_target(converter, talk
     assert any("--like clean.wav" in note for note in half.notes)
     known = converter.denoise(talk("a.wav", 2.0), like=talk("clean.wav"), seed=1)
     assert not any("--like clean.wav" in note for note in known.notes)
+
+
+def test_where_it_is_known_what_is_said_the_model_is_one_that_says_it_anew(converter) -> None:
+    assert find_imitator(anew=True).name == converter.name == "sayer"
+    assert find_converter(None, anew=True).takes_text
 
 
 def test_long_recordings_go_through_in_pieces(converter, talk, tmp_path) -> None:

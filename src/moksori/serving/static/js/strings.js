@@ -132,6 +132,11 @@ export const STRINGS = {
   "convert.to.voice": { en: "A voice from here", ko: "여기 있는 목소리" },
   "convert.to.dropped": { en: "A recording of someone", ko: "녹음 속 사람" },
   "convert.target": { en: "Three seconds or more of the target", ko: "그 사람의 목소리 3초 이상" },
+  "convert.text": { en: "What is said in it, if you know", ko: "녹음 속의 말 (아는 경우)" },
+  "convert.text.help": {
+    en: "With the words given, they are said anew in the target's voice, which comes nearer to it.",
+    ko: "말을 적으면 그 사람의 목소리로 다시 말하므로 더 닮습니다.",
+  },
   "convert.strength": { en: "How far towards the target", ko: "목표에 가까운 정도" },
   "convert.do": { en: "Convert", ko: "바꾸기" },
   "convert.making": { en: "Converting", ko: "바꾸는 중" },

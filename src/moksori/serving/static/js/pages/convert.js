@@ -23,7 +23,8 @@ export function openConvert() {
     sent.append("file", source.file);
     if (dropped) for (const file of target.files) sent.append("target", file);
     else sent.append("voice", fields.voice.value);
-    if (likes()) sent.append("strength", fields.strength.value);
+    if (words()) sent.append("text", words());
+    else if (likes()) sent.append("strength", fields.strength.value);
     else if (takesPitch() && Number(fields.pitch.value)) sent.append("pitch", fields.pitch.value);
     if (fields.seed.value) sent.append("seed", fields.seed.value);
     const made = await pair.make("/v1/convert", sent, source.sounds[0], signal);
@@ -32,12 +33,15 @@ export function openConvert() {
   });
 
   const likes = () => fields.who.value === "dropped" || voiceOf(fields.voice.value)?.kind === "clone";
+  const takesText = () => fields.who.value === "dropped" && modelsThat("speech_like").length > 0;
+  const words = () => (takesText() ? fields.text.value.trim() : "");
   const takesPitch = () => modelOf(voiceOf(fields.voice.value)?.model)?.options?.pitch ?? false;
   const showChoice = () => {
     const dropped = fields.who.value === "dropped";
     byId("convert-target").hidden = !dropped;
+    byId("convert-text").hidden = !takesText();
     byId("convert-voice").hidden = dropped;
-    byId("convert-strength").hidden = !likes();
+    byId("convert-strength").hidden = !likes() || words() !== "";
     byId("convert-pitch").hidden = likes() || !takesPitch();
     fields.strength.nextElementSibling.value = Number(fields.strength.value).toFixed(2);
     fields.pitch.nextElementSibling.value = translated("semitones", { count: fields.pitch.value });
