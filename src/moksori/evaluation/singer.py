@@ -19,6 +19,8 @@ SEGMENT_SECONDS, LEAST_SEGMENT_SECONDS = 3.0, 1.0
 _ROUNDS, _DECAY = 80, 1e-3
 PROBE_CHANNELS, PROBE_LAYERS, PROBE_STEPS, PROBE_RATE = 100, 3, 300, 3e-3
 """The probe has the form of the confusion network of Mor et al. 2019: three 1x1 convolutions of 100 channels, ELU."""
+LEAST_CROPS = 4
+"""Of a singer, to learn from and to ask about: with fewer the probe passes them over."""
 _BATCH = 32
 
 
@@ -68,17 +70,21 @@ def voice_segments(waveform: Waveform) -> list[Waveform]:
 
 @dataclass(frozen=True)
 class CodeProbe:
-    """Whether a freshly trained network reads the singer off codes that it has not learnt from, crop by crop.
+    """Whether a freshly trained network reads the singer off codes that it has not learnt from.
 
-    right: for each crop; as many of each singer. Guessing is right in 1 / `singers`.
+    right: of each singer, crop by crop. Guessing is right in 1 / `singers`.
     """
 
-    right: tuple[bool, ...]
-    singers: int
+    right: Mapping[str, tuple[bool, ...]]
+
+    @property
+    def singers(self) -> int:
+        return len(self.right)
 
     @property
     def accuracy(self) -> float:
-        return float(np.mean(self.right))
+        """The mean over the singers, of whom some have more crops than others."""
+        return float(np.mean([np.mean(crops) for crops in self.right.values()]))
 
 
 def probe_codes(
@@ -88,30 +94,42 @@ def probe_codes(
 ) -> CodeProbe:
     """Trains the probe on crops of some recordings of each singer, and asks it about crops of others.
 
-    All crops have the same frames. Singers that are not in both count as nobody's; of each the same number is asked
-    about. Raises BadInput where fewer than two singers are in both.
+    All crops have the same frames; in training every singer comes up as often as any other. Singers with fewer than
+    LEAST_CROPS in either part count as nobody's: what is learnt from two crops says nothing.
+    Raises BadInput where fewer than two singers are left.
     """
-    names = [name for name in train if len(train[name]) and len(test.get(name, ()))]
+    names = [name for name in train if min(len(train[name]), len(test.get(name, ()))) >= LEAST_CROPS]
     if len(names) < 2:
-        raise BadInput(f"a probe of {len(names)} singers: give crops of two at least, to learn from and to ask about")
+        raise BadInput(
+            f"a probe of {len(names)} singers: give {LEAST_CROPS} crops of two at least, to learn from and to ask about"
+        )
     draw = np.random.default_rng([seed, 23])
-    count, asked = (min(len(part[name]) for name in names) for part in (train, test))
-    seen = torch.from_numpy(np.stack([c for n in names for c in _drawn(train[n], count, draw)]).astype(np.float32))
-    heard = torch.from_numpy(np.stack([c for n in names for c in _drawn(test[n], asked, draw)]).astype(np.float32))
-    wanted, true = (torch.arange(len(names)).repeat_interleave(n) for n in (count, asked))
-    mean, spread = seen.mean(dim=(0, 2), keepdim=True), seen.std(dim=(0, 2), keepdim=True).clamp(min=1e-6)
-    seen, heard = (seen - mean) / spread, (heard - mean) / spread
-    network = _probe(seen.shape[1], len(names), seed)
+    parts = [torch.from_numpy(np.asarray(train[name], np.float32)) for name in names]
+    mean, spread = (torch.stack([how(part) for part in parts]).mean(dim=0) for how in (_middle, _width))
+    parts = [(part - mean) / spread for part in parts]
+    network = _probe(parts[0].shape[1], len(names), seed)
     optimizer = torch.optim.Adam(network.parameters(), PROBE_RATE, weight_decay=1e-3)
     with torch.enable_grad():
         for _ in range(PROBE_STEPS):
-            rows = torch.from_numpy(draw.integers(0, len(seen), min(_BATCH, len(seen))))
+            singers = draw.integers(0, len(names), _BATCH)
+            seen = torch.stack([parts[singer][draw.integers(0, len(parts[singer]))] for singer in singers])
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(seen[rows]).mean(dim=2), wanted[rows]).backward()
+            nn.functional.cross_entropy(network(seen).mean(dim=2), torch.from_numpy(singers)).backward()
             optimizer.step()
+    right = {}
     with torch.no_grad():
-        guessed = network(heard).mean(dim=2).argmax(dim=1)
-    return CodeProbe(tuple((guessed == true).tolist()), len(names))
+        for place, name in enumerate(names):
+            heard = (torch.from_numpy(np.asarray(test[name], np.float32)) - mean) / spread
+            right[name] = tuple((network(heard).mean(dim=2).argmax(dim=1) == place).tolist())
+    return CodeProbe(right)
+
+
+def _middle(crops: Float[torch.Tensor, "crops channels frames"]) -> Float[torch.Tensor, "channels 1"]:
+    return crops.mean(dim=(0, 2))[:, None]
+
+
+def _width(crops: Float[torch.Tensor, "crops channels frames"]) -> Float[torch.Tensor, "channels 1"]:
+    return crops.std(dim=(0, 2)).clamp(min=1e-6)[:, None]
 
 
 def _probe(channels: int, singers: int, seed: int) -> nn.Sequential:
@@ -122,7 +140,3 @@ def _probe(channels: int, singers: int, seed: int) -> nn.Sequential:
             layers += [nn.Conv1d(channels, PROBE_CHANNELS, 1), nn.ELU()]
             channels = PROBE_CHANNELS
         return nn.Sequential(*layers, nn.Conv1d(channels, singers, 1))
-
-
-def _drawn(crops: np.ndarray, count: int, draw: np.random.Generator) -> np.ndarray:
-    return np.asarray(crops[np.sort(draw.permutation(len(crops))[:count])])

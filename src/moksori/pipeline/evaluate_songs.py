@@ -282,9 +282,10 @@ class _Run:
         except BadInput as error:
             self.settings.notes.append(f"codes not probed: {error}")
             return list(systems)
+        asked_about = sum(len(right) for right in probe.right.values())
         self.settings.notes.append(
             f"codes: a network of the confusion network's form, trained anew, reads {probe.singers} singers off crops "
-            f"of {CROP_SECONDS:g} s; asked about {len(probe.right)} of other recordings"
+            f"of {CROP_SECONDS:g} s; asked about {asked_about} of other recordings"
         )
         seed, found = self.settings.seed, []
         for system in systems:
@@ -353,9 +354,10 @@ def _mels(crops: dict[str, np.ndarray], rate: int) -> dict[str, np.ndarray]:
 
 
 def _probed(probe: CodeProbe) -> tuple[ItemScores, ...]:
+    """A singer an item: the share of the crops that were known."""
     return tuple(
-        ItemScores(f"crop {place}", "", CROP_SECONDS, None, None, {"code_probe": float(right)})
-        for place, right in enumerate(probe.right)
+        ItemScores(f"crops of {name}", "", CROP_SECONDS * len(right), None, None, {"code_probe": float(np.mean(right))})
+        for name, right in probe.right.items()
     )
 
 

@@ -35,7 +35,7 @@ from moksori.pipeline.train import Listener
 __all__ = ["FULL", "VARIANTS", "SingingStudy", "Trained", "Variant", "study_singing", "variant_named"]
 
 PRESET = "wavenet_autoencoder/study"
-VERSION = 1
+VERSION = 2
 PHASE_2 = "objective.back_translation"
 
 FULL = Variant("full", "everything")

@@ -32,6 +32,7 @@ SETTINGS = (*SMALL, PHASE_2, "objective.speed=0.1", "training.batch_size=3", "tr
 def ears(monkeypatch):
     monkeypatch.setattr(speaker_encoders, "SpeakerEncoder", Ears)
     monkeypatch.setattr(singer, "PROBE_STEPS", 20)  # what is tested is that it is asked
+    monkeypatch.setattr(singer, "LEAST_CROPS", 1)
 
 
 @pytest.fixture(scope="module")

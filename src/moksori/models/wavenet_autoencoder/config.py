@@ -187,6 +187,9 @@ class ConfusionConfig(Config):
     """Steps over which reversal, or the cross-entropy to equal odds, gains its strength."""
     standardize: bool = False
     """C hears codes of mean 0 and deviation 1, so that small ones are no way out; in the papers, codes as they are."""
+    memory: int = Field(default=0, ge=0)
+    """Crops of codes of the steps before that are kept, for C to learn from beside those at hand: it is a small network
+    that a few crops a step teach slowly, and what it has not learnt nobody resists. 0, as in the papers: none."""
     own_codes: bool = True
     """C learns from codes of the crop as it is, computed for it, as in UMTN; false: from those that E learns with,
     which saves an encoder's pass."""

@@ -7,9 +7,10 @@ mean over time (Mor et al. 2019). PitchNet's regressor has the same shape and re
 from itertools import pairwise
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from moksori.nn.gradient_reversal import reversed_gradient
 
@@ -51,6 +52,45 @@ class ConfusionNetwork(CodeReader):
     def forward(self, codes: Float[Tensor, "batch code frames"]) -> Float[Tensor, "batch singers"]:
         heard = codes if self.standard is None else self.standard(codes.float())
         return super().forward(heard).float().mean(dim=2)
+
+
+class CodeMemory(nn.Module):
+    """Codes of the last steps with their singers, in buffers, so that a resumed run goes on with them."""
+
+    codes: Tensor
+    singer: Tensor
+    place: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, code_channels: int, frames: int) -> None:
+        """size: crops that are kept. frames: codes of a crop."""
+        super().__init__()
+        self.register_buffer("codes", torch.zeros(size, code_channels, frames))
+        self.register_buffer("singer", torch.zeros(size, dtype=torch.int64))
+        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def keep(self, codes: Float[Tensor, "batch code frames"], singer: Int[Tensor, " batch"]) -> None:
+        """Keeps crops in place of the oldest."""
+        size = len(self.codes)
+        codes, singer = codes[-size:], singer[-size:]
+        slots = (self.place + torch.arange(len(codes), device=self.place.device)) % size
+        self.codes[slots], self.singer[slots] = codes.to(self.codes), singer
+        self.place.copy_((self.place + len(codes)) % size)
+        self.count.copy_((self.count + len(codes)).clamp(max=size))
+
+    def draw(
+        self, count: int, generator: Generator | None = None
+    ) -> tuple[Float[Tensor, "count code frames"], Int[Tensor, " count"]]:
+        """So many crops, each singer who is there as likely as any other. Raises ValueError where it is empty."""
+        held = int(self.count)
+        if not held:
+            raise ValueError("nothing is kept yet")
+        singer = self.singer[:held]
+        share = 1.0 / torch.bincount(singer).float()[singer]
+        chosen = torch.multinomial(share, count, replacement=True, generator=generator)
+        return self.codes[chosen], singer[chosen]
 
 
 def resisted(

@@ -29,7 +29,7 @@ from moksori.models.wavenet_autoencoder.augment import (
 )
 from moksori.models.wavenet_autoencoder.backtranslation import Crop, Pair, Pool
 from moksori.models.wavenet_autoencoder.config import WavenetAutoencoderObjectiveConfig
-from moksori.models.wavenet_autoencoder.confusion import ConfusionNetwork, PitchRegressor, resisted
+from moksori.models.wavenet_autoencoder.confusion import CodeMemory, ConfusionNetwork, PitchRegressor, resisted
 from moksori.models.wavenet_autoencoder.driving import driven_by
 from moksori.models.wavenet_autoencoder.health import CollapseDetector, health
 from moksori.models.wavenet_autoencoder.model import WavenetAutoencoder
@@ -42,6 +42,8 @@ from moksori.types import SpeechBatch
 logger = logging.getLogger(__name__)
 
 BITS = 1.0 / math.log(2.0)
+REMEMBERED = 32
+"""Crops of codes from earlier steps that C learns from in a step, where they are kept."""
 
 
 class WavenetAutoencoderObjective(Objective):
@@ -59,6 +61,9 @@ class WavenetAutoencoderObjective(Objective):
             self.confusion = ConfusionNetwork(
                 code, confusion.channels, confusion.num_layers, singers, confusion.standardize
             )
+        self.memory: CodeMemory | None = None
+        if self.confusion is not None and confusion.memory:
+            self.memory = CodeMemory(confusion.memory, code, self.crop_samples // settings.encoder.pool)
         self.regressor: PitchRegressor | None = None
         if settings.pitch is not None and config.pitch_weight:
             self.regressor = PitchRegressor(code, config.pitch_channels, 3)
@@ -101,7 +106,7 @@ class WavenetAutoencoderObjective(Objective):
         pair = self._pair(crop, step, generator)
         codes = self._heard(crop, generator)
         if self.confusion is not None:
-            yield self._confusion_update(crop, codes)
+            yield self._confusion_update(crop, codes, generator)
         if pair is None:
             terms = self._reconstruction(crop, codes)
         else:
@@ -213,14 +218,21 @@ class WavenetAutoencoderObjective(Objective):
         first = min(self.config.unscored_samples, crop.waveform.shape[1] - 1)
         return self.model.nats(crop.waveform, codes, vector, crop.f0, first, driven=driven).mean()
 
-    def _confusion_update(self, crop: Crop, codes: Float[Tensor, "batch code frames"]) -> Update:
+    def _confusion_update(
+        self, crop: Crop, codes: Float[Tensor, "batch code frames"], generator: Generator | None
+    ) -> Update:
         assert self.confusion is not None
         with torch.no_grad():
             seen = self.model.encode(crop.waveform) if self.config.confusion.own_codes else codes.detach()
-        logits = self.confusion(seen)
+        known, singer = seen, crop.singer
+        if self.memory is not None:
+            self.memory.keep(seen, singer)
+            earlier, whose = self.memory.draw(REMEMBERED, generator)
+            known, singer = torch.cat([seen, earlier.to(seen)]), torch.cat([singer, whose])
+        logits = self.confusion(known)
         terms = {
-            "confusion": F.cross_entropy(logits, crop.singer),
-            "code_probe": accuracy(logits, crop.singer),
+            "confusion": F.cross_entropy(logits, singer),
+            "code_probe": accuracy(logits, singer),
             "code_spread": spread(seen),
         }
         return Update("confusion", terms, {"confusion": 1.0})

@@ -8,7 +8,14 @@ import torch
 from small_singers import small_objective, sung, take_steps
 
 from moksori.evaluation.probes import linear_probe
-from moksori.models.wavenet_autoencoder.confusion import CodeReader, ConfusionNetwork, PitchRegressor, resisted
+from moksori.models.wavenet_autoencoder.confusion import (
+    CodeMemory,
+    CodeReader,
+    ConfusionNetwork,
+    PitchRegressor,
+    resisted,
+)
+from moksori.models.wavenet_autoencoder.objective import REMEMBERED
 from moksori.nn.gradient_reversal import ramp, reversed_gradient
 
 SINGERS = 4
@@ -44,6 +51,31 @@ def test_the_probe_falls_to_chance_with_resistance_and_not_without(weight: float
         assert found < 1.5 / SINGERS
     else:
         assert found > 2.5 / SINGERS
+
+
+def test_codes_are_kept_in_place_of_the_oldest_and_every_singer_comes_up_as_often() -> None:
+    memory = CodeMemory(10, 2, 3)
+    with pytest.raises(ValueError, match="nothing is kept"):
+        memory.draw(1)
+    for step in range(7):  # 14 crops of singer 0 and, once, of singer 1
+        memory.keep(torch.full((2, 2, 3), float(step)), torch.tensor([0, 1 if step == 5 else 0]))
+    assert sorted(memory.codes[:, 0, 0].tolist()) == sorted(2 * [2.0, 3.0, 4.0, 5.0, 6.0])
+    codes, singer = memory.draw(400, torch.Generator().manual_seed(0))
+    assert float(singer.float().mean()) == pytest.approx(0.5, abs=0.1)
+    assert set(codes[singer == 1][:, 0, 0].tolist()) == {5.0}
+    other = CodeMemory(10, 2, 3)
+    other.load_state_dict(memory.state_dict())
+    assert torch.equal(other.draw(5, torch.Generator().manual_seed(1))[0],
+                       memory.draw(5, torch.Generator().manual_seed(1))[0])  # fmt: skip
+
+
+def test_the_confusion_network_learns_from_earlier_steps_too() -> None:
+    objective = small_objective("objective.confusion={weight: 1.0, memory: 6, standardize: true}")
+    heard = []
+    objective.confusion.register_forward_pre_hook(lambda _, given: heard.append(len(given[0])))
+    take_steps(objective, 2)
+    assert heard == [8 + REMEMBERED, 8] * 2  # C's own step, and the encoder's against it
+    assert int(objective.memory.count) == 6
 
 
 def test_reversed_gradients_are_the_negative() -> None:
