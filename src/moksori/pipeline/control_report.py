@@ -45,8 +45,7 @@ def markdown(study: ControlStudy) -> list[str]:
         "",
         f"Round trip of {trip['clips']} clips, mel to latent and back: largest error {trip['largest_error']:.2g}, mean "
         f"{trip['mean_error']:.2g} (natural log); computed in float64 {trip['largest_error_float64']:.2g} at most; "
-        f"log-likelihood {_number(trip['log_likelihood'])} nats a frame and "
-        "band.",
+        f"log-likelihood {_number(trip['log_likelihood'])} nats a frame and band.",
         "",
         "Prosody of takes, correlation of log F0 with the recording: "
         + ", ".join(

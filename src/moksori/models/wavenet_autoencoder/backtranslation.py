@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from moksori.models.wavenet_autoencoder.config import BackTranslationConfig
 from moksori.models.wavenet_autoencoder.model import WavenetAutoencoder
+from moksori.nn.ring import Ring
 
 _FULL_SCALE = 32767.0
 
@@ -51,33 +52,29 @@ def sample_by_model(
     return model.decode(codes, vector, f0, temperature, generator)
 
 
-class Pool(nn.Module):
+class Pool(Ring):
     """Pairs kept as 16-bit samples, in buffers, so that a resumed run goes on with them."""
 
     sung: Tensor
     waveform: Tensor
     singer: Tensor
     f0: Tensor
-    place: Tensor
-    count: Tensor
 
     def __init__(
         self, config: BackTranslationConfig, samples: int, pitches: int, sampler: Sampler = sample_by_model
     ) -> None:
         """samples: of a crop. pitches: F0 values of a crop; 0 without. sampler: how it is sung."""
-        super().__init__()
+        super().__init__(config.pool_crops)
         self.config, self.sampler = config, sampler
-        size = config.pool_crops
+        size = self.size
         self.register_buffer("sung", torch.zeros(size, samples, dtype=torch.int16))
         self.register_buffer("waveform", torch.zeros(size, samples, dtype=torch.int16))
         self.register_buffer("singer", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("f0", torch.zeros(size, pitches))
-        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @property
     def is_full(self) -> bool:
-        return int(self.count) == self.config.pool_crops
+        return int(self.count) == self.size
 
     def is_due(self, step: int) -> bool:
         """Whether crops are to be sung at this step: each one until the pool is full, then now and then."""
@@ -90,7 +87,7 @@ class Pool(nn.Module):
 
         The weights are held still and get no gradient; equal generators give equal pools.
         """
-        rows = slice(0, min(self.config.refresh_crops, len(crop.waveform), self.config.pool_crops))
+        rows = slice(0, min(self.config.refresh_crops, len(crop.waveform), self.size))
         kept = Crop(crop.waveform[rows], crop.singer[rows], None if crop.f0 is None else crop.f0[rows])
         training = model.training
         model.eval()
@@ -100,14 +97,12 @@ class Pool(nn.Module):
             sung = self.sampler(model, codes, vector, kept.f0, self.config.temperature, generator)
         finally:
             model.train(training)
-        slots = (self.place + torch.arange(len(sung), device=self.place.device)) % self.config.pool_crops
+        slots = self.take(len(sung))
         self.sung[slots] = _stored(sung)
         self.waveform[slots] = _stored(kept.waveform)
         self.singer[slots] = kept.singer
         if kept.f0 is not None:
             self.f0[slots] = kept.f0.to(self.f0)
-        self.place.copy_((self.place + len(sung)) % self.config.pool_crops)
-        self.count.copy_((self.count + len(sung)).clamp(max=self.config.pool_crops))
 
     def draw(self, count: int, generator: Generator | None = None) -> Pair:
         """So many pairs, any of them as likely as the others. Raises ValueError where the pool is empty."""

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.nn.gradient_reversal import reversed_gradient
+from moksori.nn.ring import Ring
 
 Resistance = Literal["negative", "reversal", "uniform"]
 """How the encoder resists C: by its negative cross-entropy, which the paper has and which knows no bound; by the same
@@ -54,31 +55,24 @@ class ConfusionNetwork(CodeReader):
         return super().forward(heard).float().mean(dim=2)
 
 
-class CodeMemory(nn.Module):
+class CodeMemory(Ring):
     """Codes of the last steps with their singers, in buffers, so that a resumed run goes on with them."""
 
     codes: Tensor
     singer: Tensor
-    place: Tensor
-    count: Tensor
 
     def __init__(self, size: int, code_channels: int, frames: int) -> None:
         """size: crops that are kept. frames: codes of a crop."""
-        super().__init__()
+        super().__init__(size)
         self.register_buffer("codes", torch.zeros(size, code_channels, frames))
         self.register_buffer("singer", torch.zeros(size, dtype=torch.int64))
-        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def keep(self, codes: Float[Tensor, "batch code frames"], singer: Int[Tensor, " batch"]) -> None:
         """Keeps crops in place of the oldest."""
-        size = len(self.codes)
-        codes, singer = codes[-size:], singer[-size:]
-        slots = (self.place + torch.arange(len(codes), device=self.place.device)) % size
+        codes, singer = codes[-self.size :], singer[-self.size :]
+        slots = self.take(len(codes))
         self.codes[slots], self.singer[slots] = codes.to(self.codes), singer
-        self.place.copy_((self.place + len(codes)) % size)
-        self.count.copy_((self.count + len(codes)).clamp(max=size))
 
     def draw(
         self, count: int, generator: Generator | None = None

@@ -226,7 +226,8 @@ class StreamConversion:
         if model.config.pitch is not None:
             tracked = self._pitch(model.config.pitch, start, stop, end)
             f0 = shifted(torch.from_numpy(tracked)[None].to(device), self._shift)
-            levels = self._levels(start, stop, device)
+            if model.config.pitch.over_source is not None:
+                levels = self._levels(start, stop, device)
         times = chunking.pool // model.hop_length
         frames = slice(left * times, left * times + (stop - start) // model.hop_length)
         finer = model.upsampled(codes)[:, :, frames]

@@ -27,9 +27,7 @@ def source_levels(
     """
     first, count = start - SIDE_FRAMES * hop_length, frames + 2 * SIDE_FRAMES
     begin, end = first - 1, first + count * hop_length
-    around = np.pad(
-        samples[max(begin, 0) : max(end, 0)], (max(-begin, 0), max(end - max(len(samples), max(begin, 0)), 0))
-    )
+    around = np.pad(samples[max(begin, 0) : end], (max(-begin, 0), max(end - len(samples), 0)))
     heard = around[1:] - np.float32(pre_emphasis) * around[:-1]
     levels = np.sqrt(np.square(heard.reshape(count, hop_length)).mean(axis=1))
     loudest: Float[np.ndarray, " frames"] = np.lib.stride_tricks.sliding_window_view(levels, 2 * SIDE_FRAMES + 1).max(1)
