@@ -44,7 +44,7 @@ ASKED = 50
 TRIGGERS = 20
 """Words up to this level, and adverbs and contractions, are asked what they make espeak expect."""
 SAMPLE = 400
-RARE = 40
+RARE = 400
 """A label that fewer letters have is none; its words go into the lexicon."""
 LONGEST = 24
 """Longer words do not train."""

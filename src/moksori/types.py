@@ -4,7 +4,8 @@ Units everywhere: waveforms float32 in [-1, 1], times in seconds where the name 
 with 0 for unvoiced; lengths int64 `[batch]`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -253,13 +254,39 @@ class SpokenLatentBlocks:
 
 
 @dataclass(frozen=True)
+class StyleMeasure:
+    """How high, how lively and how quick somebody speaks in reference clips, as a model of pitch reads it.
+
+    log_f0: mean of ln F0 in Hz. deviation: its standard deviation. rate: tokens of the text a second.
+    """
+
+    log_f0: float
+    deviation: float
+    rate: float
+
+
+def mean_measure(measures: Sequence[tuple[StyleMeasure, float]]) -> StyleMeasure:
+    """The mean of measures with weights, of the rate the geometric one."""
+    total = sum(weight for _, weight in measures)
+
+    def mean(values: list[float]) -> float:
+        return sum(value * weight for value, (_, weight) in zip(values, measures, strict=True)) / total
+
+    return StyleMeasure(
+        mean([m.log_f0 for m, _ in measures]),
+        mean([m.deviation for m, _ in measures]),
+        math.exp(mean([math.log(max(m.rate, 1e-3)) for m, _ in measures])),
+    )
+
+
+@dataclass(frozen=True)
 class ReadLatents:
     """What a model reads off recordings of known texts: the latents that it would need to say them so.
 
     latent: time forward, 0 beyond `frame_lengths`. log_likelihood: nats a frame and mel band, of each item. durations:
     frames of each token by the attention. flags: of each item, as for what is spoken. alignment: how sure the attention
     is of these durations, 0 to 1; low for a text that is not what is said. attention: the weights of every attention of
-    the model, forward in time.
+    the model, forward in time. measures: of each item, by a model that draws pitch; else none.
     """
 
     latent: Float[Tensor, "batch bands frames"]
@@ -269,6 +296,7 @@ class ReadLatents:
     flags: tuple[SpokenFlags, ...]
     alignment: Float[Tensor, " batch"]
     attention: tuple[Float[Tensor, "batch steps tokens"], ...] = ()
+    measures: tuple[StyleMeasure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -355,12 +383,14 @@ class StyleMean:
     """The mean latent of reference clips, and where in an utterance it holds: from `start` to `stop`, shares 0 to 1.
 
     mean: one frame that holds throughout, or a profile that is repeated in time. weight: beside others that hold there.
+    measure: of the same clips, where the model reads one.
     """
 
     mean: Float[Tensor, "bands frames"]
     weight: float = 1.0
     start: float = 0.0
     stop: float = 1.0
+    measure: StyleMeasure | None = None
 
 
 @dataclass(frozen=True)
@@ -455,6 +485,7 @@ class Voice:
     front_end, model: of a vector, the key of the features it was read off and the fingerprint of the model that read
     it; another model's vectors mean something else. sources: names of the recordings or voices that it was made of.
     tuned: numbers of the model that this voice replaces by its own, by their names there; {} for most voices.
+    measure: of a style's clips, where the model that read them measures them.
     """
 
     family: str
@@ -468,6 +499,7 @@ class Voice:
     kind: Literal["voice", "style", "prompt"] = "voice"
     consent: str = ""
     tuned: Mapping[str, Tensor] = field(default_factory=dict)
+    measure: StyleMeasure | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Waveform discriminators: HiFi-GAN's scale and period ones as VITS combines them, and spectrogram ones.
+"""Waveform discriminators: HiFi-GAN's scale and period ones as VITS combines them, and spectrogram ones; one of mels.
 
-Each takes `[batch, samples]` and returns a score map and the feature maps of all its layers, the score map included.
-`input_scale` multiplies the waveform first: speech is quiet (rms about 0.07) and layers are made for unit variance; a
-period discriminator that stays at chance on the waveform as it is learns with a scale of 8.
+Those of waveforms take `[batch, samples]`; each returns a score map and the feature maps of all its layers, the score
+map included. `input_scale` multiplies the waveform first: speech is quiet (rms about 0.07) and layers are made for unit
+variance; a period discriminator that stays at chance on the waveform as it is learns with a scale of 8.
 """
 
 from collections.abc import Sequence
@@ -231,6 +231,38 @@ class SpectrogramDiscriminator(nn.Module):
     def forward(self, waveform: Float[Tensor, "batch samples"]) -> DiscriminatorOutput:
         x = self.log_magnitude(waveform)
         return _judged(self.layers, self.output, x)
+
+
+class MelDiscriminator(nn.Module):
+    """2-D convolutions over a standardised log-mel, told what it should be of: does it look real, and like that?
+
+    A position's score is a convolution's plus the product of its features with a projection of the condition (Miyato &
+    Koyama, "cGANs with projection discriminator", 2018). channels: of the layers; the first halves the bands, the next
+    two bands and frames. A second input plane holds each band's place, since a voice's formants do not move.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], condition_channels: int, normalization: Normalization = "weight"
+    ) -> None:
+        super().__init__()
+        strides = [(2, 1), (2, 2), (2, 2), *((1, 1) for _ in channels[3:])]
+        widths = pairwise((2, *channels))
+        self.layers = nn.ModuleList(
+            _normed(nn.Conv2d(before, after, (5, 3), stride, padding=(2, 1)), normalization)
+            for (before, after), stride in zip(widths, strides, strict=False)
+        )
+        self.output = _normed(nn.Conv2d(channels[-1], 1, 3, padding=1), normalization)
+        self.projection = nn.Linear(condition_channels, channels[-1], bias=False)
+
+    def forward(
+        self, mel: Float[Tensor, "batch bands frames"], condition: Float[Tensor, "batch condition"]
+    ) -> DiscriminatorOutput:
+        place = torch.linspace(-1.0, 1.0, mel.shape[1], device=mel.device, dtype=mel.dtype)
+        x = torch.stack([mel, place[:, None].expand_as(mel)], dim=1)
+        judged = _judged(self.layers, self.output, x)
+        seen = judged.features[-2]
+        wanted = self.projection(condition)[:, :, None, None] / seen.shape[1] ** 0.5
+        return DiscriminatorOutput(judged.score + (wanted * seen).sum(dim=1).flatten(1), judged.features)
 
 
 class DiscriminatorEnsemble(nn.Module):

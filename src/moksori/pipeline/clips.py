@@ -21,7 +21,7 @@ from moksori.pipeline.sentences import Sentence
 from moksori.pipeline.speech_likeness import unlike_speech
 from moksori.pipeline.text_batches import text_batch
 from moksori.text.tokenizer import Encoded
-from moksori.types import ReadLatents, Waveform
+from moksori.types import ReadLatents, StyleMeasure, Waveform
 
 MAXIMUM_SECONDS = 30.0
 TEXT_SUFFIXES = (".txt", ".lab")
@@ -46,7 +46,8 @@ class StyleClip:
 
 @dataclass(frozen=True)
 class ClipReading:
-    """What a model read off a clip. latent: of the part that counts. notes: what a person should know.
+    """What a model read off a clip. latent: of the part that counts. notes: what a person should know. measure: of the
+    whole clip, where no part of it is named and the model measures.
 
     whole: the reading of all of it; offset_seconds: silence that was cut off at its beginning.
     """
@@ -57,6 +58,7 @@ class ClipReading:
     whole: ReadLatents
     offset_seconds: float
     notes: tuple[str, ...]
+    measure: StyleMeasure | None = None
 
 
 Encode = Callable[[Sentence], Encoded]
@@ -125,7 +127,8 @@ def read_clip(clip: StyleClip, model: CanTakeStyle, encode: Encode, row: int, de
     seconds = model.mel_config.hop_length / model.mel_config.sample_rate
     if clip.part is not None:
         latent = latent[:, _part(clip.part, encoded, reading, name, cut, seconds, frames)]
-    return ClipReading(name, text, latent, reading, cut, tuple(notes))
+    measure = reading.measures[0] if reading.measures and clip.part is None else None
+    return ClipReading(name, text, latent, reading, cut, tuple(notes), measure)
 
 
 def _part(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -88,6 +88,7 @@ class LatentChoice:
     def _plain(self) -> dict[str, Any]:
         return {
             "places": [(style.weight, style.start, style.stop) for style in self.styles],
+            "measures": [None if style.measure is None else astuple(style.measure) for style in self.styles],
             "strength": self.strength,
             "ways": [self.style_way, self.way],
             "samples": self.samples,

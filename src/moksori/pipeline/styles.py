@@ -16,7 +16,7 @@ from moksori.pipeline.clips import ClipReading, StyleClip, clip_frames, read_cli
 from moksori.pipeline.latent_choice import LatentChoice, Take, Way
 from moksori.pipeline.manner import DEFAULT_MODE, SEED, Manner, StyleSource
 from moksori.pipeline.voices import is_voice_file, read_voice
-from moksori.types import MixtureChoice, StyleMean, Voice
+from moksori.types import MixtureChoice, StyleMean, Voice, mean_measure
 
 if TYPE_CHECKING:
     from moksori.pipeline.speaker import Speaker
@@ -81,6 +81,7 @@ def style_of(
     notes: list[str] = []
     means = _styles(speaker, model, Manner(tuple(clips), mode), target, language, notes)
     weights = [style.weight for style in means]
+    measures = [(style.measure, style.weight) for style in means if style.measure is not None]
     frames = max(style.mean.shape[1] for style in means)
     total = sum(
         weight * style.mean.repeat(1, -(-frames // style.mean.shape[1]))[:, -frames:]
@@ -95,6 +96,7 @@ def style_of(
         model=fingerprint(speaker.loaded.folder),
         sources=tuple(names),
         kind="style",
+        measure=mean_measure(measures) if measures else None,
     )
     return voice, tuple(notes)
 
@@ -126,19 +128,21 @@ def _styles(
 ) -> list[StyleMean]:
     """Means of the clips, those of one place together, and the styles that were given as such."""
     mode = "time_and_batch" if manner.mode == "segment" else manner.mode
-    places: dict[tuple[float, float], list[torch.Tensor]] = {}
+    places: dict[tuple[float, float], list[ClipReading]] = {}
     found = []
     for source in manner.styles:
         if isinstance(source, Voice) or is_voice_file(source):
             voice = source if isinstance(source, Voice) else read_voice(Path(str(source)))
-            found.append(StyleMean(_style_vector(voice, speaker, model)))
+            found.append(StyleMean(_style_vector(voice, speaker, model), measure=voice.measure))
             continue
         clip = source if isinstance(source, StyleClip) else StyleClip(source)
         reading = _read(speaker, model, clip, target, language)
         notes.extend(reading.notes)
-        places.setdefault(clip.place, []).append(reading.latent)
-    for (start, stop), latents in places.items():
-        found.append(StyleMean(model.style_mean(latents, mode), float(len(latents)), start, stop))
+        places.setdefault(clip.place, []).append(reading)
+    for (start, stop), readings in places.items():
+        measures = [(reading.measure, 1.0) for reading in readings if reading.measure is not None]
+        mean, count = model.style_mean([reading.latent for reading in readings], mode), float(len(readings))
+        found.append(StyleMean(mean, count, start, stop, mean_measure(measures) if measures else None))
     return found
 
 
@@ -178,8 +182,12 @@ def _blended(
     if all(seeds):
         return (), tuple((_seed(name), share) for name, share in manner.blend), []
     if all(files):
-        vectors = [_style_vector(read_voice(Path(name)), speaker, model) for name in names]
-        return (), (), [StyleMean(v, share) for v, share in zip(vectors, shares, strict=True)]
+        voices = [read_voice(Path(name)) for name in names]
+        styles = [
+            StyleMean(_style_vector(voice, speaker, model), share, measure=voice.measure)
+            for voice, share in zip(voices, shares, strict=True)
+        ]
+        return (), (), styles
     if any(seeds) or any(files):
         raise BadInput(
             f"blend of {', '.join(names)}: speakers, styles (.voice files) and seeds are blended among themselves: "

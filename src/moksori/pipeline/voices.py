@@ -9,7 +9,7 @@ frames]` (pipeline.prompts); their formats are 2 and 4, which tell older readers
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -22,7 +22,7 @@ from moksori.models.contract import CanEnroll, CanFit
 from moksori.pipeline.say import check_folder
 from moksori.pipeline.seeds import sentence_generator
 from moksori.pipeline.whole_files import written_whole
-from moksori.types import Voice
+from moksori.types import StyleMeasure, Voice
 
 SUFFIX = ".voice"
 FORMATS = {"voice": 1, "style": 2, "tuned voice": 3, "prompt": 4}
@@ -130,6 +130,7 @@ def write_voice(voice: Voice, path: str | Path) -> Path:
         "name": voice.name,
         "sources": json.dumps(list(voice.sources), ensure_ascii=False),
         **({"consent": voice.consent} if voice.consent else {}),
+        **({"measure": json.dumps(asdict(voice.measure))} if voice.measure is not None else {}),
     }
     tensors = {_TENSOR: voice.vector, **{_TUNED + name: value for name, value in voice.tuned.items()}}
     with written_whole(path) as part:
@@ -182,6 +183,7 @@ def read_voice(path: str | Path) -> Voice:
             kind = cast(Literal["style", "prompt"], metadata["kind"])
         sources = tuple(str(source) for source in json.loads(metadata["sources"]))
         family, front_end, model, name = (metadata[key] for key in ("family", "front_end", "model", "name"))
+        measure = _measure(metadata.get("measure"))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: is no voice file: it does not say what made it: {again}") from error
     axes = 1 if kind == "voice" else 2
@@ -191,8 +193,19 @@ def read_voice(path: str | Path) -> Voice:
         raise CheckpointError(f"{path}: holds layers with numbers that are not finite: {again}")
     return Voice(
         family, name=name, vector=vector.float(), front_end=front_end, model=model, sources=sources, kind=kind,
-        consent=metadata.get("consent", ""), tuned=tuned,
+        consent=metadata.get("consent", ""), tuned=tuned, measure=measure,
     )  # fmt: skip
+
+
+def _measure(written: str | None) -> StyleMeasure | None:
+    """A style's measure; ValueError, KeyError or TypeError for what is none."""
+    if written is None:
+        return None
+    read = json.loads(written)
+    found = StyleMeasure(*(float(read[name]) for name in ("log_f0", "deviation", "rate")))
+    if not all(math.isfinite(value) for value in astuple(found)):
+        raise ValueError("a measure that is no number")
+    return found
 
 
 def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:

@@ -124,6 +124,21 @@ class DsvaeConfig(Config):
     decoder: Annotated[DecoderConfig | ConvolutionalDecoderConfig, Field(discriminator="kind")] = DecoderConfig()
 
 
+class AdversaryConfig(Config):
+    """The game with a discriminator of mels (models.dsvae.adversary), which the papers do not play."""
+
+    channels: tuple[int, ...] = (24, 48, 96, 96)
+    start_step: int = Field(default=0, ge=0)
+    head_start_steps: int = Field(default=100, ge=0)
+    """In which the discriminator learns alone."""
+    weight: float = Field(default=0.2, ge=0.0)
+    """Of being taken for real, copies and conversions alike."""
+    feature_matching_weight: float = Field(default=0.5, ge=0.0)
+    """Of copies looking like their recordings in every layer."""
+    mismatch_weight: float = Field(default=1.0, ge=0.0)
+    """Of telling a recording from one that another's voice is claimed of, against telling it from what is made."""
+
+
 class DsvaeObjectiveConfig(Config):
     """The loss L = L_rec + alpha KL_s + beta KL_c, with reductions as in models.dsvae.objective."""
 
@@ -146,6 +161,8 @@ class DsvaeObjectiveConfig(Config):
     disguise: float = Field(default=0.0, ge=0.0, le=0.5)
     """How much the content posterior's recordings are disguised, as the share by which frequencies are stretched at
     most (models.dsvae.disguise); 0, as in the paper: both posteriors hear the same."""
+    adversary: AdversaryConfig | None = None
+    """None, as in the papers: mels are averages."""
     pitch_weight: float = Field(default=1.0, ge=0.0)
     """Of the error of ln F0 and the cross entropy of voicing, where the model predicts them."""
     unit_folder: str | None = None

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from moksori.errors import ConfigError
 from moksori.models.contract import Objective, Update
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms
+from moksori.models.dsvae.adversary import Judged, game
 from moksori.models.dsvae.config import MEL_UNITS, DsvaeObjectiveConfig
 from moksori.models.dsvae.disguise import Disguise
+from moksori.models.dsvae.harmonics import mean_pitch
 from moksori.models.dsvae.model import Dsvae, Latents
 from moksori.models.dsvae.symptoms import constants_kept, content_constant, symptoms
 from moksori.nn.crops import random_starts
+from moksori.nn.discriminators import MelDiscriminator
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.masks import sequence_mask
 from moksori.types import SpeechBatch
@@ -50,8 +53,17 @@ class Crops:
     pitch: Pitch | None = None
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a step made: the content that it drew, the decoder's mel, and the one wanted, both standardised."""
+
+    content: Float[Tensor, "batch frames content"]
+    mel: Float[Tensor, "batch mels frames"]
+    wanted: Float[Tensor, "batch mels frames"]
+
+
 class DsvaeObjective(Objective):
-    """D-DSVAE's loss."""
+    """D-DSVAE's loss, and a discriminator's where the configuration asks for one."""
 
     model: Dsvae
 
@@ -59,7 +71,26 @@ class DsvaeObjective(Objective):
         super().__init__(model)
         self.config = config
         self.disguise = Disguise(model.config.mel, config.disguise) if config.disguise else None
+        self.discriminator: MelDiscriminator | None = None
+        if config.adversary is not None:
+            self.discriminator = MelDiscriminator(config.adversary.channels, model.config.speaker_channels)
         self._steps, self._warned = 0, set[str]()
+
+    @property
+    def discriminators(self) -> nn.Module | None:
+        """What going on starts well with, beside the model."""
+        return self.discriminator
+
+    @property
+    def newest_is_best(self) -> bool:
+        """With a discriminator: what it teaches makes the distance to the recordings larger."""
+        return self.discriminator is not None
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        groups: dict[str, Iterable[nn.Parameter]] = {"model": self.model.parameters()}
+        if self.discriminator is not None:
+            groups["discriminator"] = self.discriminator.parameters()
+        return groups
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
@@ -78,8 +109,35 @@ class DsvaeObjective(Objective):
         self._steps = step + 1
         room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
         crops = self._crops(batch, random_starts(room, generator))
-        terms = self._terms(crops, generator)
-        yield Update("model", terms, self._weights(step))
+        terms, said = self._terms(crops, generator)
+        adversary, weights = self.config.adversary, self._weights(step)
+        if adversary is not None and self.discriminator is not None and step >= adversary.start_step:
+            elsewhere = self._crops(batch, random_starts(room, generator), noisy=False)
+            judged = self._judged(batch, said, crops, elsewhere)
+            against = yield from game(self.discriminator, adversary, step, judged)
+            if against:
+                terms |= against
+                weights |= {
+                    "adversarial": adversary.weight, "feature_matching": adversary.feature_matching_weight
+                }  # fmt: skip
+        yield Update("model", terms, weights)
+
+    def _judged(self, batch: SpeechBatch, said: Said, crops: Crops, elsewhere: Crops) -> Judged:
+        """What was said, and the same words in the voice of the batch's next recording.
+
+        elsewhere: other stretches of the recordings, which tell the voices. The conversion's gradients end at the
+        decoder: what is said, and who speaks, is learnt from reconstruction alone.
+        """
+        model = self.model
+        with torch.no_grad():
+            voice = model.encode(elsewhere.clean).speaker.mean
+        content, pitch = said.content.detach(), crops.pitch
+        if pitch is not None and batch.f0 is not None:
+            height = mean_pitch(pitch_from_f0(batch.f0))
+            pitch = Pitch(pitch.log_f0 + height.roll(-1, 0) - height, pitch.voicing)
+        given = content if pitch is None else model.with_pitch(content, pitch)
+        asked = voice.roll(-1, 0)
+        return Judged(said.wanted, said.mel, model.decoder(asked, given).after, voice, asked)
 
     @torch.no_grad()
     def validate(self, batch: SpeechBatch, generator: Generator | None = None) -> Mapping[str, Tensor]:
@@ -88,7 +146,7 @@ class DsvaeObjective(Objective):
         frames = batch.waveform_lengths // self.model.hop_length
         middle = (frames - self.config.crop_frames).clamp(min=0) // 2
         crops = self._crops(batch, middle, noisy=False)
-        terms = self._terms(crops, generator)
+        terms, _ = self._terms(crops, generator)
         latents = self.model.encode(crops.clean)
         found = {
             "active_speaker": _active(latents.speaker),
@@ -130,7 +188,7 @@ class DsvaeObjective(Objective):
             weights |= {"pitch": config.pitch_weight, "voicing": VOICING_SHARE * config.pitch_weight}
         return weights
 
-    def _terms(self, crops: Crops, generator: Generator | None) -> dict[str, Tensor]:
+    def _terms(self, crops: Crops, generator: Generator | None) -> tuple[dict[str, Tensor], Said]:
         model, bands = self.model, crops.clean.shape[1]
         latents = self._latents(crops.seen, generator)
         speaker, content = latents.speaker.sample(generator), latents.content.sample(generator)
@@ -141,7 +199,7 @@ class DsvaeObjective(Objective):
         speaker_nats = latents.speaker.kl_to_standard().sum(dim=1)
         content_kl = latents.content.kl(prior)
         content_nats = content_kl.sum(dim=2)
-        return {
+        terms = {
             "reconstruction": self._distance(decoded.before, wanted) + self._distance(decoded.after, wanted),
             "speaker_kl": _held(speaker_nats, self.config.speaker_capacity) / bands,
             "content_kl": self._content_term(content_kl) / bands,
@@ -149,6 +207,7 @@ class DsvaeObjective(Objective):
             "content_nats": content_nats.mean().detach(),
             **self._pitch_terms(crops),
         }
+        return terms, Said(content, decoded.after, wanted)
 
     def _latents(self, mel: Float[Tensor, "batch mels frames"], generator: Generator | None) -> Latents:
         """Both posteriors; that of the content hears a disguised recording while training, where that is asked for."""

@@ -11,8 +11,9 @@ from moksori.audio.mel import MelConfig
 from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.flowtron.alignment import steady
 from moksori.models.flowtron.style import mixed, noise_scale, places, planned_noise, style_course, style_mean
+from moksori.models.flowtron.style_measures import measured
 from moksori.nn.alignment import durations_to_path, monotonic_durations
-from moksori.types import MixtureChoice, ReadLatents, SayControls, SpokenFlags, SpokenMels, TextBatch
+from moksori.types import MixtureChoice, ReadLatents, SayControls, SpokenFlags, SpokenMels, StyleMeasure, TextBatch
 
 if TYPE_CHECKING:
     from moksori.models.flowtron.model import Encoded, Flowtron
@@ -76,7 +77,12 @@ class ChosenLatents:
         durations, sure = attended_durations(encoded, frame_lengths, text.token_lengths, model.config.group)
         durations = durations if text.durations is None else text.durations
         flags = attention_flags(encoded, text.token_lengths, model.config.group)
-        return ReadLatents(encoded.latent, frame_lengths, likelihood / count, durations, flags, sure, encoded.attention)
+        measures: tuple[StyleMeasure, ...] = ()
+        if model.config.pitch:
+            measures = measured(model, frames, frame_lengths, text.token_lengths).items()
+        return ReadLatents(
+            encoded.latent, frame_lengths, likelihood / count, durations, flags, sure, encoded.attention, measures
+        )
 
     @torch.inference_mode()
     def say_latents(

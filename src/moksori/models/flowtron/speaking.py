@@ -15,6 +15,7 @@ from moksori.models.flowtron.attention import path_weights
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.latents import token_path
 from moksori.models.flowtron.sampling import Guide, Inverted, Melody, Stop, inverted
+from moksori.models.flowtron.style_measures import Asked, asked, measured
 from moksori.nn.alignment import monotonic_durations
 from moksori.nn.masks import sequence_mask
 from moksori.types import SayControls, SpokenFlags, SpokenMels, TextBatch
@@ -169,8 +170,9 @@ def say_mels(
         SpokenFlags(bool(made.truncated[k]), float(report.coverage[k]), float(report.monotonic[k])) for k in kept
     )
     made = _items(made, kept, model.config.group)
-    if controls.speed != 1.0:
-        made = _stretched(model, made, memory_of(model, text, controls), latent[kept], controls, generator)
+    styled = styled_by(model, made, text, controls)
+    if controls.speed != 1.0 or styled is not None:
+        made = _stretched(model, made, memory_of(model, text, controls), latent[kept], controls, styled, generator)
     durations = token_durations(made.attention, made.frame_lengths, text.token_lengths, model.config.group)
     return SpokenMels(model.spoken_mel(made.frames), made.frame_lengths, durations, flags)
 
@@ -198,6 +200,11 @@ def _kept_to(
     latent = draw_latents(model, controls, -(-longest // group) * group, lengths.float(), generator)
     path = token_path(durations, longest)
     made = decode(model, latent, lengths, memory, path, melody=melody_of(model, controls))
+    styled = styled_by(model, made, text, controls)
+    if styled is not None:
+        groups = latent.shape[2] // group
+        melody = Melody(given=model.pitch_groups(styled.log_f0, groups))
+        made = decode(model, latent, lengths, memory, path, melody=melody)
     return SpokenMels(model.spoken_mel(made.frames)[..., :longest], lengths, durations, (SpokenFlags(),) * len(lengths))
 
 
@@ -205,6 +212,15 @@ def memory_of(model: "Flowtron", text: TextBatch, controls: SayControls) -> "Mem
     """A text with its speaker, or the mixture of speakers that is asked for."""
     vector = model.mixed_speaker(controls)
     return model.memory(text, None if vector is None else vector.expand(len(text.tokens), -1))
+
+
+def styled_by(model: "Flowtron", made: Sampled, text: TextBatch, controls: SayControls) -> Asked | None:
+    """What styles ask of the pitch and pace of what was drawn; None where there is nothing to ask."""
+    plan = controls.latent
+    if not model.config.pitch or plan is None or not plan.styles:
+        return None
+    own = measured(model, made.frames, made.frame_lengths, text.token_lengths)
+    return asked(plan, own, made.frames[:, -1], made.frame_lengths, semitones(controls.shift_semitones))
 
 
 def melody_of(model: "Flowtron", controls: SayControls) -> Melody | None:
@@ -304,12 +320,15 @@ def _stretched(
     memory: "Memory",
     latent: Float[Tensor, "batch bands padded"],
     controls: SayControls,
+    styled: Asked | None,
     generator: Generator | None,
 ) -> Sampled:
-    """The same said at another speed: with the attention stretched in time, and as much of the latent as that takes."""
+    """The same said at another speed, and with a style's pitch: the attention and the melody are stretched in time, and
+    as much of the latent is used as that takes."""
     group = model.config.group
     steps = made.frame_lengths // group
-    wanted = (steps / controls.speed).round().clamp(min=1, max=MAXIMUM_FRAMES // group).long()
+    speed = controls.speed if styled is None else controls.speed * styled.pace
+    wanted = (steps / speed).round().clamp(min=1, max=MAXIMUM_FRAMES // group).long()
     longest = int(wanted.max())
     place = (torch.arange(longest, device=steps.device) + 0.5) * (steps / wanted).unsqueeze(1)
     place = torch.minimum(place.long(), steps.unsqueeze(1) - 1)
@@ -322,6 +341,8 @@ def _stretched(
         latent = torch.cat([more, latent] if backward else [latent, more], dim=2)
     used = _used(model.stacked(latent), wanted, model.config.flow_directions[-1] == "backward")
     melody = melody_of(model, controls)
+    if styled is not None:
+        melody = Melody(given=model.pitch_groups(styled.log_f0, -(-styled.log_f0.shape[1] // group))[rows, place])
     return decode(model, model.ungrouped(used), wanted * group, memory, weights=weights, melody=melody)
 
 

@@ -114,7 +114,7 @@ def style_course(plan: LatentPlan, place: Float[Tensor, "batch frames"]) -> Floa
     batch, frames = place.shape
     mels = plan.styles[0].mean.shape[0]
     course = place.new_zeros(batch, mels, frames)
-    for together, here in _stretches(plan.styles, place):
+    for together, here in style_stretches(plan.styles, place):
         means = [tiled(style.mean.to(place), frames) for style in together]
         mean = mixed(means, [style.weight for style in together], plan.style_way)
         course = torch.where(here[:, None], mean, course)
@@ -132,12 +132,12 @@ def noise_scale(plan: LatentPlan, place: Float[Tensor, "batch frames"]) -> Float
     if plan.posterior:
         begin, end = plan.strength
         deviation = (1.0 - (begin + (end - begin) * place)).clamp(min=0.0).sqrt()
-        for _, here in _stretches(plan.styles, place):
+        for _, here in style_stretches(plan.styles, place):
             scale = torch.where(here, deviation, scale)
     return scale[:, None]
 
 
-def _stretches(
+def style_stretches(
     styles: Sequence[StyleMean], place: Float[Tensor, "batch frames"]
 ) -> list[tuple[list[StyleMean], Tensor]]:
     """Which styles hold together where: stretches between all their borders, with masks `[batch, frames]`."""

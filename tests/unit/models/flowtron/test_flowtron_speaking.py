@@ -77,7 +77,7 @@ def test_speed_1_of_a_stretch_is_the_reading_itself() -> None:
     latent = torch.randn(1, 6, 200)
     memory = model.memory(text)
     made = speaking.sample(model, memory, latent, torch.tensor([200]), speaking.guide_of(model, text))
-    same = speaking._stretched(model, made, memory, latent, SayControls(), _seeded())
+    same = speaking._stretched(model, made, memory, latent, SayControls(), None, _seeded())
     torch.testing.assert_close(same.frames, made.frames, atol=1e-4, rtol=0)
 
 
