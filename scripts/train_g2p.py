@@ -1,13 +1,13 @@
 """Makes the data of the English front end (src/moksori/text/data/english_*) from word lists, texts and espeak.
 
-    python scripts/train_g2p.py --scowl DIR --cmudict FILE --text FILE [--text FILE ...] --work DIR [--words 4000000]
+    python scripts/train_g2p.py --scowl DIR --cmudict FILE --text FILE [--text FILE ...] --work DIR [--words 8000000]
 
 --scowl: the folder of SCOWL's lists (`american-words.10` ...), --cmudict: `cmudict.dict`, --text: running text, one
 sentence or paragraph a line. Needs the extras espeak and fast. What is drawn at random has fixed seeds.
 
---work keeps what takes long: espeak's answers for pseudo-words (7 minutes of one core for 1,500,000) and the network's
-checkpoint (35 minutes and more for 4,000,000 words on a core with bfloat16 matrices); a run that was broken off goes on
-from them. The rest takes some six minutes.
+--work keeps what takes long: espeak's answers for pseudo-words (5 minutes of one core for 2,000,000) and the network's
+checkpoint (an hour for 8,000,000 words on a core with bfloat16 matrices); a run that was broken off goes on from them.
+The rest takes some six minutes. --keep-context leaves what words change in each other as it is, for a network alone.
 """
 
 import argparse
@@ -46,6 +46,8 @@ TRIGGERS = 20
 SAMPLE = 400
 RARE = 400
 """A label that fewer letters have is none; its words go into the lexicon."""
+PART = 2_000_000
+"""Pseudo-words of one seed."""
 LONGEST = 24
 """Longer words do not train."""
 SURE = 0.3
@@ -59,8 +61,9 @@ def main() -> None:
     parser.add_argument("--text", type=Path, action="append", required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for what a later run can go on from")
     parser.add_argument("--level", type=int, default=35, help="SCOWL's lists up to this one are in the lexicon whole")
-    parser.add_argument("--pseudo", type=int, default=1_500_000, help="how many pseudo-words espeak is asked for")
-    parser.add_argument("--words", type=int, default=4_000_000, help="how many words the network learns from, in all")
+    parser.add_argument("--pseudo", type=int, default=4_000_000, help="how many pseudo-words espeak is asked for")
+    parser.add_argument("--words", type=int, default=8_000_000, help="how many words the network learns from, in all")
+    parser.add_argument("--keep-context", action="store_true", help="do not learn anew what words change in each other")
     parser.add_argument("--out", type=Path, default=english_phonemes.DATA)
     parser.add_argument("--sample", type=Path, help="where to write a sample of unseen words for the tests")
     chosen = parser.parse_args()
@@ -78,9 +81,10 @@ def main() -> None:
     spelling = words.by_letters(sounds, levels)
     _log.info("%d words, %d spellings", len(sounds), len(spelling))
 
-    rules = learned_context(sounds, levels, text)
-    written = json.dumps(context.as_json(rules), ensure_ascii=False, separators=(",", ":"))
-    _write(chosen.out / english_phonemes.CONTEXT, lambda path: path.write_text(written, encoding="utf-8"))
+    if not chosen.keep_context:
+        rules = learned_context(sounds, levels, text)
+        written = json.dumps(context.as_json(rules), ensure_ascii=False, separators=(",", ":"))
+        _write(chosen.out / english_phonemes.CONTEXT, lambda path: path.write_text(written, encoding="utf-8"))
 
     chosen.work.mkdir(parents=True, exist_ok=True)
     names = {c: _named(c) for c in ALPHABET if c != "'"}
@@ -128,14 +132,20 @@ def learned_letters(
 
 
 def labelled_pseudo_words(pool: list[str], kept_out: list[str], count: int, work: Path) -> list[tuple[str, Sounds]]:
-    """Pseudo-words with espeak's sounds, read from the work folder where an earlier run left as many."""
-    path = work / f"pseudo-{count}.tsv"
-    if not path.exists():
-        drawn = words.said(PseudoWords(pool, kept_out).draw())
-        rows = "".join(f"{word}\t{sounds.written}\n" for _, (word, sounds) in zip(range(count), drawn, strict=False))
-        _write(path, lambda part: part.write_text(rows, encoding="utf-8"))
-    lines = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
-    return [(word, Sounds.read(sounds)) for word, sounds in lines]
+    """Pseudo-words with espeak's sounds, in parts with seeds of their own, each read from the work folder where an
+    earlier run left it; none twice."""
+    found: dict[str, Sounds] = {}
+    for seed, first in enumerate(range(0, count, PART)):
+        path, size = work / f"pseudo-{seed}.tsv", min(PART, count - first)
+        if not path.exists():
+            drawn = words.said(PseudoWords(pool, kept_out, seed).draw())
+            rows = "".join(f"{word}\t{sounds.written}\n" for _, (word, sounds) in zip(range(size), drawn, strict=False))
+            _write(path, lambda part, rows=rows: part.write_text(rows, encoding="utf-8"))  # type: ignore[misc]
+        for line in path.read_text(encoding="utf-8").splitlines()[:size]:
+            word, sounds = line.split("\t")
+            if word not in found:
+                found[word] = Sounds.read(sounds)
+    return list(found.items())
 
 
 def said_otherwise(model: LetterModel, items: list[tuple[str, Sounds]]) -> set[str]:

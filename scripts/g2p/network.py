@@ -24,16 +24,17 @@ from moksori.text.letters_to_phones import ALPHABET, CANDIDATES, Labels, LetterM
 
 _log = logging.getLogger(__name__)
 _HALF = torch.bfloat16
-LEARNING_RATE = 0.012
+LEARNING_RATE = 0.01
 ADAM_RATE = 2e-3
 WARM_UP = 50
-DECAY = 0.9
-"""Over this last part of the training the learning rates fall to nothing, evenly."""
 LETTERS_A_STEP = 8_000
 LINK_RATE = 5.0
 """By how much faster the links learn than other weights that Adam moves."""
 _NEVER, _TINY = -1e4, 1e-30
 EASY, EASY_SHARE = 0.05, 5
+LINKED_FROM = 0.8
+"""Share of the training after which links between labels are learnt: from the start on, they grow so strong that the
+network leaves to them what it should tell from the letters."""
 ROUND = 60_000
 """Words between two checkpoints."""
 LEAST_ASKED = 1_000
@@ -142,11 +143,15 @@ class Network(nn.Module):
         found = functional.layer_norm(found, found.shape[2:])
         return functional.linear(found, self.scores.weight.to(_HALF), self.scores.bias.to(_HALF)).float()
 
-    def loss(self, codes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Negative log likelihood of the wanted ways [words], and the greatest loss of a letter by itself [words]."""
+    def loss(self, codes: Tensor, wanted: Tensor, linked: bool = True) -> tuple[Tensor, Tensor]:
+        """Negative log likelihood of the wanted ways [words], and the greatest loss of a letter by itself [words].
+
+        linked: False leaves the links out, so that the letters learn to do without.
+        """
         scores = self(codes)
-        letters = functional.cross_entropy(scores.detach().mT, wanted, reduction="none").amax(1)
-        return self._all_ways(scores) - self._one_way(scores, wanted), letters
+        letters = functional.cross_entropy(scores.mT, wanted, reduction="none")
+        ways = self._all_ways(scores) - self._one_way(scores, wanted) if linked else letters.sum(1)
+        return ways, letters.detach().amax(1)
 
     def _one_way(self, scores: Tensor, way: Tensor) -> Tensor:
         links = self.links[way[:, :-1], way[:, 1:]].sum(1)
@@ -259,12 +264,12 @@ def learn(
         seen, number, step, places, worst = (state[x] for x in ("seen", "round", "step", "places", "worst"))
     while seen < words:
         began, total, count = time.process_time(), 0.0, 0
-        for of_real, some, codes, wanted in _round(network, real, pseudo, share, worst, places, (seed, number)):
-            rate = min(1.0, (step + 1) / WARM_UP, max(0.0, 1 - seen / words) / DECAY)
+        for of_real, some, codes, wanted in _round(real, pseudo, share, worst, places, (seed, number)):
+            rate = min(1.0, (step + 1) / WARM_UP) * max(0.0, 1 - seen / words)
             for group, factor in zip(fast.param_groups, (1.0, LINK_RATE), strict=True):
                 group["lr"], group["weight_decay"] = ADAM_RATE * rate * factor, 0.0
             network.zero_grad()
-            ways, of_letters = network.loss(codes, wanted)
+            ways, of_letters = network.loss(codes, wanted, linked=seen >= LINKED_FROM * words)
             loss = ways.mean() / codes.shape[1]
             loss.backward()  # type: ignore[no-untyped-call]
             if of_real:
@@ -310,20 +315,13 @@ def most_likely(network: Network, words: Sequence[str]) -> list[tuple[list[int],
 
 
 def _round(
-    network: Network,
-    real: Packed,
-    pseudo: Packed,
-    share: float,
-    worst: Tensor,
-    places: list[int],
-    seed: tuple[int, int],
+    real: Packed, pseudo: Packed, share: float, worst: Tensor, places: list[int], seed: tuple[int, int]
 ) -> Iterator[tuple[bool, np.ndarray, Tensor, Tensor]]:
     """Batches of ROUND words: whether they are real, their numbers, codes and labels.
 
     Passes over either kind follow each other, each in an order of its own; `places` counts how far they have come, and
-    is moved on. worst: the greatest loss of a letter when a real word was last seen. Pseudo-words, which seldom come
-    twice, are tried first, which costs a quarter of learning from them. Of what is known only one word in EASY_SHARE
-    is learned from.
+    is moved on. worst: the greatest loss of a letter when a real word was last seen; of those that are known by heart
+    only one in EASY_SHARE is asked again.
     """
     random = np.random.default_rng(seed)
     batches = []
@@ -333,23 +331,13 @@ def _round(
             asked = max(size - len(chosen), LEAST_ASKED)
             more = _slice_of_passes(len(words.lengths), places[kind], asked, seed[0])
             places[kind] += len(more)
-            known = (worst.numpy()[more] if kind == 0 else _worst_letters(network, words, more)) < EASY
-            more = more[~known | (random.integers(EASY_SHARE, size=len(more)) == 0)]
+            if kind == 0:
+                more = more[(worst.numpy()[more] >= EASY) | (random.integers(EASY_SHARE, size=len(more)) == 0)]
             chosen = np.concatenate([chosen, more])
         batches += [(kind == 0, words, some) for some in _by_length(words, chosen, random)]
     for k in random.permutation(len(batches)):
         of_real, words, some = batches[k]
         yield of_real, some, *words.batch(some)
-
-
-def _worst_letters(network: Network, words: Packed, chosen: np.ndarray) -> np.ndarray:
-    """Of each chosen word the greatest loss of a letter, by itself."""
-    found = np.zeros(len(words.lengths), dtype=np.float32)
-    with torch.no_grad():
-        for some in _by_length(words, chosen, np.random.default_rng(0)):
-            codes, wanted = words.batch(some)
-            found[some] = functional.cross_entropy(network(codes).mT, wanted, reduction="none").amax(1)
-    return found[chosen]
 
 
 def _slice_of_passes(count: int, begin: int, size: int, seed: int) -> np.ndarray:

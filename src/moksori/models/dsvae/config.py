@@ -122,6 +122,9 @@ class DsvaeConfig(Config):
     pitch: PitchConfig | None = None
     """None, as in the paper: z_c holds the pitch. Else it is predicted, and the decoder is told of it."""
     decoder: Annotated[DecoderConfig | ConvolutionalDecoderConfig, Field(discriminator="kind")] = DecoderConfig()
+    recentre: bool = False
+    """Whether conversions give z_c the target's mean in place of the source's (models.dsvae.recentre); False, as in the
+    papers: z_c is taken as it is."""
 
 
 class AdversaryConfig(Config):

@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from moksori.audio.mel_stream import MelStream
 from moksori.models.dsvae.harmonics import MIDDLE_LOG_F0
+from moksori.models.dsvae.recentre import frame_weights, moved
 from moksori.nn.distributions import standard_normal
 from moksori.types import Heard, LongRecording
 
@@ -93,6 +94,8 @@ class ChunkedConversion:
         self._noise = self._content = speaker.new_zeros(1, 0, model.content_width)
         self._made = self._mel  # what the chunk before made of the frames from `_given` on
         self._pitch_sum = self._voiced = 0.0  # of ln F0 over voiced frames, and their number, up to `_done`
+        self._content_sum = speaker.new_zeros(1, model.config.content_channels)  # of z_c over frames that count
+        self._counted = speaker.new_zeros(1)
         self._first = 0  # frame at which mels, noise and content in memory begin
         self._given = 0  # frames that have left
         self._done = 0  # end of the last chunk
@@ -136,14 +139,26 @@ class ChunkedConversion:
     def _encode(self, start: int, stop: int) -> Float[Tensor, "1 frames content"]:
         mel = self._mel[..., start - self._first : stop - self._first]
         posterior = self._model.content(mel, centre=mel.new_zeros(1, 1))
+        new = posterior.mean[:, self._done - start :]  # no chunk held these before
+        if self._model.config.recentre:
+            self._model.recentre(posterior, self._content_shift(new.clone()))
         if self._model.pitch_predictor is not None:
-            posterior.mean[..., -2] -= self._centre(posterior.mean[:, self._done - start :, -2:])
+            posterior.mean[..., -2] -= self._centre(new[..., -2:])
         if self._temperature == 0.0:
             return posterior.mean
-        new = stop - self._first - self._noise.shape[1]
-        fresh = standard_normal(posterior.mean[:, posterior.mean.shape[1] - new :], self._generator)
+        missing = stop - self._first - self._noise.shape[1]
+        fresh = standard_normal(posterior.mean[:, posterior.mean.shape[1] - missing :], self._generator)
         self._noise = torch.cat([self._noise, fresh], dim=1)
         return posterior.at(self._noise[:, start - self._first :], self._temperature)
+
+    def _content_shift(self, new: Float[Tensor, "1 frames content"]) -> Float[Tensor, "1 1 channels"]:
+        """What brings z_c from the mean of all frames so far that count to the target's."""
+        own = new[..., : self._model.config.content_channels]
+        weight = frame_weights(own, None if self._model.pitch_predictor is None else new[..., -1])
+        self._content_sum = self._content_sum + (own * weight.unsqueeze(2)).sum(dim=1)
+        self._counted = self._counted + weight.sum(dim=1)
+        mean = self._content_sum / self._counted.clamp(min=1.0)
+        return moved(mean, self._counted, self._model.voice_centre(self._speaker))
 
     def _centre(self, new: Float[Tensor, "1 frames 2"]) -> float:
         """Mean ln F0 of all voiced frames so far. new: ln F0 and voicing of those that no chunk held before."""

@@ -29,6 +29,7 @@ from moksori.models.dsvae.decoder import Decoder
 from moksori.models.dsvae.encoder import ContentPosterior, SharedEncoder, SpeakerPosterior
 from moksori.models.dsvae.harmonics import MIDDLE_LOG_F0, PitchFeatures, mean_pitch
 from moksori.models.dsvae.prior import ContentPrior, MelUnits
+from moksori.models.dsvae.recentre import content_mean, frame_weights, moved
 from moksori.nn.distributions import DiagonalGaussian
 from moksori.nn.standardize import Standardize
 from moksori.types import ConvertControls, Heard, LongRecording, SoundBatch, Voice
@@ -47,7 +48,12 @@ DRAWN_PITCH_DEVIATION = 0.25
 
 
 class Dsvae(nn.Module):
-    """The model. Mels come in and go out in natural log; inside they are standardised band by band."""
+    """The model. Mels come in and go out in natural log; inside they are standardised band by band.
+
+    mean_content: of z_c over voiced frames, for voices of nobody, where conversions recentre it.
+    """
+
+    mean_content: Tensor
 
     def __init__(self, config: DsvaeConfig) -> None:
         super().__init__()
@@ -64,6 +70,8 @@ class Dsvae(nn.Module):
             self.pitch_predictor = PitchPredictor(n_mels, config.pitch.channels, config.pitch.num_layers)
             self.pitch_features = PitchFeatures(config.mel)
         self.decoder = _decoder(config)
+        if config.recentre:
+            self.register_buffer("mean_content", torch.zeros(config.content_channels))
         units = config.prior.units
         self.units = None
         if units in MEL_UNITS:
@@ -90,8 +98,16 @@ class Dsvae(nn.Module):
 
     @property
     def voice_channels(self) -> int:
-        """Width of a voice's vector: z_s and, where the model predicts pitch, the mean ln F0."""
-        return self.config.speaker_channels + (self.pitch_predictor is not None)
+        """Width of a voice's vector: z_s; where conversions recentre it the mean of z_c; where the model predicts pitch
+        the mean ln F0."""
+        config = self.config
+        centre = config.content_channels if config.recentre else 0
+        return config.speaker_channels + centre + (self.pitch_predictor is not None)
+
+    def voice_centre(self, vector: Float[Tensor, "batch voice"]) -> Float[Tensor, "batch content"]:
+        """The mean of z_c that a voice's vector holds, in a model that recentres it."""
+        first = self.config.speaker_channels
+        return vector[:, first : first + self.config.content_channels]
 
     @property
     def content_width(self) -> int:
@@ -101,12 +117,15 @@ class Dsvae(nn.Module):
     def voice(
         self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
     ) -> DiagonalGaussian:
-        """q(z_s | x), `[batch, voice_channels]`; a mean pitch beside it has no noise."""
+        """q(z_s | x), `[batch, voice_channels]`; a mean content and a mean pitch beside it have no noise."""
         standard = self.standardize(mel)
-        speaker = self.speaker_posterior(self.shared_encoder(standard, mask), mask)
-        if self.pitch_predictor is None:
-            return speaker
-        return _beside(speaker, mean_pitch(self.pitch_predictor.predict(standard, mask), mask))
+        features = self.shared_encoder(standard, mask)
+        found = self.speaker_posterior(features, mask)
+        pitch = None if self.pitch_predictor is None else self.pitch_predictor.predict(standard, mask)
+        if self.config.recentre:
+            content = self.content_posterior(features, mask).mean
+            found = _beside(found, content_mean(content, None if pitch is None else pitch.voicing, mask))
+        return found if pitch is None else _beside(found, mean_pitch(pitch, mask))
 
     def content(
         self,
@@ -142,7 +161,8 @@ class Dsvae(nn.Module):
         """The log-mel of a voice's vector and a content, as `voice` and `content` give them."""
         if self.pitch_predictor is not None:
             pitch = Pitch(content[..., -2] + speaker[:, -1:], content[..., -1])
-            speaker, content = speaker[:, :-1], self.with_pitch(content[..., :-2], pitch)
+            content = self.with_pitch(content[..., :-2], pitch)
+        speaker = speaker[:, : self.config.speaker_channels]
         mel = self.standardize.inverse(self.decoder(speaker, content, mask).after.float())
         return mel if mask is None else mel * mask
 
@@ -173,7 +193,17 @@ class Dsvae(nn.Module):
         mixed. temperature: of the content's noise; 0 takes its mean, more makes the voice hoarse.
         """
         speaker = with_strength(target, self.speaker_vector(mel, mask), strength)
-        return self.decode(speaker, self.content(mel, mask).sample(generator, temperature), mask)
+        content = self.content(mel, mask)
+        if self.config.recentre:
+            voicing = None if self.pitch_predictor is None else content.mean[..., -1]
+            own = content.mean[..., : self.config.content_channels]
+            count = frame_weights(own, voicing, mask).sum(dim=1)
+            self.recentre(content, moved(content_mean(own, voicing, mask), count, self.voice_centre(speaker)))
+        return self.decode(speaker, content.sample(generator, temperature), mask)
+
+    def recentre(self, content: DiagonalGaussian, shift: Float[Tensor, "batch 1 content"]) -> None:
+        """Moves z_c, which may have pitch and voicing beside it, in place."""
+        content.mean[..., : self.config.content_channels] += shift
 
     # ---- what the pipeline asks for: models.contract.CanEnroll and CanConvertMels ----
 
@@ -208,6 +238,8 @@ class Dsvae(nn.Module):
         drawn_on = device if generator is None else generator.device
         noise = torch.randn(self.voice_channels, generator=generator, device=drawn_on).to(device)
         vector = mean + deviation * noise
+        if self.config.recentre:
+            self.voice_centre(vector[None])[:] = self.mean_content
         if self.pitch_predictor is not None:
             vector[-1] = MIDDLE_LOG_F0 + DRAWN_PITCH_DEVIATION * noise[-1]
         return vector

@@ -105,6 +105,19 @@ class DsvaeObjective(Objective):
             some = torch.randperm(len(standard), generator=draw)[:UNIT_FRAMES]
             model.units.fit(standard[some], draw)
 
+    @torch.no_grad()
+    def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
+        """The mean of z_c over voiced frames, where conversions recentre it."""
+        assert isinstance(model, Dsvae)
+        if not model.config.recentre:
+            return
+        means = []
+        for batch in batches:
+            mel = model.mel(batch.waveform)
+            mask = sequence_mask(batch.waveform_lengths // model.hop_length, mel.shape[2])
+            means.append(model.voice_centre(model.speaker_vector(mel, mask)))
+        model.mean_content.copy_(torch.cat(means).mean(dim=0))
+
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
         room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)

@@ -6,7 +6,9 @@
 Mels are natural logarithms, `[batch, bands, frames]`, as NAME.json describes them. What comes out of the encoder are
 means and deviations: whoever wants a sample adds `exp(content_log_std)` times noise, and the graphs draw none. So a
 conversion is decoder(speaker of the target, content of the source). Where the JSON says `pitch`, the speaker's last
-number is a mean ln F0, and the content's last two are ln F0 against that mean and voicing.
+number is a mean ln F0, and the content's last two are ln F0 against that mean and voicing. Where it says `recentre`,
+the content's means lie before it; conversions then add the difference of the target's and the source's to the content
+(models.dsvae.recentre).
 """
 
 from collections.abc import Mapping
@@ -107,6 +109,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "speaker_channels": model.voice_channels,
         "content_channels": model.content_width,
         "pitch": model.pitch_predictor is not None,
+        "recentre": model.config.recentre,
         "vocoder": dict(manifest.requires),
     }
 
