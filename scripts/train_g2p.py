@@ -18,7 +18,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -64,6 +64,9 @@ def main() -> None:
     parser.add_argument("--pseudo", type=int, default=4_000_000, help="how many pseudo-words espeak is asked for")
     parser.add_argument("--words", type=int, default=8_000_000, help="how many words the network learns from, in all")
     parser.add_argument("--keep-context", action="store_true", help="do not learn anew what words change in each other")
+    parser.add_argument(
+        "--also", type=Path, help="words, one a line, that the lexicon lists where the network is wrong"
+    )
     parser.add_argument("--out", type=Path, default=english_phonemes.DATA)
     parser.add_argument("--sample", type=Path, help="where to write a sample of unseen words for the tests")
     chosen = parser.parse_args()
@@ -95,10 +98,12 @@ def main() -> None:
     model = LetterModel.load(chosen.out / english_phonemes.LETTERS)
     kept_out = [item for item in usable if words.use_of(item[0]) == "test"]
     unseen = random.Random(0).sample(kept_out, min(SAMPLE, len(kept_out)))
-    otherwise = said_otherwise(model, usable)
+    also = {} if chosen.also is None else more_words(chosen.also, plain)
+    plain |= also
+    otherwise = said_otherwise(model, usable + [item for item in also.items() if set(item[0]) <= set(ALPHABET)])
     share = sum(lower in otherwise for lower, _ in kept_out) / max(1, len(kept_out))
     _log.info("of %d unseen words %.2f %% are said otherwise", len(kept_out), 100 * share)
-    otherwise |= plain.keys() - {lower for lower, _ in usable}
+    otherwise |= {lower for lower in plain if not set(lower) <= set(ALPHABET)}
     otherwise |= {lower for lower, word in spelling.items() if levels[word] <= chosen.level}
     lexicon = lexicon_of(plain, otherwise, sounds, levels)
     _write(chosen.out / english_phonemes.LEXICON, lambda path: path.write_bytes(packed_lexicon(lexicon)))
@@ -146,6 +151,12 @@ def labelled_pseudo_words(pool: list[str], kept_out: list[str], count: int, work
             if word not in found:
                 found[word] = Sounds.read(sounds)
     return list(found.items())
+
+
+def more_words(path: Path, known: Mapping[str, Sounds]) -> dict[str, Sounds]:
+    """Words of a file in lower case with their sounds, but for known ones."""
+    listed = dict.fromkeys(word.strip().lower() for word in path.read_text(encoding="utf-8").splitlines())
+    return dict(words.said(word for word in listed if word and word not in known))
 
 
 def said_otherwise(model: LetterModel, items: list[tuple[str, Sounds]]) -> set[str]:
@@ -199,8 +210,9 @@ def learned_context(sounds: dict[str, Sounds], levels: dict[str, int], text: lis
 
 
 def _named(letter: str) -> Sounds:
-    """The name of a letter with the stress of the last one of several."""
-    return Sounds(("eɪ",), (1,)) if letter == "a" else words.beside("", letter.upper()) or Sounds((), ())
+    """The name of a letter with the stress of the last one of several; "a" and "I" alone are words, and have none."""
+    alone = {"a": "eɪ", "i": "aɪ"}
+    return Sounds((alone[letter],), (1,)) if letter in alone else words.beside("", letter.upper()) or Sounds((), ())
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
