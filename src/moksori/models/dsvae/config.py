@@ -125,6 +125,17 @@ class DsvaeConfig(Config):
     recentre: bool = False
     """Whether conversions give z_c the target's mean in place of the source's (models.dsvae.recentre); False, as in the
     papers: z_c is taken as it is."""
+    centred: bool = False
+    """Whether the decoder gets z_c without its mean over voiced frames, in training too, so that who speaks is to be
+    had from z_s alone; False, as in the papers."""
+
+    @model_validator(mode="after")
+    def _one_mean(self) -> "DsvaeConfig":
+        if self.recentre and self.centred:
+            raise ValueError(
+                "recentre and centred: where the decoder never sees the mean of z_c it cannot be the target's"
+            )
+        return self
 
 
 class AdversaryConfig(Config):
@@ -140,6 +151,13 @@ class AdversaryConfig(Config):
     """Of copies looking like their recordings in every layer."""
     mismatch_weight: float = Field(default=1.0, ge=0.0)
     """Of telling a recording from one that another's voice is claimed of, against telling it from what is made."""
+
+
+class SameVoiceConfig(Config):
+    """Learning that two stretches of a recording are one voice (models.dsvae.same_voice)."""
+
+    weight: float = Field(default=0.1, ge=0.0)
+    temperature: float = Field(default=0.1, gt=0.0)
 
 
 class DsvaeObjectiveConfig(Config):
@@ -164,6 +182,11 @@ class DsvaeObjectiveConfig(Config):
     disguise: float = Field(default=0.0, ge=0.0, le=0.5)
     """How much the content posterior's recordings are disguised, as the share by which frequencies are stretched at
     most (models.dsvae.disguise); 0, as in the paper: both posteriors hear the same."""
+    same_voice: SameVoiceConfig | None = None
+    """None, as in the papers: z_s of a stretch serves that stretch alone."""
+    centre_weight: float = Field(default=10.0, ge=0.0)
+    """With model.centred, of half the square of z_c's mean, over voiced frames and over all, against beta's: what the
+    decoder never sees need not be told."""
     adversary: AdversaryConfig | None = None
     """None, as in the papers: mels are averages."""
     pitch_weight: float = Field(default=1.0, ge=0.0)

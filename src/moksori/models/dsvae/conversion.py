@@ -140,7 +140,7 @@ class ChunkedConversion:
         mel = self._mel[..., start - self._first : stop - self._first]
         posterior = self._model.content(mel, centre=mel.new_zeros(1, 1))
         new = posterior.mean[:, self._done - start :]  # no chunk held these before
-        if self._model.config.recentre:
+        if self._model.moves_content:
             self._model.recentre(posterior, self._content_shift(new.clone()))
         if self._model.pitch_predictor is not None:
             posterior.mean[..., -2] -= self._centre(new[..., -2:])

@@ -104,10 +104,15 @@ class Dsvae(nn.Module):
         centre = config.content_channels if config.recentre else 0
         return config.speaker_channels + centre + (self.pitch_predictor is not None)
 
+    @property
+    def moves_content(self) -> bool:
+        """Whether what is converted gets another mean of z_c: `voice_centre`."""
+        return self.config.recentre or self.config.centred
+
     def voice_centre(self, vector: Float[Tensor, "batch voice"]) -> Float[Tensor, "batch content"]:
-        """The mean of z_c that a voice's vector holds, in a model that recentres it."""
-        first = self.config.speaker_channels
-        return vector[:, first : first + self.config.content_channels]
+        """The mean of z_c that a voice's vector holds, in a model that recentres it; 0 where the decoder sees none."""
+        first, channels = self.config.speaker_channels, self.config.content_channels
+        return vector.new_zeros(len(vector), channels) if self.config.centred else vector[:, first : first + channels]
 
     @property
     def content_width(self) -> int:
@@ -194,7 +199,7 @@ class Dsvae(nn.Module):
         """
         speaker = with_strength(target, self.speaker_vector(mel, mask), strength)
         content = self.content(mel, mask)
-        if self.config.recentre:
+        if self.moves_content:
             voicing = None if self.pitch_predictor is None else content.mean[..., -1]
             own = content.mean[..., : self.config.content_channels]
             count = frame_weights(own, voicing, mask).sum(dim=1)

@@ -23,6 +23,8 @@ from moksori.models.dsvae.config import MEL_UNITS, DsvaeObjectiveConfig
 from moksori.models.dsvae.disguise import Disguise
 from moksori.models.dsvae.harmonics import mean_pitch
 from moksori.models.dsvae.model import Dsvae, Latents
+from moksori.models.dsvae.recentre import content_mean
+from moksori.models.dsvae.same_voice import same_voice
 from moksori.models.dsvae.symptoms import constants_kept, content_constant, symptoms
 from moksori.nn.crops import random_starts
 from moksori.nn.discriminators import MelDiscriminator
@@ -122,7 +124,13 @@ class DsvaeObjective(Objective):
         self._steps = step + 1
         room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
         crops = self._crops(batch, random_starts(room, generator))
-        terms, said = self._terms(crops, generator)
+        latents = self._latents(crops.seen, generator)
+        voices: dict[str, Tensor] = {}
+        if self.config.same_voice is not None:
+            there = self._crops(batch, random_starts(room, generator)).seen
+            latents, voices = self._heard_there(latents, there, batch.speaker, self.config.same_voice.temperature)
+        terms, said = self._terms(crops, latents, generator)
+        terms |= voices
         adversary, weights = self.config.adversary, self._weights(step)
         if adversary is not None and self.discriminator is not None and step >= adversary.start_step:
             elsewhere = self._crops(batch, random_starts(room, generator), noisy=False)
@@ -159,8 +167,8 @@ class DsvaeObjective(Objective):
         frames = batch.waveform_lengths // self.model.hop_length
         middle = (frames - self.config.crop_frames).clamp(min=0) // 2
         crops = self._crops(batch, middle, noisy=False)
-        terms, _ = self._terms(crops, generator)
         latents = self.model.encode(crops.clean)
+        terms, _ = self._terms(crops, latents, generator)
         found = {
             "active_speaker": _active(latents.speaker),
             "active_content": _active(latents.content),
@@ -197,15 +205,35 @@ class DsvaeObjective(Objective):
         config = self.config
         ramp = 1.0 if step is None or not config.beta_warmup_steps else min(1.0, step / config.beta_warmup_steps)
         weights = {"reconstruction": 1.0, "speaker_kl": config.alpha, "content_kl": config.beta * ramp}
+        if self.model.config.centred:
+            weights["centre"] = config.beta * config.centre_weight
+        if config.same_voice is not None and step is not None:
+            weights["same_voice"] = config.same_voice.weight
         if self.model.pitch_predictor is not None:
             weights |= {"pitch": config.pitch_weight, "voicing": VOICING_SHARE * config.pitch_weight}
         return weights
 
-    def _terms(self, crops: Crops, generator: Generator | None) -> tuple[dict[str, Tensor], Said]:
+    def _heard_there(
+        self, latents: Latents, there: Float[Tensor, "batch mels frames"], speaker: Int[Tensor, " batch"], tau: float
+    ) -> tuple[Latents, dict[str, Tensor]]:
+        """The speaker as other stretches of the recordings tell, and what is lost where they tell another one."""
+        features = self.model.shared_encoder(self.model.standardize(there))
+        elsewhere = self.model.speaker_posterior(features)
+        found = same_voice(latents.speaker.mean, elsewhere.mean, speaker, tau)
+        return Latents(elsewhere, latents.content), {"same_voice": found.loss, "voices_right": found.right}
+
+    def _terms(self, crops: Crops, latents: Latents, generator: Generator | None) -> tuple[dict[str, Tensor], Said]:
         model, bands = self.model, crops.clean.shape[1]
-        latents = self._latents(crops.seen, generator)
         speaker, content = latents.speaker.sample(generator), latents.content.sample(generator)
         prior = model.content_prior(content, self._units(crops), generator)
+        constant: dict[str, Tensor] = {}
+        if model.config.centred:
+            voiced, every = (
+                content_mean(latents.content.mean, voicing)
+                for voicing in (None if crops.pitch is None else crops.pitch.voicing, None)
+            )
+            content = content - voiced.unsqueeze(1)
+            constant["centre"] = 0.5 * torch.stack([voiced, every]).square().sum(dim=2).mean() / bands
         # The decoder learns with the tracker's pitch, so that it need not allow for the predictor's errors.
         given = content if crops.pitch is None else model.with_pitch(content, crops.pitch)
         decoded, wanted = model.decoder(speaker, given), model.standardize(crops.clean)
@@ -218,6 +246,7 @@ class DsvaeObjective(Objective):
             "content_kl": self._content_term(content_kl) / bands,
             "speaker_nats": speaker_nats.mean().detach(),
             "content_nats": content_nats.mean().detach(),
+            **constant,
             **self._pitch_terms(crops),
         }
         return terms, Said(content, decoded.after, wanted)

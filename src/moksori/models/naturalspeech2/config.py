@@ -78,6 +78,9 @@ class DenoiserConfig(Config):
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     prompt: Literal["tokens", "frames", "none"] = "tokens"
     """What it hears of the prompt: `tokens` that queries read off it; `frames`, all of it, or `none`: ablations."""
+    voice: bool = False
+    """One more token is what the prompt's latents are like over all its frames, and goes into every layer beside the
+    time; false, as in the paper: the voice is heard by attention alone. Without tokens there is none."""
     preconditioned: bool = False
     """The guess is alpha_t z_t + sigma_t times what the network says: without it the best that is known of standardised
     latents. The network then need not learn to let its input through, which takes it thousands of steps; it says, but
@@ -90,6 +93,10 @@ class DenoiserConfig(Config):
         if not self.dilations or min(self.dilations) < 1:
             raise ValueError(f"dilations {self.dilations}: expected at least one, each of 1 or more")
         return self
+
+    @property
+    def hears_voice(self) -> bool:
+        return self.voice and self.prompt == "tokens"
 
     @property
     def all_dilations(self) -> tuple[int, ...]:

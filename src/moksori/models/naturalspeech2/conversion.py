@@ -50,7 +50,7 @@ def convert_latents(
     here = _plan(model, source if own is None else own, mask, text, f0)
     there = _plan(model, source if target is None else target, mask, text, f0)
     if target is None:
-        null = model.prompt_tokens.null.expand_as(there.prompt.tokens)
+        null = model.prompt_tokens.none.expand_as(there.prompt.tokens)
         there = replace(there, prompt=replace(there.prompt, tokens=null))
     own_voice, other_voice = guided(model, here), guided(model, there)
 

@@ -22,11 +22,13 @@ from moksori.nn.wavenet import WaveNetStack
 class Prepared:
     """All that a step needs and that is the same in every step: computed once for an utterance.
 
-    biases: W_c c of all layers. prompts: keys and values of what the layers with FiLM attend to, one for each.
+    biases: W_c c of all layers. prompts: keys and values of what the layers with FiLM attend to, one for each. voice:
+    W_t v, what goes into all layers beside the time.
     """
 
     biases: Float[Tensor, "batch gates frames"]
     prompts: tuple[Attended, ...]
+    voice: Float[Tensor, "batch inputs 1"] | None = None
 
     def beside(self, other: "Prepared") -> "Prepared":
         """Both as one batch, this one's items first: for guidance."""
@@ -34,7 +36,8 @@ class Prepared:
         for one, two in zip(self.prompts, other.prompts, strict=True):
             mask = None if one.mask is None or two.mask is None else torch.cat([one.mask, two.mask])
             prompts.append(Attended(torch.cat([one.key, two.key]), torch.cat([one.value, two.value]), mask))
-        return Prepared(torch.cat([self.biases, other.biases]), tuple(prompts))
+        voice = None if self.voice is None or other.voice is None else torch.cat([self.voice, other.voice])
+        return Prepared(torch.cat([self.biases, other.biases]), tuple(prompts), voice)
 
 
 class PromptFilm(nn.Module):
@@ -81,6 +84,7 @@ class Denoiser(nn.Module):
         )
         films = 0 if config.prompt == "none" else len(range(0, config.num_layers, config.film_every))
         self.films = nn.ModuleList(PromptFilm(channels, condition_channels, num_heads) for _ in range(films))
+        self.voice = zero_initialised(nn.Linear(condition_channels, channels)) if config.hears_voice else None
         self.skip = ProductConv1d(channels, channels, 1)
         self.output = zero_initialised(ProductConv1d(channels, latent_channels, 1))
 
@@ -95,14 +99,17 @@ class Denoiser(nn.Module):
         prompt: Float[Tensor, "batch condition steps"],
         prompt_mask: Bool[Tensor, "batch 1 steps"] | None = None,
     ) -> Prepared:
-        """prompt: the tokens, or the frames' states with their mask."""
+        """prompt: the tokens, the voice last where it is heard, or the frames' states with their mask."""
         biases = self.stack.biases(self.condition_norm(condition))
         assert biases is not None
-        attended = []
+        attended, voice = [], None
+        if self.voice is not None:
+            prompt, last = prompt[:, :, :-1], prompt[:, :, -1]
+            voice = F.linear(self.voice(last), self.time_projection.weight).unsqueeze(2)
         for film in self.films:
             assert isinstance(film, PromptFilm)
             attended.append(film.attention.projected(prompt, prompt_mask))
-        return Prepared(biases, tuple(attended))
+        return Prepared(biases, tuple(attended), voice)
 
     def times(self, t: Float[Tensor, " batch"]) -> Float[Tensor, "batch inputs 1"]:
         """W_t temb of all layers; one row serves all items of a batch."""
@@ -118,8 +125,9 @@ class Denoiser(nn.Module):
     ) -> Float[Tensor, "batch latent frames"]:
         """The guess of z_0, 0 at padding. times: of `times`."""
         x = torch.relu(self.input(masked(noised, mask)))
+        inputs = times if prepared.voice is None else times + prepared.voice
         skip = self.stack.with_biases(
-            x, mask, prepared.biases, inputs=times, modulate=_Steering(self.films, prepared.prompts, self.config)
+            x, mask, prepared.biases, inputs=inputs, modulate=_Steering(self.films, prepared.prompts, self.config)
         )
         hidden = F.relu(self.skip(skip * self.config.num_layers**-0.5))
         return masked(self.output(hidden), mask)

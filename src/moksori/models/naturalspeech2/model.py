@@ -55,7 +55,9 @@ class Naturalspeech2(nn.Module):
             self.pitch_predictor.head.bias[0] = torch.log(torch.tensor(USUAL_HZ))
         self.pitch_embedding = PitchEmbedding(config.pitch, hidden)
         self.prompt_encoder = PromptEncoder(config.prompt_encoder, config.latent_channels, hidden, heads)
-        self.prompt_tokens = PromptTokens(config.prompt_tokens, hidden, heads)
+        self.prompt_tokens = PromptTokens(
+            config.prompt_tokens, config.latent_channels, hidden, heads, config.denoiser.hears_voice
+        )
         self.null_condition = nn.Parameter(torch.randn(1, hidden, 1) * hidden**-0.5)
         self.denoiser = Denoiser(config.denoiser, config.latent_channels, hidden, heads)
         self._in_bfloat16 = False
@@ -79,7 +81,7 @@ class Naturalspeech2(nn.Module):
         mask = sequence_mask(lengths, latent.shape[2])
         states = self.prompt_encoder(latent, mask)
         summary = states.sum(dim=2, keepdim=True) / mask.sum(dim=2, keepdim=True).clamp(min=1)
-        return HeardPrompt(states, mask, summary, self.prompt_tokens(states, mask))
+        return HeardPrompt(states, mask, summary, self.prompt_tokens(latent, states, mask))
 
     def encode(
         self,
@@ -139,7 +141,7 @@ class Naturalspeech2(nn.Module):
             condition = torch.where(keep_condition[:, None, None], condition, self.null_condition)
         frames = self.config.denoiser.prompt == "frames"
         heard: Tensor = prompt.tokens
-        null: Tensor = self.prompt_tokens.null
+        null: Tensor = self.prompt_tokens.none
         if frames:
             heard, null = prompt.states, null.mean(dim=2, keepdim=True)
         if keep_prompt is not None:

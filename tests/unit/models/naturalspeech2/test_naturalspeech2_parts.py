@@ -4,7 +4,7 @@ import typing
 
 import pytest
 import torch
-from small_naturalspeech2 import batch_of, prompts, rows, shaken, text_of
+from small_naturalspeech2 import batch_of, made, prompts, rows, shaken, text_of
 
 from moksori.models.naturalspeech2.config import PitchConfig, SamplerName
 from moksori.models.naturalspeech2.length import sounding_symbols, whole_frames
@@ -236,3 +236,35 @@ def test_a_preconditioned_guess_starts_as_the_best_without_knowledge() -> None:
         said = plain.denoiser(noised, plain.denoiser.times(t), plain.prepared(torch.ones(2, 32, 400), parts), mask)
         same = plain.guess(noised, t, plain.prepared(torch.ones(2, 32, 400), parts), mask)
     assert torch.equal(said, same)
+
+
+def test_the_voice_is_what_a_prompt_is_like_over_all_frames() -> None:
+    """Until attention is learnt: mean and deviation, whatever the order; and it reaches the guess beside attention."""
+    model, heard = made().eval().model, prompts(2)
+    voice = model.prompt_tokens.voice
+    mask = sequence_mask(heard.frame_lengths)
+    pooled = []
+    voice.expand.register_forward_pre_hook(lambda _, given: pooled.append(given[0]))
+    with torch.no_grad():
+        parts = model.hear(heard.latent, heard.frame_lengths)
+    for item, length in enumerate(heard.frame_lengths.tolist()):
+        real = heard.latent[item, :, :length]
+        expected = torch.cat([real.mean(dim=1), real.std(dim=1, correction=0)])
+        torch.testing.assert_close(pooled[0][item], expected, rtol=1e-3, atol=1e-3)
+    assert parts.tokens.shape[2] == model.config.prompt_tokens + 1 == model.prompt_tokens.none.shape[2]
+    assert not model.prompt_tokens.none[:, :, -1].any()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        model.hear(heard.latent, heard.frame_lengths)
+    torch.testing.assert_close(pooled[1], pooled[0], rtol=1e-2, atol=1e-2)
+
+    taught = shaken()
+    with torch.no_grad():
+        assert not taught.denoiser.voice(torch.zeros(1, 32)).allclose(taught.denoiser.voice(torch.ones(1, 32)))
+        tokens = taught.hear(heard.latent, heard.frame_lengths).tokens
+        swapped = torch.cat([tokens[:, :, :-1], tokens[:, :, -1:].flip(0)], dim=2)
+        condition, noised, t = torch.randn(2, 32, 40), torch.randn(2, 16, 40), torch.tensor([0.9])
+        one, other = (taught.guess(noised, t, taught.denoiser.prepare(condition, x), mask) for x in (tokens, swapped))
+    assert float((one - other).abs().max()) > 1e-4
+    for prompt in ("frames", "none"):
+        without = made(f"model.denoiser.prompt={prompt}").model
+        assert without.prompt_tokens.voice is without.denoiser.voice is None

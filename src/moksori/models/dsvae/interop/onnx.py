@@ -8,7 +8,7 @@ means and deviations: whoever wants a sample adds `exp(content_log_std)` times n
 conversion is decoder(speaker of the target, content of the source). Where the JSON says `pitch`, the speaker's last
 number is a mean ln F0, and the content's last two are ln F0 against that mean and voicing. Where it says `recentre`,
 the content's means lie before it; conversions then add the difference of the target's and the source's to the content
-(models.dsvae.recentre).
+(models.dsvae.recentre). Where it says `centred`, all content goes into the decoder less its mean over voiced frames.
 """
 
 from collections.abc import Mapping
@@ -110,6 +110,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "content_channels": model.content_width,
         "pitch": model.pitch_predictor is not None,
         "recentre": model.config.recentre,
+        "centred": model.config.centred,
         "vocoder": dict(manifest.requires),
     }
 

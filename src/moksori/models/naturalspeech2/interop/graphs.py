@@ -53,7 +53,7 @@ class PriorGraph(nn.Module):
         pitch = Pitch(log_f0 + shift, voiced)
         condition = model.condition(expanded, pitch, mask)
         null = model.null_condition + torch.zeros_like(condition)
-        return condition, heard.tokens, null, model.prompt_tokens.null * 1.0, durations, pitch.hertz(mask)
+        return condition, heard.tokens, null, model.prompt_tokens.none * 1.0, durations, pitch.hertz(mask)
 
 
 class StepGraph(nn.Module):

@@ -105,7 +105,7 @@ def graphs(model: Naturalspeech2) -> "dict[str, ModelProto]":
         "noised": torch.zeros(2, latent, 9),
         "time": torch.ones(1),
         "condition": torch.zeros(2, hidden, 9),
-        "prompt_tokens": torch.zeros(2, hidden, config.prompt_tokens),
+        "prompt_tokens": torch.zeros_like(model.prompt_tokens.none).expand(2, -1, -1),
     }
     text, frames = {1: "tokens"}, {2: "frames"}
     prior_axes = {
@@ -140,12 +140,12 @@ def checked(name: str, model: Naturalspeech2, made: "Mapping[str, ModelProto]") 
         plan = planned(model, text, LatentBatch(prompt, torch.tensor([heard])), controls)
         null = model.null_condition.expand_as(plan.condition)
         f0 = plan.pitch.hertz(plan.mask) / 100.0
-        wanted = [plan.condition, plan.prompt.tokens, null, model.prompt_tokens.null, plan.durations, f0]
+        wanted = [plan.condition, plan.prompt.tokens, null, model.prompt_tokens.none, plan.durations, f0]
         inputs = {"tokens": tokens, "stress": stress, "prompt": prompt, "speed": torch.tensor([0.8])}
         found = check.run(prior, {**inputs, "shift_semitones": torch.tensor([2.0])})
         found[-1] = found[-1] / np.float32(100.0)
         noised = torch.randn(2, config.latent_channels, plan.mask.shape[2], generator=draw)
-        both = torch.cat([plan.condition, null]), torch.cat([plan.prompt.tokens, model.prompt_tokens.null])
+        both = torch.cat([plan.condition, null]), torch.cat([plan.prompt.tokens, model.prompt_tokens.none])
         masks = torch.cat([plan.mask, plan.mask])
         names: list[str] = [*PRIOR_OUTPUTS]
         for t in TIMES:
