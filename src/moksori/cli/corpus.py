@@ -1,4 +1,4 @@
-"""`moksori corpus`: import, check, stats, align, split, merge, pack, sing."""
+"""`moksori corpus`: import, check, stats, align, split, merge, speed, pack, sing."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     corpus.command("align")(align)
     corpus.command("split")(split)
     corpus.command("merge")(merge)
+    corpus.command("speed")(speed)
     corpus.command("pack")(pack)
     corpus.command("sing")(sing)
     app.add_typer(corpus, name="corpus")
@@ -259,6 +260,27 @@ def merge(
         info = write(places[:-1], places[-1], progress=progress)
     _print_counts(info)
     typer.echo(f"wrote {places[-1]}: {len(info.speakers)} speakers")
+
+
+def speed(
+    corpus: _CORPUS,
+    target: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for them.", show_default=False)],
+    speeds: Annotated[
+        list[float] | None,
+        typer.Option("--speed", help="1.1: a tenth faster and higher; repeat it.", show_default="0.9 and 1.1"),
+    ] = None,
+) -> None:
+    """Play the training recordings faster and slower, as other people: for models that are to meet many voices.
+
+    Example: moksori corpus speed corpora/speech corpora/others; moksori corpus merge corpora/speech corpora/others
+    corpora/many
+    """
+    from moksori.pipeline.corpora import speed as write
+
+    with progress_bar("playing") as progress:
+        info = write(corpus, target, speeds or (0.9, 1.1), progress=progress)
+    _print_counts(info)
+    typer.echo(f"wrote {target}: {len(info.speakers)} speakers, who are nobody; merge it with {corpus}")
 
 
 def pack(

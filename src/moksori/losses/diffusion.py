@@ -37,18 +37,3 @@ def weighed_square(
     if weight is not None:
         square = square * weight[:, None, None]
     return square.sum() / mask.sum().clamp(min=1)
-
-
-def constant_square(
-    guess: Float[Tensor, "batch channels frames"],
-    target: Float[Tensor, "batch channels frames"],
-    mask: Bool[Tensor, "batch 1 frames"],
-) -> Float[Tensor, ""]:
-    """Mean square, over items and channels, of the error's mean over an item's real frames.
-
-    What guesses the mean of the target makes it as small as can be, as it does `weighed_square`: more of it changes
-    what is learnt first, and not what is aimed at.
-    """
-    count = mask.sum(dim=2).clamp(min=1)
-    mean = ((guess.float() - target.float()) * mask).sum(dim=2) / count
-    return mean.square().mean()

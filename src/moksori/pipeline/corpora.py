@@ -12,6 +12,7 @@ from moksori.corpus.manifest import Corpus, CorpusInfo
 from moksori.corpus.merge import merge_corpora
 from moksori.corpus.pack import pack_corpus
 from moksori.corpus.segment import SplitReport, Timing, snap_to_pauses, split_corpus
+from moksori.corpus.speed import speed_corpus
 from moksori.corpus.stats import SpeakerStats, corpus_stats
 from moksori.pipeline.align import DEFAULT_PRESET, align, word_times
 from moksori.pipeline.progress import Progress, no_progress
@@ -111,6 +112,13 @@ def _aligned_words(
 def merge(corpora: Sequence[Path | str], target: Path | str, *, progress: Progress | None = None) -> CorpusInfo:
     """Writes several corpora as one; a sentence that is held out in one of them is held out in all."""
     return merge_corpora([ingest.open_imported(Path(corpus)) for corpus in corpora], Path(target), progress)
+
+
+def speed(
+    corpus: Path | str, target: Path | str, speeds: Sequence[float], *, progress: Progress | None = None
+) -> CorpusInfo:
+    """Writes the training recordings of a corpus, played at each speed, as one of other people."""
+    return speed_corpus(ingest.open_imported(Path(corpus)), Path(target), speeds, progress)
 
 
 def pack(

@@ -158,6 +158,8 @@ class SameVoiceConfig(Config):
 
     weight: float = Field(default=0.1, ge=0.0)
     temperature: float = Field(default=0.1, gt=0.0)
+    bend: float = Field(default=0.5, ge=0.0)
+    """By how much, in ln magnitude, the spectrum of the first stretch is bent, so that a microphone is no voice."""
 
 
 class DsvaeObjectiveConfig(Config):

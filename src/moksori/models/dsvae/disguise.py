@@ -19,14 +19,17 @@ BEND_NATS = 4.0
 
 
 class Disguise(nn.Module):
-    """Log-mels with frequencies stretched by up to `share`, and bent in proportion. No weights."""
+    """Log-mels with frequencies stretched by up to `share`, and bent in proportion. No weights.
+
+    bend: deviation of each cosine's height, in ln magnitude, whatever the stretch; None: BEND_NATS times the share.
+    """
 
     centres: Tensor
     curves: Tensor
 
-    def __init__(self, mel: MelConfig, share: float) -> None:
+    def __init__(self, mel: MelConfig, share: float, bend: float | None = None) -> None:
         super().__init__()
-        self.share = share
+        self.share, self.bend = share, BEND_NATS * share if bend is None else bend
         hertz = np.linspace(0.0, mel.sample_rate / 2, mel.n_fft // 2 + 1)
         weights = mel_filterbank(mel).numpy()
         centres = (weights @ hertz) / weights.sum(axis=1)
@@ -49,4 +52,4 @@ class Disguise(nn.Module):
         weight = ((wanted - low) / (high - low)).clamp(0.0, 1.0).unsqueeze(2)
         index = above.unsqueeze(2).expand(-1, -1, mel.shape[2])
         stretched = torch.lerp(mel.gather(1, index - 1), mel.gather(1, index), weight.to(mel.dtype))
-        return stretched + (BEND_NATS * self.share * heights @ self.curves).unsqueeze(2)
+        return stretched + (self.bend * heights @ self.curves).unsqueeze(2)

@@ -73,6 +73,9 @@ class DsvaeObjective(Objective):
         super().__init__(model)
         self.config = config
         self.disguise = Disguise(model.config.mel, config.disguise) if config.disguise else None
+        self.microphone: Disguise | None = None
+        if config.same_voice is not None:
+            self.microphone = Disguise(model.config.mel, 0.0, config.same_voice.bend)
         self.discriminator: MelDiscriminator | None = None
         if config.adversary is not None:
             self.discriminator = MelDiscriminator(config.adversary.channels, model.config.speaker_channels)
@@ -127,8 +130,8 @@ class DsvaeObjective(Objective):
         latents = self._latents(crops.seen, generator)
         voices: dict[str, Tensor] = {}
         if self.config.same_voice is not None:
-            there = self._crops(batch, random_starts(room, generator)).seen
-            latents, voices = self._heard_there(latents, there, batch.speaker, self.config.same_voice.temperature)
+            there = self._crops(batch, random_starts(room, generator), noisy=False)
+            latents, voices = self._heard_there(latents, crops, there, batch.speaker, generator)
         terms, said = self._terms(crops, latents, generator)
         terms |= voices
         adversary, weights = self.config.adversary, self._weights(step)
@@ -214,13 +217,22 @@ class DsvaeObjective(Objective):
         return weights
 
     def _heard_there(
-        self, latents: Latents, there: Float[Tensor, "batch mels frames"], speaker: Int[Tensor, " batch"], tau: float
+        self, latents: Latents, crops: Crops, there: Crops, speaker: Int[Tensor, " batch"], generator: Generator | None
     ) -> tuple[Latents, dict[str, Tensor]]:
-        """The speaker as other stretches of the recordings tell, and what is lost where they tell another one."""
-        features = self.model.shared_encoder(self.model.standardize(there))
-        elsewhere = self.model.speaker_posterior(features)
-        found = same_voice(latents.speaker.mean, elsewhere.mean, speaker, tau)
-        return Latents(elsewhere, latents.content), {"same_voice": found.loss, "voices_right": found.right}
+        """The speaker as other stretches of the recordings tell, and what is lost where they tell another one.
+
+        The first stretch has its noise and a bent spectrum, the other one neither: what both have in common is not the
+        room.
+        """
+        model, config = self.model, self.config.same_voice
+        assert config is not None and self.microphone is not None  # noqa: PT018
+        mels = torch.cat([self.microphone(crops.seen, generator), there.clean])
+        voices = model.speaker_posterior(model.shared_encoder(model.standardize(mels)))
+        first, second = (
+            DiagonalGaussian(*parts) for parts in zip(voices.mean.chunk(2), voices.log_std.chunk(2), strict=True)
+        )
+        found = same_voice(first.mean, second.mean, speaker, config.temperature)
+        return Latents(second, latents.content), {"same_voice": found.loss, "voices_right": found.right}
 
     def _terms(self, crops: Crops, latents: Latents, generator: Generator | None) -> tuple[dict[str, Tensor], Said]:
         model, bands = self.model, crops.clean.shape[1]

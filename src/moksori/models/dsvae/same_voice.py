@@ -7,7 +7,9 @@ of one person lie as far apart as two people may. Here every recording of a batc
     InfoNCE (van den Oord, Li, Vinyals 2018) of the cosines c_ij of stretch i and second stretch j, both ways:
         L = -1/2 mean_i [ln softmax_j(c_ij / tau)_i + ln softmax_j(c_ji / tau)_i]
 
-No label is needed; where the corpus tells speakers, other recordings of the same one are no counterexamples.
+The second is clean, the first as noisy as training has it and with its spectrum bent, since stretches of one recording
+have their room and microphone in common too. No label is needed; where the corpus tells speakers, other recordings of
+the same one are no counterexamples.
 """
 
 from typing import NamedTuple

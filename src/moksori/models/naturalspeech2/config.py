@@ -205,10 +205,6 @@ class Naturalspeech2ObjectiveConfig(Config):
     number of an item, as for a code that is seen through such noise: at late times it then asks for little, at early
     ones for much."""
     data_weight: float = Field(default=1.0, ge=0.0)
-    constant_weight: float = Field(default=0.0, ge=0.0)
-    """Of the square of the guess's error averaged over an item's frames first: what is wrong with it all the time, as
-    the voice is. It is part of the data loss, a twentieth of it, so without more weight it is learnt last; 0, as in the
-    paper: it has none."""
     score_loss_weight: float = Field(default=1.0, ge=0.0)
     cross_entropy_weight: float = Field(default=0.1, ge=0.0)
     duration_weight: float = Field(default=1.0, ge=0.0)

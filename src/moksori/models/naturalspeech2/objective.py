@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from moksori.errors import ConfigError
-from moksori.losses.diffusion import constant_square, score_weight, weighed_square
+from moksori.losses.diffusion import score_weight, weighed_square
 from moksori.losses.residual_codes import latents_of_codes, residual_cross_entropy
 from moksori.models.contract import Objective, Update
 from moksori.models.health import Teller
@@ -208,8 +208,6 @@ class Naturalspeech2Objective(Objective):
                 "score": weighed_square(guess, prior.latent, learnt, weight),
                 "cross_entropy": codes.loss,
             }
-            if config.constant_weight:
-                terms["constant"] = constant_square(guess, prior.latent, learnt)
         return terms, codes.accuracy
 
     def _unit(self, raw: Float[Tensor, "batch channels target"], prior: Prior) -> Tensor | float:
@@ -227,7 +225,6 @@ class Naturalspeech2Objective(Objective):
         config = self.config
         weights = {
             "data": config.data_weight,
-            "constant": config.constant_weight,
             "score": config.score_loss_weight,
             "cross_entropy": config.cross_entropy_weight,
             "duration": config.duration_weight,

@@ -24,6 +24,14 @@ def test_no_share_changes_nothing() -> None:
     assert torch.allclose(Disguise(MEL_16KHZ, 0.0)(mel, torch.Generator().manual_seed(0)), mel, atol=1e-5)
 
 
+def test_a_spectrum_is_bent_without_being_stretched() -> None:
+    mel = tone(700.0).expand(100, -1, -1)
+    change = Disguise(MEL_16KHZ, 0.0, bend=0.5)(mel, torch.Generator().manual_seed(0)) - mel
+    assert float((change - change[..., :1]).abs().max()) < 1e-4  # the same all the time
+    assert 0.7 < float(change[..., 0].std()) < 1.2  # the square root of 0.5² (1 + 3 / 2) is 0.79
+    assert float((change[:, 1:] - change[:, :-1]).abs().mean()) < 0.1  # smooth
+
+
 def test_time_stays_and_items_differ() -> None:
     made = Disguise(MEL_16KHZ, 0.2)
     mel = torch.full((2, 80, 30), -9.0)

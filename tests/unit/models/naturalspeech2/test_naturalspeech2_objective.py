@@ -5,7 +5,7 @@ import torch
 from small_naturalspeech2 import batch_of, made
 
 from moksori.errors import ConfigError
-from moksori.losses.diffusion import constant_square, score_weight, weighed_square
+from moksori.losses.diffusion import score_weight, weighed_square
 from moksori.losses.residual_codes import latents_of_codes, residual_cross_entropy
 from moksori.models.naturalspeech2.health import health
 from moksori.models.naturalspeech2.objective import _others
@@ -105,22 +105,6 @@ def test_score_loss_is_its_weight_times_the_square() -> None:
     mask = torch.ones(6, 1, 9, dtype=torch.bool)
     found = weighed_square(guess, z0, mask, score_weight(process, t).float())
     torch.testing.assert_close(found.double(), (score_weight(process, t) * square).mean(), rtol=1e-5, atol=1e-6)
-
-
-def test_what_is_wrong_all_the_time() -> None:
-    """Of real frames alone; noise around the target hardly counts, an offset counts as in the mean square."""
-    draw = torch.Generator().manual_seed(0)
-    target, mask = (
-        torch.randn(3, 4, 400, generator=draw),
-        torch.arange(400) < torch.tensor([400, 100, 1])[:, None, None],
-    )
-    offset = torch.tensor([0.5, -0.25, 1.0])[:, None, None]
-    shifted = target + torch.where(mask, offset, 77.0)
-    assert float(constant_square(shifted, target, mask)) == pytest.approx(float(offset.square().mean()), rel=1e-4)
-    noisy = target[:2] + torch.randn(2, 4, 400, generator=draw)
-    assert float(constant_square(noisy, target[:2], mask[:2])) == pytest.approx((1 / 400 + 1 / 100) / 2, rel=0.8)
-    nothing = torch.zeros(3, 1, 400, dtype=torch.bool)
-    assert float(constant_square(shifted, target, nothing)) == 0.0
 
 
 def books(stages: int = 3, size: int = 10, channels: int = 6) -> torch.Tensor:
@@ -234,8 +218,7 @@ def test_codebooks_of_another_codec_are_refused() -> None:
 def test_terms_are_those_of_the_settings() -> None:
     batch = batch_of()
     terms = step(made(), batch).terms
-    assert set(terms) == {"data", "score", "cross_entropy", "constant", "duration", "pitch", "voicing"}
-    assert "constant" not in step(made("objective.constant_weight=0"), batch).terms
+    assert set(terms) == {"data", "score", "cross_entropy", "duration", "pitch", "voicing"}
     weights = step(made("objective.cross_entropy_weight=0"), batch).weights
     assert weights["cross_entropy"] == 0.0
     assert "voicing" not in step(made("model.pitch.voicing=false"), batch).terms
