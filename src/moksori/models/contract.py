@@ -400,7 +400,8 @@ class CanConvertMels(Protocol):
 
     sound: blocks of samples at the model's rate, as they come; mels leave as soon as they are known, one frame for each
     hop that was begun. live: work in short pieces, so that mels leave at most `live_delay_frames` after their sound has
-    come; otherwise in long ones, which is better and costs less. source: needed where the strength is below 1.
+    come; otherwise in long ones, which is better and costs less. source: needed where the strength is below 1; a model
+    whose attribute `wants_source` is true is given it wherever it can be.
     """
 
     @property

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from moksori.corpus.check import CLIPPED_FRACTION, clipped_fraction
-from moksori.errors import BadInput, MoksoriError, UnsupportedTask, unknown_name
+from moksori.errors import AudioError, BadInput, MoksoriError, UnsupportedTask, unknown_name
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, Manifest
 from moksori.models.contract import (
@@ -335,10 +335,7 @@ class ThroughVoices(ThroughMels):
 
     def job(self, recording: OpenRecording, options: ConvertOptions, seed: int) -> Job:
         notes = source_remarks(recording)
-        own: Voice | None = None
-        if not options.like or options.strength != 1.0:
-            vector = hear(self.loaded, recording).vector
-            own = voice_of(self.loaded, vector, Path(recording.name).stem, (recording.name,))
+        own = self._own_voice(recording, needed=not options.like or options.strength != 1.0)
         if options.like:
             found = self.target(options)
             target, notes = found.voice, [*notes, *found.notes]
@@ -348,6 +345,18 @@ class ThroughVoices(ThroughMels):
         blocks = self._blocks(recording, target, own, options, sentence_generator(seed, 0, self._device))
         source = own if not options.like else None
         return Job(source, target, checked(self.manifest.name, recording.name, blocks), tuple(notes))
+
+    def _own_voice(self, recording: OpenRecording, needed: bool) -> Voice | None:
+        """The source's; None where it is not asked for, or only wanted and too short to tell."""
+        if not needed and not getattr(self._mels, "wants_source", False):
+            return None
+        try:
+            vector = hear(self.loaded, recording).vector
+        except AudioError:
+            if needed:
+                raise
+            return None
+        return voice_of(self.loaded, vector, Path(recording.name).stem, (recording.name,))
 
 
 def speaker_voice(manifest: Manifest, name: str) -> Voice:

@@ -243,3 +243,25 @@ def test_nan_is_told(converter: Converter, monkeypatch) -> None:
     monkeypatch.setattr(type(converter.loaded.model), "convert_to_mels", lambda self, *_, **__: iter([mels]))
     with pytest.raises(MoksoriError, match="imitator: made NaN or infinity of recording"):
         converter.convert(talk(), like=converter.enroll(talk(3.5)))
+
+
+def test_a_model_that_wants_the_source_hears_it_where_it_can(converter: Converter, monkeypatch) -> None:
+    """With whose voice it is converted: the source's own, nobody's where that is too short to tell."""
+    model, sources = converter.loaded.model, []
+
+    def noted(sound, target, source, controls, live=False, generator=None):
+        sources.append(None if source is None else source.vector)
+        return original(sound, target, source, controls, live, generator)
+
+    original = model.convert_to_mels
+    monkeypatch.setattr(model, "convert_to_mels", noted)
+    long, short, target = talk(2.0), talk(0.3), talk(pitch=220.0, seed=3)
+    converter.convert(long, like=target)
+    monkeypatch.setattr(type(model), "wants_source", True)
+    converter.convert(long, like=target)
+    converter.convert(short, like=target)
+    with pytest.raises(AudioError, match="too little"):
+        converter.convert(short, like=target, strength=0.5)
+    assert sources[0] is sources[2] is None
+    assert sources[1] is not None
+    assert len(sources) == 3

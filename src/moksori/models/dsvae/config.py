@@ -129,6 +129,10 @@ class DsvaeConfig(Config):
     """Whether the decoder gets z_c without its mean over voiced frames, in training too, so that who speaks is to be
     had from z_s alone; False, as in the papers."""
 
+    reach: float = Field(default=1.0, ge=1.0, le=2.0)
+    """How far conversions move z_s on the way from the source's to the target's, or where the source is not known from
+    the mean of all voices': more than 1 makes up for what the decoder leaves of the source; 1, as in the papers."""
+
     @model_validator(mode="after")
     def _one_mean(self) -> "DsvaeConfig":
         if self.recentre and self.centred:

@@ -50,10 +50,12 @@ DRAWN_PITCH_DEVIATION = 0.25
 class Dsvae(nn.Module):
     """The model. Mels come in and go out in natural log; inside they are standardised band by band.
 
-    mean_content: of z_c over voiced frames, for voices of nobody, where conversions recentre it.
+    mean_content: of z_c over voiced frames, for voices of nobody, where conversions recentre it. mean_speaker: of z_s,
+    where conversions reach beyond the target's.
     """
 
     mean_content: Tensor
+    mean_speaker: Tensor
 
     def __init__(self, config: DsvaeConfig) -> None:
         super().__init__()
@@ -72,6 +74,8 @@ class Dsvae(nn.Module):
         self.decoder = _decoder(config)
         if config.recentre:
             self.register_buffer("mean_content", torch.zeros(config.content_channels))
+        if config.reach != 1.0:
+            self.register_buffer("mean_speaker", torch.zeros(config.speaker_channels))
         units = config.prior.units
         self.units = None
         if units in MEL_UNITS:
@@ -113,6 +117,23 @@ class Dsvae(nn.Module):
         """The mean of z_c that a voice's vector holds, in a model that recentres it; 0 where the decoder sees none."""
         first, channels = self.config.speaker_channels, self.config.content_channels
         return vector.new_zeros(len(vector), channels) if self.config.centred else vector[:, first : first + channels]
+
+    @property
+    def wants_source(self) -> bool:
+        """Whether conversions are better where the source's own voice is known."""
+        return self.config.reach != 1.0
+
+    def reached(
+        self, target: Float[Tensor, "batch voice"], own: Float[Tensor, "batch voice"] | None = None
+    ) -> Float[Tensor, "batch voice"]:
+        """The voice that a conversion to `target` is made with: see `DsvaeConfig.reach`. own: the source's."""
+        if self.config.reach == 1.0:
+            return target
+        speaker, rest = target.split(
+            [self.config.speaker_channels, self.voice_channels - self.config.speaker_channels], 1
+        )
+        start = self.mean_speaker if own is None else own[:, : self.config.speaker_channels]
+        return torch.cat([start + self.config.reach * (speaker - start), rest], dim=1)
 
     @property
     def content_width(self) -> int:
@@ -197,13 +218,14 @@ class Dsvae(nn.Module):
         strength: 0 keeps the source's own voice (and only removes noise), 1 is the target's, between them z_s is
         mixed. temperature: of the content's noise; 0 takes its mean, more makes the voice hoarse.
         """
-        speaker = with_strength(target, self.speaker_vector(mel, mask), strength)
+        own = self.speaker_vector(mel, mask)
+        speaker = with_strength(self.reached(target, own), own, strength)
         content = self.content(mel, mask)
         if self.moves_content:
             voicing = None if self.pitch_predictor is None else content.mean[..., -1]
-            own = content.mean[..., : self.config.content_channels]
-            count = frame_weights(own, voicing, mask).sum(dim=1)
-            self.recentre(content, moved(content_mean(own, voicing, mask), count, self.voice_centre(speaker)))
+            said = content.mean[..., : self.config.content_channels]
+            count = frame_weights(said, voicing, mask).sum(dim=1)
+            self.recentre(content, moved(content_mean(said, voicing, mask), count, self.voice_centre(speaker)))
         return self.decode(speaker, content.sample(generator, temperature), mask)
 
     def recentre(self, content: DiagonalGaussian, shift: Float[Tensor, "batch 1 content"]) -> None:
@@ -265,20 +287,33 @@ class Dsvae(nn.Module):
         the content's noise in units of its posterior's, None = 0.
         Raises ValueError for a voice without a vector, and without a source where the strength is not 1.
         """
-        speaker = self._vector(target)
+        own = None if source is None else self._vector(source)
+        speaker = self.reached(self._vector(target), own)
         if controls.strength != 1.0:
-            if source is None:
+            if own is None:
                 raise ValueError(f"strength {controls.strength}: needs the source's own voice")
-            speaker = with_strength(speaker, self._vector(source), controls.strength)
-        conversion = ChunkedConversion(self, speaker, self._chunking(live), controls.variation or 0.0, generator)
-        yield from converted_mels(self, sound, conversion)
+            speaker = with_strength(speaker, own, controls.strength)
+        yield from self._said_by(speaker, sound, controls.variation or 0.0, live, generator)
 
     def reconstruct_mels(
         self, recording: LongRecording, generator: Generator | None = None
     ) -> Iterator[Float[Tensor, "1 mels frames"]]:
         """D(z_s, z_c) of a recording's own posterior means: converted to the voice that it has."""
         voice = Voice("dsvae", vector=self.hear(recording).vector)
-        return self.convert_to_mels(recording.blocks(), voice, None, ConvertControls(), generator=generator)
+        return self._said_by(self._vector(voice), recording.blocks(), 0.0, False, generator)
+
+    @torch.inference_mode()
+    def _said_by(
+        self,
+        speaker: Float[Tensor, "1 voice"],
+        sound: Iterable[Float[np.ndarray, " block"]],
+        temperature: float,
+        live: bool,
+        generator: Generator | None,
+    ) -> Iterator[Float[Tensor, "1 mels frames"]]:
+        yield from converted_mels(
+            self, sound, ChunkedConversion(self, speaker, self._chunking(live), temperature, generator)
+        )
 
     @torch.inference_mode()
     def codes(self, sounds: SoundBatch) -> Mapping[str, Float[Tensor, "batch channels"]]:

@@ -112,16 +112,21 @@ class DsvaeObjective(Objective):
 
     @torch.no_grad()
     def calibrate(self, model: nn.Module, batches: Iterable[SpeechBatch]) -> None:
-        """The mean of z_c over voiced frames, where conversions recentre it."""
+        """What conversions need of all voices: the means of z_c over voiced frames and of z_s."""
         assert isinstance(model, Dsvae)
-        if not model.config.recentre:
+        config = model.config
+        if not config.recentre and config.reach == 1.0:
             return
-        means = []
+        voices = []
         for batch in batches:
             mel = model.mel(batch.waveform)
             mask = sequence_mask(batch.waveform_lengths // model.hop_length, mel.shape[2])
-            means.append(model.voice_centre(model.speaker_vector(mel, mask)))
-        model.mean_content.copy_(torch.cat(means).mean(dim=0))
+            voices.append(model.speaker_vector(mel, mask))
+        mean = torch.cat(voices).mean(dim=0, keepdim=True)
+        if config.recentre:
+            model.mean_content.copy_(model.voice_centre(mean)[0])
+        if config.reach != 1.0:
+            model.mean_speaker.copy_(mean[0, : config.speaker_channels])
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1

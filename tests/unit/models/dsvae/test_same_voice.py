@@ -14,7 +14,7 @@ from moksori.models.dsvae import Dsvae, DsvaeObjective, DsvaeObjectiveConfig
 from moksori.models.dsvae.recentre import LEAST_FRAMES, content_mean
 from moksori.models.dsvae.same_voice import same_voice
 from moksori.pipeline.batches import fixed_batches
-from moksori.types import SpeechBatch, SpeechNeeds
+from moksori.types import ConvertControls, LongRecording, SpeechBatch, SpeechNeeds, Voice
 
 PITCH = "model.pitch={channels: 16, num_layers: 2}"
 
@@ -137,3 +137,40 @@ def test_conversions_take_the_mean_away_too() -> None:
 def test_a_mean_that_is_never_seen_cannot_be_the_targets() -> None:
     with pytest.raises(ConfigError, match="recentre and centred"):
         made("model.recentre=true", "model.centred=true")
+
+
+def test_conversions_reach_beyond_the_target_and_copies_do_not() -> None:
+    model = made("model.centred=true", "model.reach=1.5")
+    with torch.no_grad():
+        model.mean_speaker.copy_(torch.linspace(-1.0, 1.0, 16))
+    source, target = (torch.randn(1, 80, 200, generator=seeded(seed)) - 4.0 for seed in (5, 6))
+    given: list[Tensor] = []
+    model.decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    wanted, own = model.speaker_vector(target), model.speaker_vector(source)
+    far = own[:, :16] + 1.5 * (wanted[:, :16] - own[:, :16])
+    from_mean = model.mean_speaker + 1.5 * (wanted[:, :16] - model.mean_speaker)
+    assert model.wants_source
+    assert torch.equal(model.reached(wanted, own)[:, 16:], wanted[:, 16:])  # the pitch stays the target's
+    model.converted(source, wanted)
+    model.converted(source, wanted, strength=0.0)
+    model.converted(source, own)
+    sound = 0.1 * torch.randn(32000, generator=seeded(7)).numpy()
+    voices = [Voice("dsvae", vector=vector[0]) for vector in (wanted, own)]
+    for known in (None, voices[1]):
+        list(model.convert_to_mels([sound], voices[0], known, ConvertControls()))
+    recording = LongRecording(len(sound), 16000, lambda: iter([sound]))
+    list(model.reconstruct_mels(recording))
+    heard = model.hear(recording).vector[None, :16]
+    for found, expected in zip(given, (far, own[:, :16], own[:, :16], from_mean, far, heard), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_export_finds_the_mean_voice() -> None:
+    model = made("model.reach=1.2")
+    DsvaeObjective(model, DsvaeObjectiveConfig()).calibrate(model, [speech()])
+    frames = (speech().waveform_lengths // model.hop_length).tolist()
+    voices = [
+        model.speaker_vector(model.mel(speech().waveform[item : item + 1])[..., :count])
+        for item, count in enumerate(frames)
+    ]
+    torch.testing.assert_close(model.mean_speaker, torch.cat(voices).mean(dim=0)[:16], atol=1e-4, rtol=1e-3)

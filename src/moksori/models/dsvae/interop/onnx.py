@@ -9,6 +9,8 @@ conversion is decoder(speaker of the target, content of the source). Where the J
 number is a mean ln F0, and the content's last two are ln F0 against that mean and voicing. Where it says `recentre`,
 the content's means lie before it; conversions then add the difference of the target's and the source's to the content
 (models.dsvae.recentre). Where it says `centred`, all content goes into the decoder less its mean over voiced frames.
+Where `reach` is not 1, z_s, with which the speaker begins, goes that many times the way from the source's to the
+target's.
 """
 
 from collections.abc import Mapping
@@ -111,6 +113,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "pitch": model.pitch_predictor is not None,
         "recentre": model.config.recentre,
         "centred": model.config.centred,
+        "reach": model.config.reach,
         "vocoder": dict(manifest.requires),
     }
 
