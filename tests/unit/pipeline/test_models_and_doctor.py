@@ -28,6 +28,16 @@ def test_bundled_models_are_found_by_name_and_by_family(toy_home, toy_folder):
     assert {m.name: m.where for m in finding.models()} == {"clara": "bundled", "other": "installed"}
 
 
+def test_every_family_that_is_bundled_has_one_default(tmp_path, monkeypatch):
+    """So that the family's name alone, and verbs without --model, find it; and the index names what is there."""
+    monkeypatch.setenv("MOKSORI_HOME", str(tmp_path))
+    listed = json.loads((finding.bundled_folder() / "index.json").read_text(encoding="utf-8"))["models"]
+    defaults = sorted(entry["family"] for entry in listed.values() if entry.get("default"))
+    assert defaults == sorted({entry["family"] for entry in listed.values()})
+    assert {finding.find_model(family).name for family in defaults} <= set(listed)
+    assert set(listed) == {model.name for model in finding.models() if model.where == "bundled"}
+
+
 def test_an_installed_model_hides_a_bundled_one(toy_home, toy_folder):
     toy_folder.rename(finding.bundled_folder() / "toy")
     assert finding.find_model("toy") == toy_home / "models" / "toy"
