@@ -13,6 +13,12 @@ from moksori.errors import CorpusError
 Entry = TypeVar("Entry")
 
 
+def check_new(target: Path) -> None:
+    """Raises CorpusError unless `target` is empty or not there."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CorpusError(f"{target}: holds something; give a new or empty folder")
+
+
 def read_journal(
     path: Path, entry: Callable[[dict[str, Any]], Entry], broken: str
 ) -> tuple[dict[str, Any], dict[str, Entry]]:

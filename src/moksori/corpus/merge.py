@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from moksori.corpus.journal import check_new
 from moksori.corpus.manifest import SPLITS, Corpus, CorpusInfo, rewrite
 from moksori.corpus.splits import sentence_key
 from moksori.errors import CorpusError
@@ -27,8 +28,7 @@ def merge_corpora(
         if corpus.info.packed:
             raise CorpusError(f"{corpus.folder}: is packed; merge the corpus that it was packed from")
     target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CorpusError(f"{target}: holds something; give a new or empty folder")
+    check_new(target)
     parts = _parts(corpora)
     recordings = {u.audio: None for items in parts.values() for u in items}
     names: dict[str, Path] = {}

@@ -7,16 +7,16 @@ to be met in disguise.
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from moksori.audio.io import write
 from moksori.audio.resample import resample
+from moksori.corpus.journal import check_new
 from moksori.corpus.manifest import Corpus, CorpusInfo, read_utterance, rewrite, write_text
 from moksori.errors import BadInput, CorpusError
+from moksori.staging import staged
 from moksori.types import Utterance, Waveform
 
 SLOWEST, FASTEST = 0.7, 1.4
@@ -48,48 +48,50 @@ def speed_corpus(
     own = source.split("train") if "train" in source.splits else []
     if not own:
         raise CorpusError(f"{source.folder}: has no training recordings to play at another speed")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CorpusError(f"{target}: holds something; give a new or empty folder")
+    check_new(target)
     if source.folder.resolve() in target.resolve().parents:
         raise CorpusError(f"{target}: lies in the source {source.folder}; give a destination outside of it")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with staged(target) as folder:
+            info = _written(source, own, speeds, folder, target.resolve().name, progress)
+            os.replace(folder, target)  # noqa: PTH105 (an empty folder may be there, as in models.checkpoint)
     except OSError as error:
         raise CorpusError(f"{target}: cannot be written ({error.strerror or error})") from error
-    try:
-        staging.chmod(0o755)  # mkdtemp makes it private
-        (staging / "audio").mkdir()
-        played = []
-        for place, utterance in enumerate(own):
-            for speed in speeds:
-                played.append(_played(utterance, speed, staging))
-            if progress is not None:
-                progress(place + 1, len(own))
-        info = CorpusInfo(
-            name=target.resolve().name,
-            licence=source.info.licence,
-            language=source.info.language,
-            speakers=tuple(sorted({u.speaker for u in played})),
-            sources=tuple({**row, "corpus": source.info.name} for row in source.info.sources),
-            settings={"speeds": list(speeds)},
-            split_rule=f"training recordings alone, of: {source.info.split_rule}",
-        )
-        info = rewrite(staging, info, {"train": played})
-        told = ", ".join(f"{speed:g}" for speed in speeds)
-        readme = _README.format(name=info.name, source=source.info.name, speeds=told, licence=info.licence)
-        write_text(staging / "README.md", readme)
-        os.replace(staging, target)  # noqa: PTH105 (an empty folder may be there, as in models.checkpoint)
-    except OSError as error:
-        raise CorpusError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return info
 
 
-def _played(utterance: Utterance, speed: float, folder: Path) -> Utterance:
+def _written(
+    source: Corpus,
+    own: Sequence[Utterance],
+    speeds: Sequence[float],
+    folder: Path,
+    name: str,
+    progress: Callable[[int, int], None] | None,
+) -> CorpusInfo:
+    (folder / "audio").mkdir()
+    played = []
+    for place, utterance in enumerate(own, start=1):
+        heard = read_utterance(utterance)
+        played += [_played(utterance, heard, speed, folder) for speed in speeds]
+        if progress is not None:
+            progress(place, len(own))
+    info = CorpusInfo(
+        name=name,
+        licence=source.info.licence,
+        language=source.info.language,
+        speakers=tuple(sorted({u.speaker for u in played})),
+        sources=tuple({**row, "corpus": source.info.name} for row in source.info.sources),
+        settings={"speeds": list(speeds)},
+        split_rule=f"training recordings alone, of: {source.info.split_rule}",
+    )
+    told = ", ".join(f"{speed:g}" for speed in speeds)
+    readme = _README.format(name=name, source=source.info.name, speeds=told, licence=info.licence)
+    write_text(folder / "README.md", readme)
+    return rewrite(folder, info, {"train": played})
+
+
+def _played(utterance: Utterance, heard: Waveform, speed: float, folder: Path) -> Utterance:
     """Writes a recording as it sounds at a speed; what stands for it."""
-    heard = read_utterance(utterance)
     # Samples that are said to have come faster than they did, brought to the rate that the corpus has.
     samples = resample(Waveform(heard.samples, round(heard.sample_rate * speed)), heard.sample_rate).samples
     name = f"{utterance.name}-{_tag(speed)}"

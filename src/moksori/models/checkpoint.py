@@ -20,6 +20,7 @@ from pydantic import Field
 
 from moksori.config import Config, validate
 from moksori.errors import CheckpointError, ConfigError, UnknownName
+from moksori.staging import staged
 from moksori.text.tokenizer import TextConfig
 
 if TYPE_CHECKING:
@@ -109,10 +110,7 @@ def save_model(
     folder = Path(folder)
     if folder.exists() and not (folder / CONFIG_NAME).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder}: holds something else than a model and is left alone: name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        staging.chmod(0o755)  # mkdtemp makes it private
+    with staged(folder) as staging:
         _write_weights(staging, MODEL_STEM, model.state_dict(), exact)
         if discriminators is not None:
             _write_weights(staging, DISCRIMINATORS_STEM, discriminators)
@@ -122,8 +120,6 @@ def save_model(
             card or f"# {manifest.name}\n\nA `{manifest.family}` model of moksori.\n", encoding="utf-8"
         )
         _replace_folder(staging, folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _replace_folder(staging: Path, folder: Path) -> None:

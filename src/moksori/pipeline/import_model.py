@@ -1,8 +1,6 @@
 """Other projects' models: `import_model` turns their files into a model folder, `export_model` writes theirs."""
 
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from moksori.models.interop import Layout
 from moksori.models.registry import layouts
 from moksori.pipeline.model_card import model_card
 from moksori.pipeline.models import find_model
+from moksori.staging import staged
 
 
 @dataclass(frozen=True)
@@ -78,27 +77,14 @@ def export_model(name: str | Path, target: str | Path, layout: str) -> ExportedM
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model, --format {layout} is for {families} models"
         )
-    staging = _staging(target)
     try:
-        assert chosen.write is not None
-        notes = chosen.write(loaded, staging)
-        os.replace(staging, target)  # noqa: PTH105 (as in models.checkpoint)
+        with staged(target) as staging:
+            assert chosen.write is not None
+            notes = chosen.write(loaded, staging)
+            os.replace(staging, target)  # noqa: PTH105 (as in models.checkpoint)
     except OSError as error:
         raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return ExportedModel(target, notes)
-
-
-def _staging(target: Path) -> Path:
-    """A new folder beside `target`, to be renamed to it; raises MoksoriError where none can be made."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        staging.chmod(0o755)  # mkdtemp makes it private
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    return staging
 
 
 def _unwritable(target: Path, error: OSError) -> MoksoriError:

@@ -128,7 +128,6 @@ class DsvaeConfig(Config):
     centred: bool = False
     """Whether the decoder gets z_c without its mean over voiced frames, in training too, so that who speaks is to be
     had from z_s alone; False, as in the papers."""
-
     reach: float = Field(default=1.0, ge=1.0, le=2.0)
     """How far conversions move z_s on the way from the source's to the target's, or where the source is not known from
     the mean of all voices': more than 1 makes up for what the decoder leaves of the source; 1, as in the papers."""

@@ -132,11 +132,11 @@ class DsvaeObjective(Objective):
         self._steps = step + 1
         room = (batch.waveform_lengths // self.model.hop_length - self.config.crop_frames).clamp(min=0)
         crops = self._crops(batch, random_starts(room, generator))
-        latents = self._latents(crops.seen, generator)
         voices: dict[str, Tensor] = {}
-        if self.config.same_voice is not None:
-            there = self._crops(batch, random_starts(room, generator), noisy=False)
-            latents, voices = self._heard_there(latents, crops, there, batch.speaker, generator)
+        if self.microphone is None:
+            latents = self._latents(crops.seen, generator)
+        else:
+            latents, voices = self._heard_there(self.microphone, batch, crops, room, generator)
         terms, said = self._terms(crops, latents, generator)
         terms |= voices
         adversary, weights = self.config.adversary, self._weights(step)
@@ -222,7 +222,12 @@ class DsvaeObjective(Objective):
         return weights
 
     def _heard_there(
-        self, latents: Latents, crops: Crops, there: Crops, speaker: Int[Tensor, " batch"], generator: Generator | None
+        self,
+        microphone: Disguise,
+        batch: SpeechBatch,
+        crops: Crops,
+        room: Int[Tensor, " batch"],
+        generator: Generator | None,
     ) -> tuple[Latents, dict[str, Tensor]]:
         """The speaker as other stretches of the recordings tell, and what is lost where they tell another one.
 
@@ -230,14 +235,15 @@ class DsvaeObjective(Objective):
         room.
         """
         model, config = self.model, self.config.same_voice
-        assert config is not None and self.microphone is not None  # noqa: PT018
-        mels = torch.cat([self.microphone(crops.seen, generator), there.clean])
-        voices = model.speaker_posterior(model.shared_encoder(model.standardize(mels)))
-        first, second = (
-            DiagonalGaussian(*parts) for parts in zip(voices.mean.chunk(2), voices.log_std.chunk(2), strict=True)
-        )
-        found = same_voice(first.mean, second.mean, speaker, config.temperature)
-        return Latents(second, latents.content), {"same_voice": found.loss, "voices_right": found.right}
+        assert config is not None
+        disguised = crops.seen if self.disguise is None else self.disguise(crops.seen, generator)
+        there = self._crops(batch, random_starts(room, generator), noisy=False)
+        mels = torch.cat([disguised, microphone(crops.seen, generator), there.clean])
+        said, first, second = model.shared_encoder(model.standardize(mels)).chunk(3)
+        one, other = model.speaker_posterior(first), model.speaker_posterior(second)
+        found = same_voice(one.mean, other.mean, batch.speaker, config.temperature)
+        latents = Latents(other, model.content_posterior(said))
+        return latents, {"same_voice": found.loss, "voices_right": found.right}
 
     def _terms(self, crops: Crops, latents: Latents, generator: Generator | None) -> tuple[dict[str, Tensor], Said]:
         model, bands = self.model, crops.clean.shape[1]
@@ -269,9 +275,9 @@ class DsvaeObjective(Objective):
         return terms, Said(content, decoded.after, wanted)
 
     def _latents(self, mel: Float[Tensor, "batch mels frames"], generator: Generator | None) -> Latents:
-        """Both posteriors; that of the content hears a disguised recording while training, where that is asked for."""
+        """Both posteriors; that of the content hears a disguised recording, where that is asked for."""
         model = self.model
-        if self.disguise is None or not torch.is_grad_enabled():
+        if self.disguise is None:
             return model.encode(mel)
         both = model.shared_encoder(model.standardize(torch.cat([mel, self.disguise(mel, generator)])))
         own, disguised = both.chunk(2)

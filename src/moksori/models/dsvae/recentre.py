@@ -8,7 +8,8 @@ holds the mean of its z_c over voiced frames, and what is converted gets it in p
 
 This is the first moment of adaptive instance normalisation (Chou et al., "One-shot voice conversion by separating
 speaker and content representations with instance normalization", 2019), for conversion alone: pauses do not count, and
-w keeps short words from being taken for the speaker.
+w keeps short words from being taken for the speaker. Where the decoder never sees the mean (`DsvaeConfig.centred`) the
+target's is 0.
 """
 
 from jaxtyping import Bool, Float
