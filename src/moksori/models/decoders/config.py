@@ -65,6 +65,22 @@ class RefinedConfig(Config):
     """Of the fast Griffin-Lim algorithm; 0 = the plain one."""
 
 
+class SourcedConfig(Config):
+    """Those magnitudes, with phases of pulses and noise, refined a little (models.decoders.sourced)."""
+
+    kind: Literal["sourced"] = "sourced"
+    channels: int = 256
+    inner_channels: int = 768
+    num_layers: int = 8
+    refinements: int = Field(default=2, ge=0)
+    momentum: float = Field(default=0.99, ge=0.0)
+    """As a `refined` decoder's."""
+    envelope_quefrencies: int = Field(default=40, ge=1)
+    """Cepstral coefficients of the magnitudes, of which the phases of the vocal tract are made."""
+    pitch_channels: int = 96
+    pitch_layers: int = 3
+
+
 DecoderConfig = Annotated[HifiganConfig | IstftConfig | HomomorphicConfig, Field(discriminator="kind")]
 
 

@@ -8,6 +8,7 @@ through, move them to some that overlapping frames agree on (as Masuyama et al. 
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from moksori.audio.mel import MelConfig, mel_filterbank
-from moksori.models.decoders.config import RefinedConfig
+from moksori.models.decoders.config import RefinedConfig, SourcedConfig
 from moksori.models.decoders.decoders import Decoder
 from moksori.models.decoders.pitch import Pitch
 from moksori.nn.convnext import ConvNeXtStack
@@ -44,12 +45,14 @@ class Spectrum(NamedTuple):
 class RefinedDecoder(Decoder):
     """ConvNeXt blocks at frame rate; a gain for the pseudo-inverse's magnitude and a first phase of every bin."""
 
+    numbers = 2
+    """That the network gives of each bin."""
     pseudo_inverse: Tensor
 
-    def __init__(self, config: RefinedConfig, mel: MelConfig) -> None:
+    def __init__(self, config: RefinedConfig | SourcedConfig, mel: MelConfig) -> None:
         super().__init__()
         self.body = ConvNeXtStack(mel.n_mels, config.channels, config.inner_channels, config.num_layers)
-        self.head = nn.Linear(config.channels, mel.n_fft + 2)
+        self.head = nn.Linear(config.channels, self.numbers * (mel.n_fft // 2 + 1))
         self.istft = InverseStft(mel.n_fft, mel.hop_length)
         self.stft = ComplexStft(mel.n_fft, mel.hop_length)
         self.refinements, self.momentum = config.refinements, config.momentum
@@ -60,16 +63,22 @@ class RefinedDecoder(Decoder):
         self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
     ) -> Spectrum:
         """Magnitudes, and phases as the network gives them; magnitude 0 where the mask is False."""
+        magnitude, (phase,) = self._told(mel, mask)
+        return Spectrum(magnitude.transpose(1, 2), phase.transpose(1, 2))
+
+    def _told(
+        self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None
+    ) -> tuple[Float[Tensor, "batch frames bins"], Sequence[Float[Tensor, "batch frames bins"]]]:
+        """The magnitudes, and what else the network says of each bin."""
         mel = mel if mask is None else mel.masked_fill(~mask, self.silence)
         with self._precision(mel):
             hidden = self.body((mel - LOG_MEL_MEAN) / LOG_MEL_DEVIATION, mask, None)
         with full_precision(mel.device.type):
             # Frame after frame in memory, as the transforms want it: what is mixed with another order is slow.
-            log_gain, phase = self.head(hidden.float().transpose(1, 2)).chunk(2, dim=2)
+            log_gain, *others = self.head(hidden.float().transpose(1, 2)).chunk(self.numbers, dim=2)
             first = torch.matmul(mel.float().exp().transpose(1, 2), self.pseudo_inverse.T).clamp(min=LEAST_MAGNITUDE)
             magnitude = first * log_gain.clamp(-LARGEST_LOG_GAIN, LARGEST_LOG_GAIN).exp()
-            magnitude = magnitude if mask is None else magnitude * mask.transpose(1, 2)
-            return Spectrum(magnitude.transpose(1, 2), phase.transpose(1, 2))
+            return magnitude if mask is None else magnitude * mask.transpose(1, 2), others
 
     def render(self, spectrum: Spectrum, refinements: int | None = None) -> Float[Tensor, "batch samples"]:
         """The waveform whose frames agree best with the magnitudes, from the first phases on.

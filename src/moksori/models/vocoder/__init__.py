@@ -7,7 +7,7 @@ models.decoders', which VITS has as its decoder too.
 """
 
 from moksori.models.contract import Family
-from moksori.models.decoders.config import HomomorphicConfig
+from moksori.models.decoders.config import HomomorphicConfig, SourcedConfig
 from moksori.models.vocoder.config import VocoderConfig, VocoderObjectiveConfig
 from moksori.models.vocoder.model import Vocoder
 from moksori.models.vocoder.objective import VocoderObjective
@@ -17,7 +17,7 @@ __all__ = ["FAMILY", "Vocoder", "VocoderConfig", "VocoderObjective", "VocoderObj
 
 
 def _needs(config: VocoderConfig, objective: VocoderObjectiveConfig) -> SpeechNeeds:
-    source = isinstance(config.decoder, HomomorphicConfig)
+    source = isinstance(config.decoder, HomomorphicConfig | SourcedConfig)
     # Eight times the slice: its mels seldom reach a cut.
     stretch = 8 * objective.slice_frames
     return SpeechNeeds(
@@ -25,6 +25,8 @@ def _needs(config: VocoderConfig, objective: VocoderObjectiveConfig) -> SpeechNe
         config.mel.hop_length,
         tokens=False,
         f0=source,
+        f0_method=objective.pitch_method if source else "auto",
+        f0_limits_hz=objective.pitch_limits_hz if source else None,
         stretch_frames=stretch,
         mels_of=objective.mels_of,
     )

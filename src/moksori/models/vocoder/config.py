@@ -1,7 +1,7 @@
 """Settings of the vocoders: HiFi-GAN's are the defaults."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,11 +13,12 @@ from moksori.models.decoders.config import (
     HomomorphicConfig,
     IstftConfig,
     RefinedConfig,
+    SourcedConfig,
     check_decoder,
 )
 
 VocoderDecoderConfig = Annotated[
-    HifiganConfig | IstftConfig | HomomorphicConfig | RefinedConfig, Field(discriminator="kind")
+    HifiganConfig | IstftConfig | HomomorphicConfig | RefinedConfig | SourcedConfig, Field(discriminator="kind")
 ]
 
 
@@ -32,10 +33,10 @@ class VocoderConfig(Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "VocoderConfig":
-        if not isinstance(self.decoder, RefinedConfig):
+        if not isinstance(self.decoder, RefinedConfig | SourcedConfig):
             check_decoder(self.decoder, self.mel.hop_length)
         elif self.standardize:
-            raise ValueError("decoder.kind refined reads magnitudes off the mel: leave standardize false")
+            raise ValueError(f"decoder.kind {self.decoder.kind} reads magnitudes off the mel: leave standardize false")
         return self
 
 
@@ -50,12 +51,16 @@ class VocoderObjectiveConfig(Config):
     slice_margin_frames: int = Field(default=0, ge=0)
     """Frames rendered and thrown away on each side of a slice, so that losses see no edges."""
     loss_weights: Mapping[str, float] = {"mel": 45.0, "adversarial": 1.0, "feature_matching": 1.0}
-    """`stft`, `magnitude`, `pitch`, `voicing` may be added; `magnitude` belongs to a `refined` decoder, the last two to
-    one with a source."""
+    """`stft`, `magnitude`, `pitch`, `voicing` may be added: `magnitude` for a `refined` or `sourced` decoder, the last
+    two for one with a source."""
     refinements: int | None = Field(default=None, ge=0)
-    """Griffin-Lim steps of a `refined` decoder in training; None: as many as it has. Fewer take less time."""
+    """Griffin-Lim steps of such a decoder in training; None: as many as it has. Fewer take less time."""
     magnitude_steps: int = Field(default=0, ge=0)
-    """First steps, in which a `refined` decoder learns its magnitudes and nothing is rendered: a fifth of the work."""
+    """First steps, in which such a decoder learns its magnitudes and nothing is rendered: a fifth of the work."""
+    pitch_method: Literal["auto", "fast"] = "auto"
+    """How the recordings' F0 is found for a decoder with a source (audio.f0)."""
+    pitch_limits_hz: tuple[float, float] | None = None
+    """Where it is looked for; None: where people speak. Those who sing go higher."""
     discriminators: DiscriminatorConfig = DiscriminatorConfig(scale=False, averaged_scales=3)
     adversarial_start: int | None = Field(default=0, ge=0)
     """First step with the discriminators; None: never."""

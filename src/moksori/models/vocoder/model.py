@@ -9,10 +9,11 @@ from torch import Generator, Tensor, nn
 from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.contract import CHUNK_FRAMES
 from moksori.models.decoders.blocks import Sound, sound_of_blocks
-from moksori.models.decoders.config import RefinedConfig
+from moksori.models.decoders.config import RefinedConfig, SourcedConfig
 from moksori.models.decoders.decoders import Decoder, build_decoder
 from moksori.models.decoders.progressive import Make, chunks
 from moksori.models.decoders.refined import RefinedDecoder
+from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.models.vocoder.config import VocoderConfig
 from moksori.nn.masks import repeated_mask
 from moksori.nn.standardize import Standardize
@@ -33,6 +34,8 @@ class Vocoder(nn.Module):
         self.decoder: Decoder
         if isinstance(config.decoder, RefinedConfig):
             self.decoder = RefinedDecoder(config.decoder, config.mel)
+        elif isinstance(config.decoder, SourcedConfig):
+            self.decoder = SourcedDecoder(config.decoder, config.mel)
         else:
             self.decoder = build_decoder(config.decoder, config.mel, config.mel.n_mels)
 

@@ -15,6 +15,7 @@ from moksori.models.decoders.adversary import AdversarialObjective
 from moksori.models.decoders.pitch import Pitch, pitch_from_f0
 from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
 from moksori.models.decoders.refined import RefinedDecoder, Spectrum, magnitude_distance
+from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.models.vocoder.config import VocoderObjectiveConfig
 from moksori.models.vocoder.model import Vocoder
 from moksori.nn.crops import random_starts, stretches
@@ -54,7 +55,8 @@ class VocoderObjective(AdversarialObjective):
         asked = config.magnitude_steps or config.loss_weights.get("magnitude", 0.0)
         if asked and not isinstance(model.decoder, RefinedDecoder):
             raise ConfigError(
-                "objective.magnitude_steps and loss_weights.magnitude are for model.decoder.kind refined: set both to 0"
+                "objective.magnitude_steps and loss_weights.magnitude are for model.decoder.kind refined or sourced: "
+                "set both to 0"
             )
         self.spectral = SpectralDistance()
         # The input may end at 8 kHz; the loss hears all there is.
@@ -74,7 +76,7 @@ class VocoderObjective(AdversarialObjective):
         room = (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
         cut = self._slice(batch, random_starts(room, generator), self.config.mels_of_share, self.config.blur)
         if step < self.config.magnitude_steps:
-            terms = self._magnitude_terms(cut, self._spectrum(cut))
+            terms = self._magnitude_terms(cut, self._spectrum(cut, generator))
             yield Update("model", terms, self.config.loss_weights_for(terms))
             return
         rendered = self._rendered(cut, generator)
@@ -124,9 +126,12 @@ class VocoderObjective(AdversarialObjective):
         inner[..., inner.shape[2] - margin :] = False
         return inner
 
-    def _spectrum(self, cut: MelSlice) -> Spectrum:
-        assert isinstance(self.model.decoder, RefinedDecoder)
-        return self.model.decoder.spectrum(cut.mel, cut.mask)
+    def _spectrum(self, cut: MelSlice, generator: Generator | None) -> Spectrum:
+        decoder = self.model.decoder
+        if isinstance(decoder, SourcedDecoder):
+            return decoder.spectrum(cut.mel, cut.mask, cut.pitch, generator)
+        assert isinstance(decoder, RefinedDecoder)
+        return decoder.spectrum(cut.mel, cut.mask)
 
     def _magnitude_terms(self, cut: MelSlice, spectrum: Spectrum) -> dict[str, Tensor]:
         assert isinstance(self.model.decoder, RefinedDecoder)
@@ -138,7 +143,7 @@ class VocoderObjective(AdversarialObjective):
         hop, margin, decoder = self.model.hop_length, self.config.slice_margin_frames, self.model.decoder
         spectrum = None
         if isinstance(decoder, RefinedDecoder):
-            spectrum = self._spectrum(cut)
+            spectrum = self._spectrum(cut, generator)
             sound = decoder.render(spectrum, self.config.refinements)
         else:
             frames = self.model.frames(cut.mel) * cut.mask
