@@ -4,6 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from moksori.nn.distributions import Chance, RowGenerators
+
+PLACED_STEPS = 2**15
+"""Of PlacedNoise, drawn at once."""
+
 
 class LongNoise:
     """Standard normal noise `[*rows, total]` in float32, read in stretches from left to right.
@@ -49,3 +54,31 @@ class LongNoise:
         made = self._first + sum(part.shape[-1] for part in self._parts)
         steps = min(self._stretch, self._total - made)
         return torch.randn(*self._rows, steps, generator=self._later, device=self._later.device).to(self._device)
+
+
+class PlacedNoise:
+    """Standard normal noise `[rows, steps]` in float32 that depends on a seed and on the place alone.
+
+    It has no length: whoever does not know yet how much it will take reads the same noise as one who does. All that it
+    takes from `generator` is the seed of each row; a row of RowGenerators has the noise that it has alone.
+    """
+
+    def __init__(self, rows: int, device: torch.device, generator: Chance = None) -> None:
+        own = generator.generators if isinstance(generator, RowGenerators) else [generator] * rows
+        self._seeds = [self._seed(each, device) for each in own]
+        self._device = device
+
+    def __call__(self, start: int, stop: int) -> Float[Tensor, "rows steps"]:
+        """Steps [start, stop)."""
+        first, last = start // PLACED_STEPS, -(-stop // PLACED_STEPS)
+        parts = [self._part(place) for place in range(first, max(last, first + 1))]
+        return torch.cat(parts, dim=1)[:, start - first * PLACED_STEPS :][:, : stop - start].to(self._device)
+
+    def _part(self, place: int) -> Tensor:
+        drawn = (Generator().manual_seed((seed + place * 0x9E3779B97F4A7C15) % 2**63) for seed in self._seeds)
+        return torch.stack([torch.randn(PLACED_STEPS, generator=generator) for generator in drawn])
+
+    @staticmethod
+    def _seed(generator: Generator | None, device: torch.device) -> int:
+        drawn_on = device if generator is None else generator.device
+        return int(torch.randint(2**62, (1,), generator=generator, device=drawn_on))

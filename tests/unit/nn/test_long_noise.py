@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from moksori.nn.long_noise import LongNoise
+from moksori.nn.distributions import RowGenerators
+from moksori.nn.long_noise import PLACED_STEPS, LongNoise, PlacedNoise
 
 CPU = torch.device("cpu")
 
@@ -53,3 +54,25 @@ def test_memory_does_not_grow_and_what_is_gone_is_told() -> None:
 def test_without_a_generator_two_differ() -> None:
     first, second = (LongNoise((1,), 100, 64, CPU) for _ in range(2))
     assert not torch.equal(first(0, 100), second(0, 100))
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_noise_by_its_place_is_the_same_wherever_reading_begins() -> None:
+    total = 2 * PLACED_STEPS + 100
+    whole = PlacedNoise(2, CPU, seeded(3))(0, total)
+    assert whole.shape == (2, total)
+    for start, stop in ((0, 1), (PLACED_STEPS - 5, PLACED_STEPS + 5), (2 * PLACED_STEPS, total), (70, 70)):
+        assert torch.equal(PlacedNoise(2, CPU, seeded(3))(start, stop), whole[:, start:stop])
+    assert float(whole.std()) == pytest.approx(1.0, abs=0.02)
+    assert not torch.equal(whole[0], whole[1])
+    assert not torch.equal(whole[:, :50], whole[:, PLACED_STEPS : PLACED_STEPS + 50])
+    assert not torch.equal(PlacedNoise(2, CPU, seeded(4))(0, 50), whole[:, :50])
+
+
+def test_rows_with_generators_of_their_own_have_the_noise_that_they_have_alone() -> None:
+    together = PlacedNoise(2, CPU, RowGenerators([seeded(5), seeded(6)]))(0, 40)
+    for row, seed in zip(together, (5, 6), strict=True):
+        assert torch.equal(row, PlacedNoise(1, CPU, seeded(seed))(0, 40)[0])

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from moksori.audio.mel import MelConfig
 from moksori.models.decoders.config import HifiganConfig, HomomorphicConfig, IstftConfig
 from moksori.models.decoders.pitch import Pitch, PitchPredictor, semitones
-from moksori.models.decoders.progressive import Make, Progressive, with_context
+from moksori.models.decoders.progressive import Extent, Make, Progressive, with_context
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.distributions import Chance
 from moksori.nn.hifigan import HifiGanGenerator
@@ -74,10 +74,12 @@ class Decoder(nn.Module, ABC):
         generator: Generator | None = None,
         history: int | None = None,
         pitch: Make | None = None,
+        extent: Extent | None = None,
     ) -> Make:
         """`forward` in pieces: gives the waveform `[batch, samples]` of frames [start, stop), to be asked for in order.
 
         z: gives the latents of any frames. The generator is used at once, in the order in which `forward` does.
+        extent: how many frames there are, where that is not known yet; None: as many as the mask has.
         history: frames that are kept behind the newest, see Progressive; None keeps all. It must hold a piece and twice
         all the context there is. pitch: gives the natural log of F0 of any frames, for decoders that take one; None:
         they predict it.
@@ -87,7 +89,7 @@ class Decoder(nn.Module, ABC):
             padded = mask[..., start:stop] if mask.shape[0] > 1 else None
             return self(z(start, stop), padded, condition)[0]
 
-        return partial(with_context, sound, self.context_frames, total=mask.shape[2])
+        return partial(with_context, sound, self.context_frames, total=extent or Extent(mask.shape[2]))
 
 
 class HifiganDecoder(Decoder):
@@ -265,15 +267,17 @@ class HomomorphicDecoder(Decoder):
         generator: Generator | None = None,
         history: int | None = None,
         pitch: Make | None = None,
+        extent: Extent | None = None,
     ) -> Make:
         """Pitch and states are made ahead as far as what follows looks, each once; the pulses go on with the phase they
         have reached, and the noise is one draw for the whole sentence."""
-        (batch, _, total), rate, excitation = mask.shape, self.config.rate, self.excitation
+        batch, rate, excitation = mask.shape[0], self.config.rate, self.excitation
+        total = extent or Extent(mask.shape[2])
         train = PulseTrain(
             excitation.sample_rate, excitation.hop_length, excitation.start_phase(batch, mask.device, generator)
         )
         hop = excitation.hop_length * rate
-        noise = LongNoise((batch,), total * hop, NOISE_STRETCH_SAMPLES, mask.device, generator)
+        noise = LongNoise((batch,), total.frames * hop, NOISE_STRETCH_SAMPLES, mask.device, generator)
 
         def predict(start: int, stop: int) -> Tensor:
             if pitch is not None:
@@ -285,7 +289,7 @@ class HomomorphicDecoder(Decoder):
         log_f0 = Progressive(predict, context, total, history=history)
 
         def pulse(start: int, stop: int) -> Tensor:
-            first, last = max(start - 1, 0), min(stop + 1, total)  # neighbours to interpolate with
+            first, last = max(start - 1, 0), min(stop + 1, total.frames)  # neighbours to interpolate with
             around = log_f0(first, last)
             f0 = Pitch(around, torch.ones_like(around)).finer(rate).log_f0.exp()
             return train(f0, torch.ones_like(f0), before=(start - first) * rate, after=(last - stop) * rate)

@@ -18,14 +18,14 @@ from torch import Generator, Tensor
 
 from moksori.audio.mel import MelConfig
 from moksori.models.decoders.config import SourcedConfig
-from moksori.models.decoders.decoders import NOISE_STRETCH_SAMPLES
 from moksori.models.decoders.pitch import Pitch, PitchPredictor, semitones
-from moksori.models.decoders.progressive import Make, Progressive, with_context
+from moksori.models.decoders.progressive import Extent, Make, Progressive, with_context
 from moksori.models.decoders.refined import LOG_MEL_DEVIATION, LOG_MEL_MEAN, RefinedDecoder, Spectrum
 from moksori.nn.distributions import Chance
-from moksori.nn.long_noise import LongNoise
+from moksori.nn.long_noise import PlacedNoise
+from moksori.nn.masks import repeated_mask
 from moksori.nn.precision import full_precision
-from moksori.nn.source_filter import Excitation, PulseTrain
+from moksori.nn.source_filter import Excitation, PulseTrain, pulse_train
 
 LEAST_ENVELOPE = 1e-4
 """What magnitudes are cut at before their envelope is taken: silence has none."""
@@ -83,11 +83,18 @@ class SourcedDecoder(RefinedDecoder):
         """Magnitudes, and the source's phases. pitch: None predicts it. The generator draws the source."""
         if pitch is None:
             pitch = self.pitch_predictor.predict(mel, mask)
-        f0, lengths = pitch.log_f0.exp(), None if mask is None else mask.sum(dim=(1, 2))
+        f0, source = pitch.log_f0.exp(), self.excitation
         with full_precision(mel.device.type):
-            pulses = self.excitation.pulses(f0, torch.ones_like(f0), generator)
-            noise = self.excitation.noise(len(f0), f0.shape[1], mel.device, generator, lengths)
-        return self._driven(mel, mask, pulses, noise)
+            train = pulse_train(
+                f0, torch.ones_like(f0), source.sample_rate, source.hop_length,
+                source.start_phase(len(f0), mel.device, generator),
+            )  # fmt: skip
+            noise = PlacedNoise(len(f0), mel.device, generator)(0, train.shape[1])
+            if mask is not None:  # behind its end a row has no source, as it has none alone
+                inside = repeated_mask(mask, source.hop_length)[:, 0]
+                train, noise = train * inside, noise * inside
+            pulses, unvoiced = source.pulse_spectrum(train), source.noise_spectrum(noise)
+        return self._driven(mel, mask, pulses, unvoiced)
 
     def _driven(
         self,
@@ -138,12 +145,13 @@ class SourcedDecoder(RefinedDecoder):
         generator: Generator | None = None,
         history: int | None = None,
         pitch: Make | None = None,
+        extent: Extent | None = None,
     ) -> Make:
-        """The pulses go on with the phase they have reached, and the noise is one draw for the whole sequence."""
-        (batch, _, total), source = mask.shape, self.excitation
-        hop = source.hop_length
+        """The pulses go on with the phase they have reached, and the noise is known by its place."""
+        batch, source = mask.shape[0], self.excitation
+        total, hop = extent or Extent(mask.shape[2]), source.hop_length
         train = PulseTrain(source.sample_rate, hop, source.start_phase(batch, mask.device, generator))
-        noise = LongNoise((batch,), total * hop, NOISE_STRETCH_SAMPLES, mask.device, generator)
+        noise = PlacedNoise(batch, mask.device, generator)
 
         def padded(start: int, stop: int) -> Tensor | None:
             return mask[..., start:stop] if batch > 1 else None
@@ -158,7 +166,7 @@ class SourcedDecoder(RefinedDecoder):
         log_f0 = Progressive(predict, ahead, total, history=history)
 
         def pulse(start: int, stop: int) -> Tensor:
-            first, last = max(start - 1, 0), min(stop + 1, total)  # neighbours to interpolate with
+            first, last = max(start - 1, 0), min(stop + 1, total.frames)  # neighbours to interpolate with
             f0 = log_f0(first, last).exp()
             return train(f0, torch.ones_like(f0), before=start - first, after=last - stop)
 

@@ -11,7 +11,7 @@ from moksori.models.contract import CHUNK_FRAMES
 from moksori.models.decoders.blocks import Sound, sound_of_blocks
 from moksori.models.decoders.config import RefinedConfig, SourcedConfig
 from moksori.models.decoders.decoders import Decoder, build_decoder
-from moksori.models.decoders.progressive import Make, chunks
+from moksori.models.decoders.progressive import Extent, Make, chunks
 from moksori.models.decoders.refined import RefinedDecoder
 from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.models.vocoder.config import VocoderConfig
@@ -93,22 +93,23 @@ class Vocoder(nn.Module):
     ) -> Iterator[Float[Tensor, "1 samples"]]:
         """The sound of mels that come block by block, in memory that does not grow; a block leaves as soon as it can.
 
-        frames: in all blocks together: then the sound is that of `vocode`. None: not known; silence is taken to follow.
-        Raises ValueError where there are fewer or more frames than that.
+        The sound is that of `vocode`. frames: in all blocks together; None: not known, and a `homomorphic` decoder
+        draws other noise. Raises ValueError where there are fewer or more frames than that.
         """
         reach = self.look_ahead_frames
         history = 2 * (LONGEST_PIECE + reach)
 
-        def begin(read: Make, total: int) -> Sound:
-            mask = torch.ones(1, 1, 1, dtype=torch.bool, device=self.front_end.filterbank.device).expand(1, 1, total)
+        def begin(read: Make, extent: Extent) -> Sound:
+            real = torch.ones(1, 1, 1, dtype=torch.bool, device=self.front_end.filterbank.device)
+            mask = real.expand(1, 1, extent.frames)
 
             def made(start: int, stop: int) -> Tensor:
                 return self.frames(read(start, stop))
 
-            sound = self.decoder.in_pieces(made, mask, generator=generator, history=history)
+            sound = self.decoder.in_pieces(made, mask, generator=generator, history=history, extent=extent)
             return lambda start, stop: iter((sound(start, stop),))
 
-        yield from sound_of_blocks(blocks, frames, self.config.mel, begin, reach, history, LONGEST_PIECE)
+        yield from sound_of_blocks(blocks, frames, begin, reach, history, LONGEST_PIECE)
 
     @torch.inference_mode()
     def reconstruct(

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from moksori.audio.emphasis import deemphasised, emphasised
 from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.decoders.blocks import Sound, sound_of_blocks
-from moksori.models.decoders.progressive import Make, chunks, with_context
+from moksori.models.decoders.progressive import Extent, Make, chunks, with_context
 from moksori.models.wavenet.config import MuLawConfig, WavenetConfig
 from moksori.models.wavenet.network import MelConditioner, vocoder_network
 from moksori.nn.mulaw import decode_mu_law, encode_mu_law
@@ -144,17 +144,14 @@ class Wavenet(nn.Module):
     ) -> Iterator[Float[Tensor, "1 samples"]]:
         """The sound of mels that come block by block, in memory that does not grow: what `vocode` gives of the whole.
 
-        frames: in all blocks together. None: not known; silence is taken to follow.
-        Raises ValueError where there are fewer or more frames than that.
+        frames: in all blocks together; None: not known. Raises ValueError where there are fewer or more than that.
         """
         reach = self.look_ahead_frames
 
-        def begin(read: Make, total: int) -> Sound:
-            return self._speaker(read, total, 1, generator)
+        def begin(read: Make, extent: Extent) -> Sound:
+            return self._speaker(read, extent, 1, generator)
 
-        yield from sound_of_blocks(
-            blocks, frames, self.mel_config, begin, reach, 2 * reach + PIECE_FRAMES, PIECE_FRAMES
-        )
+        yield from sound_of_blocks(blocks, frames, begin, reach, 2 * reach + PIECE_FRAMES, PIECE_FRAMES)
 
     @torch.inference_mode()
     def draw_blocks(
@@ -177,7 +174,7 @@ class Wavenet(nn.Module):
         """Copy-synthesis: to mels and back. speaker: does not matter."""
         return self.vocode(self._told(self.front_end)(waveform), None, generator)
 
-    def _speaker(self, read: Make, total: int, streams: int, generator: Generator | None) -> Sound:
+    def _speaker(self, read: Make, total: int | Extent, streams: int, generator: Generator | None) -> Sound:
         """What makes the sound of frames, from left to right, each once. read: their mels. total: frames in all."""
         voice, reach = _Voice(self, streams, generator), self.look_ahead_frames
 

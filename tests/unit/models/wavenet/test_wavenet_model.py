@@ -54,7 +54,7 @@ def test_blocks_of_any_size_sound_as_the_whole(overrides: tuple[str, ...]) -> No
     assert not torch.equal(model.vocode(mel, None, seeded(2)), whole)
 
 
-def test_an_unknown_end_is_followed_by_silence_and_sound_leaves_as_soon_as_it_can() -> None:
+def test_an_end_that_nobody_knew_of_sounds_as_one_that_was_known_and_sound_leaves_as_soon_as_it_can() -> None:
     model, mel = tiny(), mels(40)
     reach, came, left = model.look_ahead_frames, 0, 0
     assert reach > 0
@@ -70,11 +70,9 @@ def test_an_unknown_end_is_followed_by_silence_and_sound_leaves_as_soon_as_it_ca
         parts.append(block)
         left += block.shape[1] // HOP
         assert came == 40 or came - left == reach
-    silence = torch.full((1, 40, reach), -11.512925)
-    longer = model.vocode(torch.cat([mel, silence], dim=2), None, seeded())
-    torch.testing.assert_close(torch.cat(parts, dim=1), longer[:, : 40 * HOP], atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.cat(parts, dim=1), model.vocode(mel, None, seeded()), atol=1e-5, rtol=0)
     assert list(model.vocode_blocks([], None)) == []
-    with pytest.raises(ValueError, match="40 frames of mels came, 60 were announced"):
+    with pytest.raises(ValueError, match="40 frames came, 60 were announced"):
         list(model.vocode_blocks([mel], 60))
 
 
