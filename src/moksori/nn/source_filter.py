@@ -117,7 +117,8 @@ class Excitation(nn.Module):
         """Of the pulses' fundamental, in periods."""
         if isinstance(generator, RowGenerators):
             return torch.cat([self.start_phase(1, device, own) for own in generator.generators])
-        return torch.rand(batch, generator=generator, device=device)
+        drawn_on = device if generator is None else generator.device
+        return torch.rand(batch, generator=generator, device=drawn_on).to(device)
 
     def pulse_spectrum(self, train: Float[Tensor, "batch samples"]) -> Tensor:
         """Complex `[batch, bins, frames]` spectrum of a pulse train."""

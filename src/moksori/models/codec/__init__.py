@@ -9,10 +9,11 @@ arXiv:2107.03312), Défossez et al. 2022 (EnCodec, arXiv:2210.13438) and Kumar e
 Letters: h = states, z = latents, what NaturalSpeech 2's diffusion learns.
 """
 
-from moksori.models.codec.config import CodecConfig, CodecObjectiveConfig
+from moksori.models.codec.config import CodecConfig, CodecObjectiveConfig, RestoredConfig
 from moksori.models.codec.model import Codec
 from moksori.models.codec.objective import CodecObjective
 from moksori.models.contract import Family
+from moksori.models.decoders.config import SourcedConfig
 from moksori.types import SpeechNeeds
 
 __all__ = ["FAMILY", "Codec", "CodecConfig", "CodecObjective", "CodecObjectiveConfig"]
@@ -21,7 +22,16 @@ __all__ = ["FAMILY", "Codec", "CodecConfig", "CodecObjective", "CodecObjectiveCo
 def _needs(config: CodecConfig, objective: CodecObjectiveConfig) -> SpeechNeeds:
     # Eight times the slice: what it hears seldom reaches a cut.
     stretch = 8 * objective.slice_frames
-    return SpeechNeeds(config.mel.sample_rate, config.mel.hop_length, tokens=False, stretch_frames=stretch)
+    source = isinstance(config.decoder, RestoredConfig) and isinstance(config.decoder.sound, SourcedConfig)
+    return SpeechNeeds(
+        config.mel.sample_rate,
+        config.mel.hop_length,
+        tokens=False,
+        f0=source,
+        f0_method=objective.pitch_method if source else "auto",
+        f0_limits_hz=objective.pitch_limits_hz if source else None,
+        stretch_frames=stretch,
+    )
 
 
 FAMILY = Family(

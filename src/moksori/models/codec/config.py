@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from moksori.audio.mel import MEL_16KHZ_200, MelConfig
 from moksori.config import Config
-from moksori.models.decoders.config import DiscriminatorConfig, IstftConfig, RefinedConfig
+from moksori.models.decoders.config import DiscriminatorConfig, IstftConfig, RefinedConfig, SourcedConfig
 
 
 class SeanetConfig(Config):
@@ -44,7 +44,7 @@ class RestoredConfig(Config):
     kind: Literal["restored"] = "restored"
     mel: MelEncoderConfig = MelEncoderConfig()
     """The blocks from latents to mels."""
-    sound: RefinedConfig = RefinedConfig()
+    sound: Annotated[RefinedConfig | SourcedConfig, Field(discriminator="kind")] = RefinedConfig()
     """From mels to sound. Weights of a vocoder of the same size fit: `moksori train codec/compact --from VOCODER`."""
 
 
@@ -92,7 +92,7 @@ class CodecConfig(Config):
 
 HEARD_LOSSES = ("waveform", "multi_mel", "mel", "stft", "adversarial", "feature_matching")
 """Those that depend on the waveform that comes back."""
-LOSSES = (*HEARD_LOSSES, "restored", "magnitude", "commitment")
+LOSSES = (*HEARD_LOSSES, "restored", "magnitude", "pitch", "voicing", "commitment")
 
 
 class CodecObjectiveConfig(Config):
@@ -111,13 +111,18 @@ class CodecObjectiveConfig(Config):
         "feature_matching": 2.0,
         "commitment": 0.25,
     }
-    """`restored` and `magnitude` belong to a decoder of kind `restored`; `mel` and `stft` may be added to any."""
+    """`restored` and `magnitude` belong to a decoder of kind `restored`, `pitch` and `voicing` to one whose `sound` is
+    `sourced`; `mel` and `stft` may be added to any."""
     restored_steps: int = Field(default=0, ge=0)
     """First steps of a `restored` decoder, in which only latents and mels are learnt, and nothing is rendered."""
     magnitude_steps: int = Field(default=0, ge=0)
     """First steps in which its magnitudes are learnt too, and still nothing is rendered."""
     refinements: int | None = Field(default=None, ge=0)
     """Griffin-Lim steps of a `restored` decoder in training; None: as many as it has."""
+    pitch_method: Literal["auto", "fast"] = "auto"
+    """How the recordings' F0 is found for a decoder with a source (audio.f0)."""
+    pitch_limits_hz: tuple[float, float] | None = None
+    """Where it is looked for; None: where people speak. Those who sing go higher."""
     discriminators: DiscriminatorConfig = DiscriminatorConfig(
         scale=False, periods=(), complex_resolutions=((2048, 512), (1024, 256), (512, 128), (256, 64), (128, 32))
     )

@@ -8,6 +8,7 @@ from moksori.models.codec.config import CodecDecoderConfig, RestoredConfig, Sean
 from moksori.models.decoders.decoders import Decoder, build_decoder
 from moksori.models.decoders.pitch import Pitch
 from moksori.models.decoders.refined import RefinedDecoder
+from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.nn.distributions import Chance
 from moksori.nn.seanet import SeanetDecoder
 
@@ -43,7 +44,8 @@ class WaveDecoder(Decoder):
 def codec_decoder(config: CodecDecoderConfig, mel: MelConfig, latent_channels: int) -> Decoder:
     """The decoder that the configuration asks for; that of a `restored` one takes log-mels."""
     if isinstance(config, RestoredConfig):
-        return RefinedDecoder(config.sound, mel)
+        sound = config.sound
+        return SourcedDecoder(sound, mel) if sound.kind == "sourced" else RefinedDecoder(sound, mel)
     if isinstance(config, SeanetConfig):
         return WaveDecoder(config, latent_channels)
     return build_decoder(config, mel, latent_channels)

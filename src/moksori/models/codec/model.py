@@ -12,7 +12,10 @@ from moksori.errors import AudioError
 from moksori.models.codec.config import CodecConfig, MelEncoderConfig, RestoredConfig
 from moksori.models.codec.decoder import codec_decoder
 from moksori.models.codec.encoder import Encoder, MelEncoder, MelRestorer, WaveEncoder
-from moksori.models.codec.streaming import codes_of_blocks, sound_of_latents
+from moksori.models.codec.streaming import SOUNDED_FRAMES, codes_of_blocks, source, worth_making
+from moksori.models.decoders.blocks import Sound, look_ahead_frames, sound_of_blocks
+from moksori.models.decoders.progressive import Extent, Make, Progressive
+from moksori.nn.distributions import RowGenerators
 from moksori.nn.residual_quantize import ResidualQuantizer
 from moksori.types import LongRecording
 
@@ -75,7 +78,7 @@ class Codec(nn.Module):
     @property
     def look_ahead_frames(self) -> int:
         restorer = 0 if self.restorer is None else self.restorer.context_frames
-        return restorer + self.decoder.context_frames
+        return restorer + look_ahead_frames(self.decoder)
 
     # ---- there and back ----
 
@@ -120,7 +123,20 @@ class Codec(nn.Module):
 
         frames: in all blocks together, where that is known. Raises ValueError where there are others than announced.
         """
-        yield from sound_of_latents(self, blocks, frames)
+        history = 2 * (SOUNDED_FRAMES + self.look_ahead_frames)
+
+        def begin(read: Make, extent: Extent) -> Sound:
+            real = torch.ones(1, 1, 1, dtype=torch.bool, device=self.codebooks.device)
+            mask, made = real.expand(1, 1, extent.frames), read
+            if self.restorer is not None:
+                restorer = self.restorer
+                made = Progressive(
+                    lambda start, stop: restorer(read(start, stop)), restorer.context_frames, extent, history=history
+                )
+            sound = self.decoder.in_pieces(made, mask, generator=source(), history=history, extent=extent)
+            return lambda start, stop: iter((sound(start, stop),))
+
+        yield from sound_of_blocks(blocks, frames, begin, self.look_ahead_frames, history, SOUNDED_FRAMES, worth_making)
 
     @torch.inference_mode()
     def reconstruct(
@@ -134,4 +150,5 @@ class Codec(nn.Module):
 
     def sound(self, latent: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch samples"]:
         """`expand` with gradients."""
-        return self.decoder(latent if self.restorer is None else self.restorer(latent))[0]
+        chance = RowGenerators([source() for _ in latent])
+        return self.decoder(latent if self.restorer is None else self.restorer(latent), generator=chance)[0]

@@ -8,10 +8,10 @@ these, `restored`, and by its `magnitude`s: both need no rendering, which is mos
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from moksori.audio.mel import MelSpectrogram
@@ -26,8 +26,10 @@ from moksori.models.codec.model import Codec
 from moksori.models.codec.slices import Slice, louder, slice_of
 from moksori.models.contract import Update
 from moksori.models.decoders.adversary import HINGE, LEAST_SQUARES, AdversarialObjective
-from moksori.models.decoders.reconstruction import spectral_terms
+from moksori.models.decoders.pitch import pitch_at
+from moksori.models.decoders.reconstruction import pitch_counts, pitch_terms, spectral_terms
 from moksori.models.decoders.refined import RefinedDecoder, Spectrum, magnitude_distance
+from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.models.health import Reading, Teller
 from moksori.nn.crops import random_starts
 from moksori.nn.residual_quantize import ResidualQuantized
@@ -100,7 +102,8 @@ class CodecObjective(AdversarialObjective):
             heard = {name: term for name, term in terms.items() if name in HEARD_LOSSES}
             terms["balanced"] = self.balancer(heard, weights, copied.sound)
             weights = {name: weight for name, weight in weights.items() if name not in heard} | {"balanced": 1.0}
-        yield Update("model", terms, weights)
+        counts = {} if cut.pitch is None else pitch_counts(self._inner(cut), cut.pitch)
+        yield Update("model", terms, weights, counts)
 
     def observe(self, terms: Mapping[str, Tensor]) -> None:
         """Lays codebooks that nothing has laid yet among the states of the step."""
@@ -156,13 +159,27 @@ class CodecObjective(AdversarialObjective):
         spectrum, sound = None, None
         if mel is not None and isinstance(model.decoder, RefinedDecoder):
             if step is None or step >= config.restored_steps:
-                spectrum = model.decoder.spectrum(mel)
+                spectrum = self._spectrum(mel, cut, generator)
             if spectrum is not None and (step is None or step >= config.magnitude_steps):
                 sound = model.decoder.render(spectrum, config.refinements)
         else:
             sound = model.decoder(quantized.latent)[0]
         inner = None if sound is None else sound[:, cut.margin : sound.shape[1] - cut.margin]
         return Copied(quantized, mel, spectrum, inner)
+
+    def _spectrum(self, mel: Float[Tensor, "batch mels frames"], cut: Slice, generator: Generator | None) -> Spectrum:
+        decoder = self.model.decoder
+        if isinstance(decoder, SourcedDecoder):
+            return decoder.spectrum(mel, None, cut.pitch, generator)
+        assert isinstance(decoder, RefinedDecoder)
+        return decoder.spectrum(mel)
+
+    def _inner(self, cut: Slice) -> Bool[Tensor, "batch 1 frames"]:
+        """Frames of the slice without its margins."""
+        margin, hop = cut.margin // self.model.hop_length, self.model.hop_length
+        inner = torch.zeros(len(cut.wide), 1, cut.wide.shape[1] // hop, dtype=torch.bool, device=cut.wide.device)
+        inner[..., margin : inner.shape[2] - margin] = True
+        return inner
 
     def _terms(self, cut: Slice, copied: Copied) -> dict[str, Tensor]:
         """The terms that have been computed; `restored` and `magnitude` are taken inside the margins."""
@@ -177,6 +194,10 @@ class CodecObjective(AdversarialObjective):
             assert isinstance(self.model.decoder, RefinedDecoder)
             found = copied.spectrum.magnitude[:, :, margin:]
             terms["magnitude"] = magnitude_distance(self.model.decoder.stft, found, cut.real)
+        if copied.mel is not None and cut.pitch is not None:
+            assert isinstance(self.model.decoder, SourcedDecoder)
+            inner, mel = self._inner(cut), copied.mel.detach()  # mels are not to be made for the sake of the pitch
+            terms |= pitch_terms(self.model.decoder.pitch_predictor, mel, torch.ones_like(inner), inner, cut.pitch)
         if copied.sound is not None:
             terms |= spectral_terms(self.loss_mel, self.spectral, copied.sound.unsqueeze(0), cut.real)
             if weights.get("waveform", 0.0):
@@ -201,5 +222,11 @@ class CodecObjective(AdversarialObjective):
         return (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
 
     def _slice(self, batch: SpeechBatch, start: Int[Tensor, " batch"]) -> Slice:
-        hop = self.model.hop_length
-        return slice_of(batch, start * hop, self.config.slice_frames * hop, self.config.slice_margin_frames * hop)
+        hop, frames, margin = self.model.hop_length, self.config.slice_frames, self.config.slice_margin_frames
+        cut = slice_of(batch, start * hop, frames * hop, margin * hop)
+        if not self.model.decoder.takes_pitch:
+            return cut
+        if batch.f0 is None:
+            raise ConfigError("a decoder with a source needs F0 in the batch")
+        place = torch.arange(-margin, frames + margin, device=start.device)
+        return replace(cut, pitch=pitch_at(batch.f0, start.unsqueeze(1) + place))

@@ -1,11 +1,12 @@
 """The stretches of recordings that a codec is trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from moksori.models.decoders.pitch import Pitch
 from moksori.nn.crops import stretches
 from moksori.types import SpeechBatch
 
@@ -15,10 +16,12 @@ LOUDEST = 0.99
 
 @dataclass(frozen=True)
 class Slice:
-    """A stretch of each recording. wide: with what lies around it, `margin` samples on each side; real: without."""
+    """A stretch of each recording. wide: with what lies around it, `margin` samples on each side; real: without. pitch:
+    of its frames with those around it, where a decoder takes it."""
 
     wide: Float[Tensor, "batch wide"]
     margin: int
+    pitch: Pitch | None = None
 
     @property
     def real(self) -> Float[Tensor, "batch samples"]:
@@ -39,4 +42,4 @@ def louder(cut: Slice, gain_db: tuple[float, float], generator: Generator | None
     drawn = torch.rand(len(cut.wide), 1, generator=generator, device=cut.wide.device)
     gain = 10.0 ** ((low + (high - low) * drawn) / 20.0)
     most = LOUDEST / cut.wide.abs().amax(dim=1, keepdim=True).clamp(min=1e-4)
-    return Slice(cut.wide * torch.minimum(gain, most.clamp(min=1.0)), cut.margin)
+    return replace(cut, wide=cut.wide * torch.minimum(gain, most.clamp(min=1.0)))

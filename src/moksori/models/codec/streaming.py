@@ -4,17 +4,18 @@ Every part of a codec reads neighbours, no further than its context. A stretch t
 comes out as in the whole; at the true ends, where there is nothing to give, each part's own padding is right.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Generator, Tensor
 
 from moksori.errors import AudioError
 from moksori.models.contract_latents import CanCompress
 from moksori.types import LongRecording
 
+SOURCE_SEED = 0
 CODED_FRAMES, SOUNDED_FRAMES = 800, 400
 """Frames that are encoded, and at most decoded, at once: 10 s and 5 s."""
 FIRST_FRAMES = 64
@@ -56,40 +57,11 @@ def _codes(
     return codec.compress(waveform[None], stages)[:, :, start:stop]
 
 
-def sound_of_latents(
-    codec: CanCompress, blocks: Iterable[Float[Tensor, "1 channels frames"]], frames: int | None = None
-) -> Iterator[Float[Tensor, "1 samples"]]:
-    """The sound of latents, as soon as `look_ahead_frames` more have come.
+def worth_making(done: int) -> int:
+    """Frames that are waited for before more sound is made, where so many have been made."""
+    return min(max(done, FIRST_FRAMES), SOUNDED_FRAMES)
 
-    frames: in all blocks together, where that is known: then the last ones wait for nothing.
-    Raises ValueError where there are others than announced.
-    """
-    hop, context = codec.hop_length, codec.look_ahead_frames
-    kept: Tensor | None = None
-    first = done = came = 0
 
-    def until(stop: int, rest: bool) -> Iterator[Float[Tensor, "1 samples"]]:
-        """rest: whether what is less than a piece is made too."""
-        nonlocal done, kept, first
-        assert kept is not None
-        while done < stop:
-            size = min(max(done, FIRST_FRAMES), SOUNDED_FRAMES)
-            if stop - done < size and not rest:
-                return
-            end = min(done + size, stop)
-            sound = codec.expand(kept[:, :, : end + context - first])
-            yield sound[:, (done - first) * hop : (end - first) * hop]
-            done = end
-            begin = max(done - context, 0)
-            kept, first = kept[:, :, begin - first :], begin
-
-    for block in blocks:
-        kept = block if kept is None else torch.cat([kept, block], dim=2)
-        came += block.shape[2]
-        if frames is not None and came > frames:
-            break
-        yield from until(came if came == frames else came - context, came == frames)
-    if frames is not None and came != frames:
-        raise ValueError(f"{came} frames of latents came, {frames} were announced")
-    if came > done:
-        yield from until(came, True)
+def source() -> Generator:
+    """What a decoder with noise in it draws from: the same for everybody, so that codes sound the same everywhere."""
+    return Generator().manual_seed(SOURCE_SEED)

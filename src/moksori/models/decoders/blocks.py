@@ -6,10 +6,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from moksori.models.decoders.decoders import Decoder
 from moksori.models.decoders.progressive import Extent, Make, chunks
 
 Sound = Callable[[int, int], Iterator[Float[Tensor, "1 samples"]]]
 """The sound of frames [start, stop), in one piece or several; called for every frame once, from left to right."""
+
+
+def look_ahead_frames(decoder: Decoder) -> int:
+    """Frames that must have come after a frame before a decoder can make its samples."""
+    predictor = getattr(decoder, "pitch_predictor", None)
+    # Pulses interpolate between a frame's pitch and the next one's.
+    return decoder.context_frames + (0 if predictor is None else predictor.context_frames + 1)
 
 
 def sound_of_blocks(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from moksori.nn.conv import ProductConv1d
@@ -55,6 +55,12 @@ def pitch_from_f0(f0: Float[Tensor, "batch frames"]) -> Pitch:
     low, high = log_f0.gather(1, before), log_f0.gather(1, after)
     weight = (frames - before).clamp(min=0) / (after - before).clamp(min=1)
     return Pitch(torch.lerp(low, high, weight.clamp(0, 1).to(f0.dtype)), voiced.to(f0.dtype))
+
+
+def pitch_at(f0: Float[Tensor, "batch frames"], place: Int[Tensor, "batch places"]) -> Pitch:
+    """The pitch at frames by number, of recordings whose F0 in Hz is 0 where unvoiced; ends go on outside."""
+    pitch, inside = pitch_from_f0(f0), place.clamp(0, f0.shape[1] - 1)
+    return Pitch(pitch.log_f0.gather(1, inside), pitch.voicing.gather(1, inside))
 
 
 class PitchPredictor(nn.Module):

@@ -40,6 +40,11 @@ def spectral_terms(
         return terms
 
 
+def pitch_counts(counted: Bool[Tensor, "batch 1 frames"], pitch: Pitch) -> dict[str, Tensor]:
+    """Over how many frames each of `pitch_terms` is a mean, for batches that are shared out."""
+    return {"voicing": counted.sum(), "pitch": (counted[:, 0] * pitch.voicing).sum()}
+
+
 def pitch_terms(
     predictor: nn.Module,
     frames: Float[Tensor, "batch channels frames"],

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.contract import CHUNK_FRAMES
-from moksori.models.decoders.blocks import Sound, sound_of_blocks
+from moksori.models.decoders.blocks import Sound, look_ahead_frames, sound_of_blocks
 from moksori.models.decoders.config import RefinedConfig, SourcedConfig
 from moksori.models.decoders.decoders import Decoder, build_decoder
 from moksori.models.decoders.progressive import Extent, Make, chunks
@@ -50,9 +50,7 @@ class Vocoder(nn.Module):
     @property
     def look_ahead_frames(self) -> int:
         """Frames that must have come after a frame before its samples can be made."""
-        predictor = getattr(self.decoder, "pitch_predictor", None)
-        # Pulses interpolate between a frame's pitch and the next one's.
-        return self.decoder.context_frames + (0 if predictor is None else predictor.context_frames + 1)
+        return look_ahead_frames(self.decoder)
 
     def frames(self, mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels frames"]:
         """What the decoder is given of a log-mel."""

@@ -12,8 +12,8 @@ from moksori.errors import ConfigError
 from moksori.losses.stft import SpectralDistance
 from moksori.models.contract import Update
 from moksori.models.decoders.adversary import AdversarialObjective
-from moksori.models.decoders.pitch import Pitch, pitch_from_f0
-from moksori.models.decoders.reconstruction import pitch_terms, spectral_terms
+from moksori.models.decoders.pitch import Pitch, pitch_at
+from moksori.models.decoders.reconstruction import pitch_counts, pitch_terms, spectral_terms
 from moksori.models.decoders.refined import RefinedDecoder, Spectrum, magnitude_distance
 from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.models.vocoder.config import VocoderObjectiveConfig
@@ -103,10 +103,7 @@ class VocoderObjective(AdversarialObjective):
         return {"mel/recording": self.loss_mel(real)[0], "mel/copy": self.loss_mel(copy)[0]}
 
     def _counts(self, cut: MelSlice) -> dict[str, Tensor]:
-        if cut.pitch is None:
-            return {}
-        inner = self._inner(cut)[:, 0]
-        return {"voicing": inner.sum(), "pitch": (inner * cut.pitch.voicing).sum()}
+        return {} if cut.pitch is None else pitch_counts(self._inner(cut), cut.pitch)
 
     def _terms(self, cut: MelSlice, rendered: Rendered) -> dict[str, Tensor]:
         spectral = self.spectral if self.config.loss_weights.get("stft", 0.0) else None
@@ -187,9 +184,7 @@ class VocoderObjective(AdversarialObjective):
             return None
         if batch.f0 is None:
             raise ConfigError("a decoder with a source needs F0 in the batch")
-        pitch = pitch_from_f0(batch.f0)
-        inside = place.clamp(0, batch.f0.shape[1] - 1)
-        return Pitch(pitch.log_f0.gather(1, inside), pitch.voicing.gather(1, inside))
+        return pitch_at(batch.f0, place)
 
 
 def smoothed(mel: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels frames"]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from moksori.corpus.synthetic import synthetic_examples
+from moksori.errors import ConfigError
 from moksori.models.codec import Codec, CodecObjective
 from moksori.models.codec.encoder import MelEncoder
 from moksori.models.codec.health import health
@@ -24,6 +25,12 @@ WAVE = (
     "objective.loss_weights={multi_mel: 15, waveform: 0.1, commitment: 0.25, adversarial: 1, feature_matching: 2,"
     " restored: 0, magnitude: 0, mel: 0, stft: 0}",
 )  # fmt: skip
+
+
+SOURCED = (
+    "model.decoder.sound={kind: sourced, channels: 32, inner_channels: 64, num_layers: 2}",
+    "objective.loss_weights={restored: 20, magnitude: 50, pitch: 40, voicing: 1, mel: 22.5, stft: 2.5, commitment: 1}",
+)
 
 
 def made(overrides: tuple[str, ...] = (), count: int = 2) -> tuple[CodecObjective, SpeechBatch]:
@@ -108,7 +115,7 @@ def test_codebooks_that_nobody_laid_are_laid_in_the_first_step() -> None:
 def test_a_vocoder_s_decoder_and_discriminators_fit() -> None:
     config = run_config("vocoder/tiny")
     source = VOCODER.objective(VOCODER.model(config.model), config.objective)
-    objective, _ = made()
+    objective, _ = made(SOURCED)
     report = transfer_weights(objective.model, source.model.state_dict())
     decoder = [name for name in objective.model.state_dict() if name.startswith("decoder.")]
     assert set(report.whole) == set(decoder)
@@ -133,6 +140,23 @@ def test_one_batch_is_learnt_by_heart(overrides: tuple[str, ...]) -> None:
         optimizer.step()
         found.append(float(update.terms[key].detach()))
     assert sum(found[-5:]) < 0.7 * sum(found[:5])
+
+
+def test_a_decoder_with_a_source_learns_the_pitch_and_asks_nothing_of_the_mels_for_it() -> None:
+    objective, batch = made((*SOURCED, "objective.adversarial_start=null"))
+    assert batch.f0 is not None
+    objective.initialise([batch])
+    (update,) = objective.updates(batch, 5, seeded())
+    assert {"pitch", "voicing"} <= set(update.counts)
+    model = objective.model
+    (update.terms["pitch"] + update.terms["voicing"]).backward(retain_graph=True)
+    told = {name.split(".")[1] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert told == {"pitch_predictor"}
+    update.total().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert {"pitch", "voicing"} <= set(objective.eval().validate(batch, seeded()))
+    with pytest.raises(ConfigError, match="needs F0"):
+        next(iter(objective.updates(replace(batch, f0=None), 5, seeded())))
 
 
 def test_balanced_weights_stand_for_shares() -> None:
