@@ -66,6 +66,12 @@ class RefinedDecoder(Decoder):
         magnitude, (phase,) = self._told(mel, mask)
         return Spectrum(magnitude.transpose(1, 2), phase.transpose(1, 2))
 
+    def magnitudes(
+        self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
+    ) -> Float[Tensor, "batch bins frames"]:
+        """Those of `spectrum` alone, which need no phases."""
+        return self._told(mel, mask)[0].transpose(1, 2)
+
     def _told(
         self, mel: Float[Tensor, "batch mels frames"], mask: Bool[Tensor, "batch 1 frames"] | None
     ) -> tuple[Float[Tensor, "batch frames bins"], Sequence[Float[Tensor, "batch frames bins"]]]:

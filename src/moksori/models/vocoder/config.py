@@ -56,7 +56,8 @@ class VocoderObjectiveConfig(Config):
     refinements: int | None = Field(default=None, ge=0)
     """Griffin-Lim steps of such a decoder in training; None: as many as it has. Fewer take less time."""
     magnitude_steps: int = Field(default=0, ge=0)
-    """First steps, in which such a decoder learns its magnitudes and nothing is rendered: a fifth of the work."""
+    """First steps, in which such a decoder learns its magnitudes, and its pitch if it has one, and nothing is rendered:
+    a fifth of the work."""
     pitch_method: Literal["auto", "fast"] = "auto"
     """How the recordings' F0 is found for a decoder with a source (audio.f0)."""
     pitch_limits_hz: tuple[float, float] | None = None

@@ -76,8 +76,10 @@ class VocoderObjective(AdversarialObjective):
         room = (batch.waveform_lengths // self.model.hop_length - self.config.slice_frames).clamp(min=0)
         cut = self._slice(batch, random_starts(room, generator), self.config.mels_of_share, self.config.blur)
         if step < self.config.magnitude_steps:
-            terms = self._magnitude_terms(cut, self._spectrum(cut, generator))
-            yield Update("model", terms, self.config.loss_weights_for(terms))
+            assert isinstance(self.model.decoder, RefinedDecoder)
+            magnitudes = self.model.decoder.magnitudes(cut.mel, cut.mask)
+            terms = self._magnitude_terms(cut, magnitudes) | self._pitch_terms(cut)
+            yield Update("model", terms, self.config.loss_weights_for(terms), self._counts(cut))
             return
         rendered = self._rendered(cut, generator)
         terms = self._terms(cut, rendered)
@@ -109,12 +111,15 @@ class VocoderObjective(AdversarialObjective):
         spectral = self.spectral if self.config.loss_weights.get("stft", 0.0) else None
         terms = spectral_terms(self.loss_mel, spectral, rendered.sound.unsqueeze(0), cut.real)
         if rendered.spectrum is not None:
-            terms |= self._magnitude_terms(cut, rendered.spectrum)
-        if cut.pitch is not None:
-            predictor = self.model.decoder.pitch_predictor
-            assert isinstance(predictor, nn.Module)
-            terms |= pitch_terms(predictor, self.model.frames(cut.mel), cut.mask, self._inner(cut), cut.pitch)
-        return terms
+            terms |= self._magnitude_terms(cut, rendered.spectrum.magnitude)
+        return terms | self._pitch_terms(cut)
+
+    def _pitch_terms(self, cut: MelSlice) -> dict[str, Tensor]:
+        if cut.pitch is None:
+            return {}
+        predictor = self.model.decoder.pitch_predictor
+        assert isinstance(predictor, nn.Module)
+        return pitch_terms(predictor, self.model.frames(cut.mel), cut.mask, self._inner(cut), cut.pitch)
 
     def _inner(self, cut: MelSlice) -> Bool[Tensor, "batch 1 frames"]:
         """Frames of the slice without its margin."""
@@ -130,9 +135,9 @@ class VocoderObjective(AdversarialObjective):
         assert isinstance(decoder, RefinedDecoder)
         return decoder.spectrum(cut.mel, cut.mask)
 
-    def _magnitude_terms(self, cut: MelSlice, spectrum: Spectrum) -> dict[str, Tensor]:
+    def _magnitude_terms(self, cut: MelSlice, magnitudes: Float[Tensor, "batch bins frames"]) -> dict[str, Tensor]:
         assert isinstance(self.model.decoder, RefinedDecoder)
-        found = spectrum.magnitude[:, :, self.config.slice_margin_frames :]
+        found = magnitudes[:, :, self.config.slice_margin_frames :]
         return {"magnitude": magnitude_distance(self.model.decoder.stft, found, cut.real)}
 
     def _rendered(self, cut: MelSlice, generator: Generator | None) -> Rendered:

@@ -161,6 +161,21 @@ def test_everything_learns_with_frames_of_nothing_in_the_batch() -> None:
     assert made.decoder.head.weight.grad[2 * BINS :].abs().max() > 0  # noise
 
 
+def test_the_pitch_is_learnt_with_the_magnitudes() -> None:
+    made = model().train()
+    weights = dict.fromkeys(("mel", "magnitude", "pitch", "voicing"), 1.0)
+    config = VocoderObjectiveConfig(
+        slice_frames=40, slice_margin_frames=4, loss_weights=weights, magnitude_steps=1, adversarial_start=None
+    )
+    (update,) = VocoderObjective(made, config).updates(batch(), 0, seeded())
+    assert set(update.terms) == {"magnitude", "pitch", "voicing"}
+    update.total().backward()
+    bins = made.decoder.head.weight.grad.abs().amax(dim=1)
+    assert bins[:BINS].max() > 0
+    assert bins[BINS:].max() == 0  # no phase is made
+    assert made.decoder.pitch_predictor.to_pitch.weight.grad.abs().max() > 0
+
+
 def test_training_asks_for_the_pitch() -> None:
     needs = FAMILY.needs(
         VocoderConfig(decoder=SourcedConfig(**SMALL)),
