@@ -60,6 +60,13 @@ def test_a_recording_goes_through_the_files_alone(tmp_path: Path, capsys: pytest
     np.testing.assert_allclose(sound, expected.numpy(), atol=1e-4)
 
 
+def test_codecs_with_a_source_have_no_graphs_yet(tmp_path: Path) -> None:
+    model = small("model.decoder.sound={kind: sourced, channels: 16, inner_channels: 32, num_layers: 1}")
+    assert LAYOUT.write is not None
+    with pytest.raises(UnsupportedTask, match=r"model\.decoder\.sound\.kind=refined"):
+        LAYOUT.write(Loaded(model, manifest_of(model), tmp_path), tmp_path)
+
+
 def test_codecs_of_samples_have_no_graphs(tmp_path: Path) -> None:
     settings = "encoder={kind: seanet, channels: 4, strides: [2, 4, 5, 5], residual_layers: 1}"
     model = small(f"model.{settings}")

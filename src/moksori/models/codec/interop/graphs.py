@@ -16,6 +16,7 @@ from moksori.models.codec.encoder import MelEncoder
 from moksori.models.codec.model import Codec
 from moksori.models.decoders.decoders import IstftDecoder
 from moksori.models.decoders.refined import LEAST_POWER, RefinedDecoder
+from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.nn.conv import fold_weight_norm
 from moksori.nn.dft import FixedInverseStft, FixedStft
 
@@ -27,6 +28,11 @@ def require_graphs(name: str, model: Codec) -> None:
     if not hears or not isinstance(model.decoder, RefinedDecoder | IstftDecoder):
         raise UnsupportedTask(
             f"{name}: only codecs that hear mels and end in an inverse transform, as codec/compact, have graphs"
+        )
+    if isinstance(model.decoder, SourcedDecoder):
+        raise UnsupportedTask(
+            f"{name}: its decoder draws a source, which no graph has yet: train one with "
+            "model.decoder.sound.kind=refined for graphs"
         )
 
 
