@@ -64,8 +64,10 @@ class PlacedNoise:
     """
 
     def __init__(self, rows: int, device: torch.device, generator: Chance = None) -> None:
-        own = generator.generators if isinstance(generator, RowGenerators) else [generator] * rows
-        self._seeds = [self._seed(each, device) for each in own]
+        if isinstance(generator, RowGenerators):
+            self._seeds = [seed for own in generator.generators for seed in _seeds(1, device, own)]
+        else:
+            self._seeds = _seeds(rows, device, generator)
         self._device = device
 
     def __call__(self, start: int, stop: int) -> Float[Tensor, "rows steps"]:
@@ -78,7 +80,7 @@ class PlacedNoise:
         drawn = (Generator().manual_seed((seed + place * 0x9E3779B97F4A7C15) % 2**63) for seed in self._seeds)
         return torch.stack([torch.randn(PLACED_STEPS, generator=generator) for generator in drawn])
 
-    @staticmethod
-    def _seed(generator: Generator | None, device: torch.device) -> int:
-        drawn_on = device if generator is None else generator.device
-        return int(torch.randint(2**62, (1,), generator=generator, device=drawn_on))
+
+def _seeds(rows: int, device: torch.device, generator: Generator | None) -> list[int]:
+    drawn_on = device if generator is None else generator.device
+    return [int(seed) for seed in torch.randint(2**62, (rows,), generator=generator, device=drawn_on)]

@@ -12,8 +12,8 @@ from moksori.errors import AudioError
 from moksori.models.codec.config import CodecConfig, MelEncoderConfig, RestoredConfig
 from moksori.models.codec.decoder import codec_decoder
 from moksori.models.codec.encoder import Encoder, MelEncoder, MelRestorer, WaveEncoder
-from moksori.models.codec.streaming import SOUNDED_FRAMES, codes_of_blocks, source, worth_making
-from moksori.models.decoders.blocks import Sound, look_ahead_frames, sound_of_blocks
+from moksori.models.codec.streaming import SOUNDED_FRAMES, codes_of_blocks, worth_making
+from moksori.models.decoders.blocks import Sound, fixed_source, look_ahead_frames, sound_of_blocks
 from moksori.models.decoders.progressive import Extent, Make, Progressive
 from moksori.nn.distributions import RowGenerators
 from moksori.nn.residual_quantize import ResidualQuantizer
@@ -133,7 +133,7 @@ class Codec(nn.Module):
                 made = Progressive(
                     lambda start, stop: restorer(read(start, stop)), restorer.context_frames, extent, history=history
                 )
-            sound = self.decoder.in_pieces(made, mask, generator=source(), history=history, extent=extent)
+            sound = self.decoder.in_pieces(made, mask, generator=fixed_source(), history=history, extent=extent)
             return lambda start, stop: iter((sound(start, stop),))
 
         yield from sound_of_blocks(blocks, frames, begin, self.look_ahead_frames, history, SOUNDED_FRAMES, worth_making)
@@ -150,5 +150,5 @@ class Codec(nn.Module):
 
     def sound(self, latent: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch samples"]:
         """`expand` with gradients."""
-        chance = RowGenerators([source() for _ in latent])
+        chance = RowGenerators([fixed_source() for _ in latent])
         return self.decoder(latent if self.restorer is None else self.restorer(latent), generator=chance)[0]

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from torch import Tensor
 
 from moksori.errors import AudioError
 from moksori.models.contract_latents import CanCompress
 from moksori.types import LongRecording
 
-SOURCE_SEED = 0
 CODED_FRAMES, SOUNDED_FRAMES = 800, 400
 """Frames that are encoded, and at most decoded, at once: 10 s and 5 s."""
 FIRST_FRAMES = 64
@@ -60,8 +59,3 @@ def _codes(
 def worth_making(done: int) -> int:
     """Frames that are waited for before more sound is made, where so many have been made."""
     return min(max(done, FIRST_FRAMES), SOUNDED_FRAMES)
-
-
-def source() -> Generator:
-    """What a decoder with noise in it draws from: the same for everybody, so that codes sound the same everywhere."""
-    return Generator().manual_seed(SOURCE_SEED)

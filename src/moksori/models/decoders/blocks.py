@@ -4,13 +4,20 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 from moksori.models.decoders.decoders import Decoder
 from moksori.models.decoders.progressive import Extent, Make, chunks
 
 Sound = Callable[[int, int], Iterator[Float[Tensor, "1 samples"]]]
 """The sound of frames [start, stop), in one piece or several; called for every frame once, from left to right."""
+
+SOURCE_SEED = 0
+
+
+def fixed_source() -> Generator:
+    """What a decoder with noise in it draws from where equal frames are to sound equal, whoever asks and whenever."""
+    return Generator().manual_seed(SOURCE_SEED)
 
 
 def look_ahead_frames(decoder: Decoder) -> int:

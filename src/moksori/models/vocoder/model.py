@@ -8,13 +8,14 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig, MelSpectrogram
 from moksori.models.contract import CHUNK_FRAMES
-from moksori.models.decoders.blocks import Sound, look_ahead_frames, sound_of_blocks
+from moksori.models.decoders.blocks import Sound, fixed_source, look_ahead_frames, sound_of_blocks
 from moksori.models.decoders.config import RefinedConfig, SourcedConfig
 from moksori.models.decoders.decoders import Decoder, build_decoder
 from moksori.models.decoders.progressive import Extent, Make, chunks
 from moksori.models.decoders.refined import RefinedDecoder
 from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.models.vocoder.config import VocoderConfig
+from moksori.nn.distributions import RowGenerators
 from moksori.nn.masks import repeated_mask
 from moksori.nn.standardize import Standardize
 
@@ -24,7 +25,10 @@ it; so they cost little."""
 
 
 class Vocoder(nn.Module):
-    """Turns the log-mels of its `config.mel` into sound."""
+    """Turns the log-mels of its `config.mel` into sound.
+
+    Equal mels sound equal: a decoder with noise in it draws the same each time, and a `generator` does not matter.
+    """
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -65,20 +69,18 @@ class Vocoder(nn.Module):
     ) -> Float[Tensor, "batch samples"]:
         """The waveform of log-mels, frames * hop_length samples; zero where the mask is False."""
         frames = self.frames(mel)
-        sound = self.decoder(frames if mask is None else frames * mask, mask, generator=generator)[0]
+        chance = RowGenerators([fixed_source() for _ in frames])
+        sound = self.decoder(frames if mask is None else frames * mask, mask, generator=chance)[0]
         return sound if mask is None else sound * repeated_mask(mask, self.hop_length)[:, 0]
 
     @torch.inference_mode()
     def vocode_in_chunks(
-        self,
-        mel: Float[Tensor, "1 mels frames"],
-        chunk_frames: Sequence[int] = CHUNK_FRAMES,
-        generator: Generator | None = None,
+        self, mel: Float[Tensor, "1 mels frames"], chunk_frames: Sequence[int] = CHUNK_FRAMES
     ) -> Iterator[Float[Tensor, "1 samples"]]:
         """What `vocode` gives, in blocks of so many frames; each is made with all the context that it depends on."""
         frames = self.frames(mel)
         mask = torch.ones(1, 1, mel.shape[2], dtype=torch.bool, device=mel.device)
-        sound = self.decoder.in_pieces(lambda start, stop: frames[:, :, start:stop], mask, generator=generator)
+        sound = self.decoder.in_pieces(lambda start, stop: frames[:, :, start:stop], mask, generator=fixed_source())
         for start, stop in chunks(mel.shape[2], chunk_frames):
             yield sound(start, stop)
 
@@ -104,7 +106,7 @@ class Vocoder(nn.Module):
             def made(start: int, stop: int) -> Tensor:
                 return self.frames(read(start, stop))
 
-            sound = self.decoder.in_pieces(made, mask, generator=generator, history=history, extent=extent)
+            sound = self.decoder.in_pieces(made, mask, generator=fixed_source(), history=history, extent=extent)
             return lambda start, stop: iter((sound(start, stop),))
 
         yield from sound_of_blocks(blocks, frames, begin, reach, history, LONGEST_PIECE)
@@ -117,4 +119,4 @@ class Vocoder(nn.Module):
         generator: Generator | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """Copy-synthesis: to mels and back. speaker: does not matter."""
-        return self.vocode(self.front_end(waveform), None, generator)
+        return self.vocode(self.front_end(waveform))

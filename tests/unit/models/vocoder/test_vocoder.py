@@ -55,8 +55,8 @@ def test_a_frame_is_a_hop_of_samples(kind: str, frames: int) -> None:
 @pytest.mark.parametrize("sizes", [(1,), (3, 7, 40), (1000,)])
 def test_chunks_are_the_whole(kind: str, sizes: tuple[int, ...]) -> None:
     made, mel = vocoder(kind), mels(90)
-    whole = made.vocode(mel, generator=seeded(3))
-    parts = torch.cat(list(made.vocode_in_chunks(mel, sizes, generator=seeded(3))), dim=1)
+    whole = made.vocode(mel)
+    parts = torch.cat(list(made.vocode_in_chunks(mel, sizes)), dim=1)
     assert parts.shape == whole.shape
     assert float((parts - whole).abs().max()) <= 1e-5 * max(1.0, float(whole.abs().max()))
 
