@@ -86,7 +86,7 @@ class ResidualQuantizer(nn.Module):
         draws that, and which states the codes that restart move to.
         """
         if kept is None and self.training and self.dropout > 0.0:
-            kept = self._drawn(states, generator)
+            kept = self.drawn_stages(len(states), states.device, generator)
         with full_precision(states.device.type):
             wanted = states.float().transpose(1, 2)
             left, total = wanted, torch.zeros_like(wanted)
@@ -156,8 +156,11 @@ class ResidualQuantizer(nn.Module):
     def _quantizers(self) -> list[VectorQuantizer]:
         return [stage for stage in self.stages if isinstance(stage, VectorQuantizer)]
 
-    def _drawn(self, states: Tensor, generator: Generator | None) -> Int[Tensor, " batch"]:
-        drawn = torch.rand(states.shape[0], 2, generator=generator, device=states.device)
+    def drawn_stages(
+        self, items: int, device: torch.device, generator: Generator | None = None
+    ) -> Int[Tensor, " items"]:
+        """How many stages of each item are used, as `dropout` draws it."""
+        drawn = torch.rand(items, 2, generator=generator, device=device)
         some = (drawn[:, 1] * len(self)).long() + 1
         return torch.where(drawn[:, 0] < self.dropout, some, torch.full_like(some, len(self)))
 

@@ -123,6 +123,9 @@ class CodecObjectiveConfig(Config):
     """How the recordings' F0 is found for a decoder with a source (audio.f0)."""
     pitch_limits_hz: tuple[float, float] | None = None
     """Where it is looked for; None: where people speak. Those who sing go higher."""
+    fixed_codes: bool = False
+    """Encoder and codebooks stay as they are, and only what makes sound of latents learns: codes in files, and latents
+    that other models have learnt, keep their meaning."""
     discriminators: DiscriminatorConfig = DiscriminatorConfig(
         scale=False, periods=(), complex_resolutions=((2048, 512), (1024, 256), (512, 128), (256, 64), (128, 32))
     )

@@ -9,6 +9,7 @@ these, `restored`, and by its `magnitude`s: both need no rendering, which is mos
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -73,8 +74,17 @@ class CodecObjective(AdversarialObjective):
         self.balancer = GradientBalancer(HEARD_LOSSES) if config.balance else None
         # What is heard may end at 8 kHz; the loss hears all there is.
         self.loss_mel = MelSpectrogram(mel.model_copy(update={"f_max_hz": mel.sample_rate / 2}))
+        if config.fixed_codes:
+            model.encoder.requires_grad_(False)
         self._waiting: Tensor | None = None
         self._steps, self._teller = 0, Teller(config.judged_from, logger)
+
+    def train(self, mode: bool = True) -> Self:
+        """Fixed codebooks are no moving averages."""
+        super().train(mode)
+        if self.config.fixed_codes:
+            self.model.quantizer.eval()
+        return self
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
@@ -93,7 +103,10 @@ class CodecObjective(AdversarialObjective):
         if not bool(self.model.quantizer.started):  # weights were taken over that bring no codebooks
             with torch.no_grad():
                 self._waiting = self.model.encoder(cut.real).transpose(1, 2).flatten(0, 1)
-        copied = self._copied(cut, step, generator)
+        kept = None
+        if self.config.fixed_codes:  # the quantiser, which does not learn, draws none
+            kept = self.model.quantizer.drawn_stages(len(cut.wide), cut.wide.device, generator)
+        copied = self._copied(cut, step, generator, kept)
         terms = self._terms(cut, copied)
         if copied.sound is not None:
             terms |= yield from self.game(step, cut.real, copied.sound)

@@ -73,8 +73,9 @@ class SourcedConfig(Config):
     inner_channels: int = 768
     num_layers: int = 8
     refinements: int = Field(default=2, ge=0)
-    momentum: float = Field(default=0.99, ge=0.0)
-    """As a `refined` decoder's."""
+    momentum: float = Field(default=0.0, ge=0.0)
+    """As a `refined` decoder's. Phases that are nearly right already are led away from by fast steps: copies of
+    recordings sound better at any number of plain ones (docs/families/vocoder.md)."""
     envelope_quefrencies: int = Field(default=40, ge=1)
     """Cepstral coefficients of the magnitudes, of which the phases of the vocal tract are made."""
     pitch_channels: int = 96

@@ -159,6 +159,32 @@ def test_a_decoder_with_a_source_learns_the_pitch_and_asks_nothing_of_the_mels_f
         next(iter(objective.updates(replace(batch, f0=None), 5, seeded())))
 
 
+def test_fixed_codes_stay_while_what_makes_sound_of_them_learns() -> None:
+    objective, batch = made(("objective.fixed_codes=true", "objective.restored_steps=0", "objective.magnitude_steps=0"))
+    objective.initialise([batch])
+    model = objective.model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    parameters = [p for p in objective.parameter_groups()["model"] if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, 1e-3)
+    for step in range(2):
+        for update in objective.updates(batch, step, seeded(step)):
+            if update.optimizer == "model":
+                optimizer.zero_grad()
+                update.total().backward()
+                optimizer.step()
+    changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"restorer", "decoder"}
+
+
+def test_fixed_codes_are_still_heard_with_fewer_stages() -> None:
+    terms = []
+    for dropout in (0.0, 1.0):
+        objective, batch = made(("objective.fixed_codes=true", f"model.quantizer.dropout={dropout}"))
+        objective.initialise([batch])
+        terms.append(float(next(objective.updates(batch, 0, seeded())).terms["commitment"]))
+    assert terms[1] > 1.01 * terms[0]  # a coarser sum of codes lies farther away
+
+
 def test_balanced_weights_stand_for_shares() -> None:
     objective, batch = made((*WAVE, "objective.balance=true", "objective.adversarial_start=0"))
     _, update = objective.updates(batch, 0, seeded())
