@@ -11,6 +11,9 @@ from moksori.cli.progress import progress_bar
 if TYPE_CHECKING:
     from moksori.pipeline.sing_corpus import SungReport
 
+_NAMED = 6
+"""Of those with too little speech; a corpus may have hundreds."""
+
 
 def sing(
     corpus: Annotated[Path, typer.Argument(help="A corpus of speech with texts.", show_default=False)],
@@ -76,4 +79,6 @@ def _print(report: "SungReport") -> None:
     before = f", {report.made_before} found" if report.made_before else ""
     typer.echo(f"made {report.made} songs{before}")
     if report.short:
-        typer.echo(f"too little speech for the minutes asked for: {', '.join(report.short)}")
+        named, more = report.short[:_NAMED], len(report.short) - _NAMED
+        others = f" and {more} more" if more > 0 else ""
+        typer.echo(f"too little speech for the minutes asked for: {', '.join(named)}{others}")

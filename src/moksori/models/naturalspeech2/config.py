@@ -113,6 +113,9 @@ class SamplingConfig(Config):
     """w of z_null + w (z_full - z_null); 1 is none. Takes a model that was trained with `objective.drop_prompt`."""
     variation: float = Field(default=1.0 / 1.2, ge=0.0)
     """Standard deviation of the noise that it starts from: 1/1.2 in the paper."""
+    mean_correction: float = Field(default=0.0, ge=0.0, le=1.0)
+    """How much is added to all frames of what the model does not believe of the prompt's mean latent, though it hears
+    it (`speaking.missed_mean`). Takes a model that was trained with `objective.drop_condition`."""
 
 
 class Naturalspeech2Config(Config):

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 LEVEL_FRAMES = 40
 """On each side of a frame, in which guidance measures how far guesses go: half a second."""
+BELIEVED_FRAMES = 128
+"""Whose mean is what the model believes of a voice: 1.6 s, longer than it looks around itself."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that is decided before the first step of the diffusion: what is said where, at which pitch, in which voice.
 
-    condition: c, or the learnt one that stands for no text.
+    condition: c, or the learnt one that stands for no text. correction: what is added to all standardised latents.
     """
 
     condition: Float[Tensor, "batch channels frames"]
@@ -37,6 +39,7 @@ class Plan:
     durations: Int[Tensor, "batch tokens"]
     pitch: Pitch
     mask: Bool[Tensor, "batch 1 frames"]
+    correction: Float[Tensor, "batch latent 1"] | None = None
 
     @property
     def frame_lengths(self) -> Int[Tensor, " batch"]:
@@ -46,7 +49,7 @@ class Plan:
         """Some of the frames; durations stay those of the whole."""
         condition, mask = self.condition[:, :, start:stop], self.mask[:, :, start:stop]
         pitch = Pitch(self.pitch.log_f0[:, start:stop], self.pitch.voiced[:, start:stop])
-        return Plan(condition, self.prompt, self.durations, pitch, mask)
+        return Plan(condition, self.prompt, self.durations, pitch, mask, self.correction)
 
 
 def say_latents_like(
@@ -85,8 +88,10 @@ def sampled(
     """From z_1 to latents as the codec makes them, as the model's settings say; 0 at padding."""
     sampling = model.config.sampling
     denoise = guided(model, plan, sampling.guidance)
-    latent = SAMPLERS[sampling.sampler](denoise, start, model.process, sampling.steps, noise=noise)
-    return masked(model.standardize.inverse(latent.float()), plan.mask)
+    latent = SAMPLERS[sampling.sampler](denoise, start, model.process, sampling.steps, noise=noise).float()
+    if plan.correction is not None:
+        latent = latent + plan.correction
+    return masked(model.standardize.inverse(latent), plan.mask)
 
 
 def alike(items: int, generator: Generator | None) -> list[Generator]:
@@ -130,7 +135,9 @@ def planned(
     else:
         pitch = Pitch.of(f0[:, : mask.shape[2]] * mask[:, 0])
     pitch = pitch.shifted(controls.shift_semitones)
-    return Plan(model.condition(expanded, pitch, mask), heard, durations, pitch, mask)
+    share = model.config.sampling.mean_correction
+    correction = share * missed_mean(model, prompt, heard) if share else None
+    return Plan(model.condition(expanded, pitch, mask), heard, durations, pitch, mask, correction)
 
 
 def guided(model: "Naturalspeech2", plan: Plan, guidance: float = 1.0) -> Denoise:
@@ -180,6 +187,26 @@ def heard_prompt(model: "Naturalspeech2", prompt: LatentBatch) -> HeardPrompt:
     """What is heard of raw latents."""
     mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
     return model.hear(masked(model.standardize(prompt.latent), mask), prompt.frame_lengths)
+
+
+def missed_mean(model: "Naturalspeech2", prompt: LatentBatch, heard: HeardPrompt) -> Float[Tensor, "batch latent 1"]:
+    """What the mean of a prompt's standardised latents has that the model does not believe of this voice.
+
+    What it believes is its guess from noise alone without a text, the same noise each time: all that it then knows is
+    the voice. Voices that are unlike those of its training it takes for more usual ones, and what it misses of them it
+    misses in whatever they say. A mean over seconds has the sounds in it that happen to be said there as well, so a
+    share of it is the voice's.
+    """
+    mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
+    latent = masked(model.standardize(prompt.latent), mask)
+    mean = latent.sum(dim=2, keepdim=True) / mask.sum(dim=2, keepdim=True)
+    items, frames = len(latent), BELIEVED_FRAMES
+    noise = torch.randn(model.latent_channels, frames, generator=Generator().manual_seed(0))
+    noise = noise.to(latent).expand(items, -1, -1)
+    nothing = latent.new_zeros(items, model.config.hidden_channels, frames)
+    prepared = model.prepared(nothing, heard, torch.zeros_like(mask[:, 0, 0]))
+    guess = model.guess(noise, latent.new_ones(1), prepared, mask.new_ones(items, 1, frames))
+    return mean - guess.mean(dim=2, keepdim=True)
 
 
 def _check(

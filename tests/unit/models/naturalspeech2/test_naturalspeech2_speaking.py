@@ -8,7 +8,7 @@ from small_naturalspeech2 import batch_of, prompts, rows, shaken, text_of
 
 from moksori.errors import BadInput
 from moksori.models.contract_latents import CanSayLatents
-from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, guided, planned
+from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, guided, heard_prompt, missed_mean, planned
 from moksori.nn.diffusion_samplers import SAMPLERS
 from moksori.types import LatentBatch, SayControls
 
@@ -34,10 +34,13 @@ def test_it_says_what_the_protocol_asks_for() -> None:
 
 
 @pytest.mark.parametrize("sampler", sorted(SAMPLERS))
-@pytest.mark.parametrize("guidance", [1.0, 1.7])
-def test_neighbours_and_padding_change_nothing(sampler: str, guidance: float) -> None:
+@pytest.mark.parametrize(("guidance", "correction"), [(1.0, 0.0), (1.7, 0.5)])
+def test_neighbours_and_padding_change_nothing(sampler: str, guidance: float, correction: float) -> None:
     """With noise: the same seed, text and prompt give the same latents in a batch of any size."""
-    model = shaken(f"model.sampling.sampler={sampler}", f"model.sampling.guidance={guidance}", "model.sampling.steps=3")
+    model = shaken(
+        f"model.sampling.sampler={sampler}", f"model.sampling.guidance={guidance}", "model.sampling.steps=3",
+        f"model.sampling.mean_correction={correction}",
+    )  # fmt: skip
     batch, heard = batch_of(), prompts()
     together = model.say_latents_like(text_of(batch), heard, CONTROLS, generator=seeded())
     for item in (0, 3):
@@ -51,6 +54,26 @@ def test_neighbours_and_padding_change_nothing(sampler: str, guidance: float) ->
             scale = float(alone.latent.abs().max())
             assert float((alone.latent[0] - together.latent[item, :, :frames]).abs().max()) < 1e-4 * scale
             torch.testing.assert_close(alone.f0[0], together.f0[item, :frames], rtol=1e-4, atol=1e-3)
+
+
+def test_what_the_model_does_not_believe_of_a_voice_is_added_to_all_frames() -> None:
+    """A constant for a prompt, as much of it as is asked for; and one that a model of that very voice would not add."""
+    plain, text, heard = shaken(), text_of(batch_of(2), given=False), prompts(2)
+    none = plain.say_latents_like(text, heard, CONTROLS, generator=seeded())
+    missed = missed_mean(plain, heard, heard_prompt(plain, heard))
+    assert missed.shape == (2, 16, 1)
+    for share in (0.25, 1.0):
+        model = shaken(f"model.sampling.mean_correction={share}")
+        said = model.say_latents_like(text, heard, CONTROLS, generator=seeded())
+        mask = torch.arange(said.latent.shape[2]) < said.frame_lengths[:, None, None]
+        expected = none.latent + share * missed * plain.standardize.std[:, None] * mask
+        torch.testing.assert_close(said.latent, expected, atol=1e-4, rtol=1e-4)
+    # Who sounds as the model believes has nothing added, whatever is said.
+    believed = plain.standardize(heard.latent) - missed
+    known = LatentBatch(plain.standardize.inverse(believed), heard.frame_lengths)
+    torch.testing.assert_close(
+        missed_mean(plain, known, heard_prompt(plain, heard)), torch.zeros(2, 16, 1), atol=1e-4, rtol=0
+    )
 
 
 def test_seeds_and_variation_decide() -> None:

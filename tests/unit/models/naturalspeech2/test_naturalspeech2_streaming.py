@@ -28,9 +28,10 @@ def one_prompt() -> LatentBatch:
     return rows(prompts(), slice(0, 1))
 
 
-@pytest.mark.parametrize("guidance", [1.0, 1.5])
-def test_stretches_are_the_whole(guidance: float) -> None:
-    model, text = model_of(f"model.sampling.guidance={guidance}"), text_of()
+@pytest.mark.parametrize(("guidance", "correction"), [(1.0, 0.0), (1.5, 0.0), (1.5, 0.5)])
+def test_stretches_are_the_whole(guidance: float, correction: float) -> None:
+    model = model_of(f"model.sampling.guidance={guidance}", f"model.sampling.mean_correction={correction}")
+    text = text_of()
     assert isinstance(model, CanStreamLatents)
     whole = model.say_latents_like(text, one_prompt(), CONTROLS, generator=torch.Generator().manual_seed(3))
     made = model.stream_latents_like(
