@@ -37,6 +37,8 @@ def small(seed: int = 0, **settings: object) -> Flowtron:
             for layer in (flow.step.text_mean.level, flow.step.text_mean.depth, flow.step.text_mean.tilt):
                 nn.init.normal_(layer.weight, std=0.1)
             flow.step.text_mean.place.copy_(torch.tensor([5.2, 0.1]))
+    if model.postfilter is not None:
+        nn.init.normal_(model.postfilter.out.weight, std=0.2)
     if model.detail is not None:
         model.detail.gain.uniform_(0.8, 2.0)
     model.standardize.mean.normal_()
@@ -56,6 +58,14 @@ VARIANTS = [
     {"group": 2, "text_mean_channels": 5},
     {"num_flows": 1, "text_mean_channels": 5},
     {"group": 2, "text_mean_channels": 5, "standardize": True, "decorrelate": True, "pitch": True, "match_spread": 1.0},
+    {
+        "group": 2,
+        "text_mean_channels": 5,
+        "standardize": True,
+        "pitch": True,
+        "match_spread": 1.0,
+        "postfilter": {"channels": 8, "inner_channels": 12, "num_layers": 2},
+    },
     {"num_flows": 3, "num_speakers": 3, "num_dense_layers": 0, "num_decoder_layers": 1},
     {"num_flows": 1, "speaker_channels": 0, "text_encoder": {"channels": 8, "num_layers": 2, "stress_embedding": True}},
     {"prior": {"kind": "mixture", "num_components": 3, "channels": 8}},

@@ -234,15 +234,16 @@ class SpectrogramDiscriminator(nn.Module):
 
 
 class MelDiscriminator(nn.Module):
-    """2-D convolutions over a standardised log-mel, told what it should be of: does it look real, and like that?
+    """2-D convolutions over a standardised log-mel: does it look real, and like what it is told that it should be of?
 
     A position's score is a convolution's plus the product of its features with a projection of the condition (Miyato &
-    Koyama, "cGANs with projection discriminator", 2018). channels: of the layers; the first halves the bands, the next
-    two bands and frames. A second input plane holds each band's place, since a voice's formants do not move.
+    Koyama, "cGANs with projection discriminator", 2018); without condition_channels there is none, and the question is
+    the first alone. channels: of the layers; the first halves the bands, the next two bands and frames. A second input
+    plane holds each band's place, since a voice's formants do not move.
     """
 
     def __init__(
-        self, channels: Sequence[int], condition_channels: int, normalization: Normalization = "weight"
+        self, channels: Sequence[int], condition_channels: int = 0, normalization: Normalization = "weight"
     ) -> None:
         super().__init__()
         strides = [(2, 1), (2, 2), (2, 2), *((1, 1) for _ in channels[3:])]
@@ -252,14 +253,16 @@ class MelDiscriminator(nn.Module):
             for (before, after), stride in zip(widths, strides, strict=False)
         )
         self.output = _normed(nn.Conv2d(channels[-1], 1, 3, padding=1), normalization)
-        self.projection = nn.Linear(condition_channels, channels[-1], bias=False)
+        self.projection = nn.Linear(condition_channels, channels[-1], bias=False) if condition_channels else None
 
     def forward(
-        self, mel: Float[Tensor, "batch bands frames"], condition: Float[Tensor, "batch condition"]
+        self, mel: Float[Tensor, "batch bands frames"], condition: Float[Tensor, "batch condition"] | None = None
     ) -> DiscriminatorOutput:
         place = torch.linspace(-1.0, 1.0, mel.shape[1], device=mel.device, dtype=mel.dtype)
         x = torch.stack([mel, place[:, None].expand_as(mel)], dim=1)
         judged = _judged(self.layers, self.output, x)
+        if self.projection is None or condition is None:
+            return judged
         seen = judged.features[-2]
         wanted = self.projection(condition)[:, :, None, None] / seen.shape[1] ** 0.5
         return DiscriminatorOutput(judged.score + (wanted * seen).sum(dim=1).flatten(1), judged.features)

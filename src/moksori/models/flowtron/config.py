@@ -44,6 +44,15 @@ class MixturePriorConfig(Config):
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
 
 
+class PostfilterConfig(Config):
+    """The network that makes spoken mels look like recordings (`postfilter.Postfilter`)."""
+
+    channels: int = Field(default=160, ge=1)
+    inner_channels: int = Field(default=448, ge=1)
+    num_layers: int = Field(default=5, ge=1)
+    kernel_size: int = Field(default=7, ge=1)
+
+
 class FlowtronConfig(Config):
     """The whole model; the defaults are the authors' LJ Speech model."""
 
@@ -89,6 +98,9 @@ class FlowtronConfig(Config):
     match_spread: float = Field(default=0.0, ge=0.0, le=1.0)
     """Gives the fine structure of spoken mels so much of the recordings' spread (`nn.detail`), 1 all of it, measured
     when a model is exported. The mels of given latents stay as they are."""
+    postfilter: PostfilterConfig | None = None
+    """A network that spoken mels go through last, after `match_spread`; the mels of given latents do not. It is the
+    identity until `objective.postfilter` has trained it. Needs `standardize`."""
     log_scale_limit: float | None = Field(default=None, gt=0.0)
     """Bounds the log scale of a step smoothly, as limit * tanh(raw / limit); None, as in the paper: not."""
     attention_window: tuple[int, int] | None = None
@@ -107,6 +119,8 @@ class FlowtronConfig(Config):
             raise ValueError(f"attention_window {self.attention_window}: expected at least (0, 1)")
         if self.pitch and not (self.text_mean_channels and self.standardize):
             raise ValueError("pitch needs text_mean_channels above 0 and standardize: the text's mean is for a pitch")
+        if self.postfilter is not None and not self.standardize:
+            raise ValueError("postfilter needs standardize: it works on standardised mels")
         prior = self.prior
         if isinstance(prior, MixturePriorConfig) and prior.means == "fixed" and prior.num_components > self.mel.n_mels:
             raise ValueError(
@@ -140,12 +154,34 @@ class FlowtronConfig(Config):
         return self.directions or tuple(alternating[index % 2] for index in range(self.num_flows))
 
 
+class PostfilterObjectiveConfig(Config):
+    """How the postfilter learns (`postfilter_game`)."""
+
+    channels: tuple[int, ...] = (24, 48, 96, 96)
+    """Of the discriminator's layers."""
+    crop_frames: int = Field(default=160, ge=8)
+    """Of each recording, at a random place."""
+    variation: tuple[float, float] = (0.15, 0.45)
+    """Least and greatest standard deviation of the latents that the model says the recordings' texts with; drawn for
+    each batch."""
+    head_start_steps: int = Field(default=150, ge=0)
+    """In which the discriminator has no say."""
+    distance_weight: float = Field(default=0.5, ge=0.0)
+    """Of the mean absolute difference to the recording's standardised mel."""
+    weight: float = Field(default=0.3, ge=0.0)
+    """Of being taken for a recording."""
+    feature_matching_weight: float = Field(default=1.0, ge=0.0)
+    """Of looking like the recording in every layer of the discriminator."""
+
+
 class FlowtronObjectiveConfig(Config):
     """The loss: likelihood, gate, and three helps that make the attention align (specification, section 6)."""
 
     trained_parts: tuple[str, ...] = ()
     """Names of the model's parts to train (`speaker_embedding`, `flows.1.step.gate`), the others are frozen; empty:
     all."""
+    postfilter: PostfilterObjectiveConfig | None = None
+    """Trains the postfilter and nothing else, against a discriminator; all other losses are left out."""
     alignment: Literal["given", "search", "none"] = "none"
     """Where the path of the path term comes from: `given`, the aligner's durations; `search`, the best path through the
     attention itself; `none`: there is no path term."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from moksori.errors import ConfigError
@@ -62,10 +62,37 @@ class GroupsFrames:
         """The mels of frames, without their pitch."""
         return frames[:, : self._of.config.mel.n_mels] if self._of.config.pitch else frames
 
-    def spoken_mel(self, frames: Float[Tensor, "batch bands frames"]) -> Float[Tensor, "batch mels frames"]:
-        """The mels of drawn frames, their fine structure as wide as that of recordings where this is asked."""
-        mel, detail = self.mel_part(frames), self._of.detail
-        return mel if detail is None else detail(mel).clamp(min=math.log(self._of.config.mel.floor))
+    def spoken_mel(
+        self, frames: Float[Tensor, "batch bands frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
+    ) -> Float[Tensor, "batch mels frames"]:
+        """The mels of drawn frames, with fine structure as wide as that of recordings and through the postfilter where
+        the model has them. mask: of real frames; None: all are. Other frames are at the mel's floor."""
+        model, frames = self._of, self.detailed(frames)
+        mel = self.mel_part(frames)
+        if model.postfilter is not None:
+            standard, mels = model.standardize, model.config.mel.n_mels
+            mel = self.refined(frames, mask) * standard.std[:mels, None] + standard.mean[:mels, None]
+        if model.postfilter is None and model.detail is None:
+            return mel
+        floor = math.log(model.config.mel.floor)
+        mel = mel.clamp(min=floor)
+        return mel if mask is None else torch.where(mask, mel, floor)
+
+    def refined(
+        self, frames: Float[Tensor, "batch bands frames"], mask: Bool[Tensor, "batch 1 frames"] | None = None
+    ) -> Float[Tensor, "batch mels frames"]:
+        """Frames through the postfilter, of a model that has one: standardised mels."""
+        model = self._of
+        assert model.postfilter is not None
+        mels: Tensor = model.postfilter(model.standardize(frames), frames[:, -1] if model.config.pitch else None, mask)
+        return mels
+
+    def detailed(self, frames: Float[Tensor, "batch bands frames"]) -> Float[Tensor, "batch bands frames"]:
+        """Drawn frames, the fine structure of their mels as wide as that of recordings where this is asked."""
+        if self._of.detail is None:
+            return frames
+        mels = self._of.config.mel.n_mels
+        return torch.cat([self._of.detail(frames[:, :mels]), frames[:, mels:]], dim=1)
 
     def group_lengths(self, frame_lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Groups that hold so many frames."""

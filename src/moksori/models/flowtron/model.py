@@ -21,6 +21,7 @@ from moksori.models.flowtron.flows import AffineFlow, reordered
 from moksori.models.flowtron.frames import GroupsFrames
 from moksori.models.flowtron.judging import JudgesRecordings
 from moksori.models.flowtron.latents import ChosenLatents
+from moksori.models.flowtron.postfilter import Postfilter
 from moksori.models.flowtron.prior import GaussianPrior, Mixture, MixturePrior
 from moksori.models.flowtron.speaking import decode, say_mels
 from moksori.models.flowtron.step import AutoregressiveStep
@@ -87,6 +88,7 @@ class Flowtron(GroupsFrames, ChosenLatents, JudgesRecordings, nn.Module):
         self.standardize = Standardize(config.bands)
         self.decorrelate = Decorrelate(config.group * config.mel.n_mels) if config.decorrelate else None
         self.detail = Detail(config.mel.n_mels) if config.match_spread else None
+        self.postfilter = Postfilter(config.postfilter, config.mel, config.pitch) if config.postfilter else None
         self.text_encoder = TextEncoder(
             num_symbols, text.channels, text.num_layers, text.kernel_size, text.dropout, text.stress_embedding
         )

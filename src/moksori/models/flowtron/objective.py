@@ -21,6 +21,7 @@ from moksori.models.flowtron.alignment import AlignmentReport, alignment_report
 from moksori.models.flowtron.config import FlowtronObjectiveConfig
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.model import Encoded, Flowtron
+from moksori.models.flowtron.postfilter_game import PostfilterGame
 from moksori.models.flowtron.prior import MixturePrior
 from moksori.models.flowtron.text_mean import PitchedTextMean
 from moksori.nn.alignment import durations_to_path, monotonic_durations
@@ -43,6 +44,12 @@ class FlowtronObjective(Objective):
         self.config = config
         if config.trained_parts:
             self._train_only(config.trained_parts)
+        self.postfilter_game: PostfilterGame | None = None
+        if config.postfilter is not None:
+            self.postfilter_game = PostfilterGame(config.postfilter, model)
+            self._train_only(("postfilter",))
+        elif model.postfilter is not None:
+            model.postfilter.requires_grad_(False)  # nothing would teach it, and it would only decay
         self._steps, self._warned = 0, False
 
     def _train_only(self, parts: tuple[str, ...]) -> None:
@@ -53,8 +60,20 @@ class FlowtronObjective(Objective):
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(any(name.startswith(f"{part}.") for part in parts))
 
+    @property
+    def discriminators(self) -> nn.Module | None:
+        """What going on starts well with, beside the model."""
+        return None if self.postfilter_game is None else self.postfilter_game.discriminator
+
+    @property
+    def newest_is_best(self) -> bool:
+        """With a discriminator: what it teaches makes the distance to the recordings larger."""
+        return self.postfilter_game is not None
+
     def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
         """What learns."""
+        if self.postfilter_game is not None:
+            return self.postfilter_game.parameter_groups(self.model)
         return {"model": [p for p in self.model.parameters() if p.requires_grad]}
 
     @torch.no_grad()
@@ -80,6 +99,8 @@ class FlowtronObjective(Objective):
         what they choose on average, for texts that are spoken without any; and how much finer they are than what the
         model says of their texts."""
         assert isinstance(model, Flowtron)
+        if self.postfilter_game is not None:
+            return  # it has learnt what follows these as they are
         held = list(batches)
         self._fit_lengths(model, held)
         if isinstance(model.prior, MixturePrior):
@@ -89,6 +110,9 @@ class FlowtronObjective(Objective):
 
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:
         self._steps = step + 1
+        if self.postfilter_game is not None:
+            yield from self.postfilter_game.updates(self.model, batch, text_of(batch), step, generator)
+            return
         config = self.config
         lengths = self._frame_lengths(batch)
         groups = self.model.group_lengths(lengths)
@@ -116,6 +140,8 @@ class FlowtronObjective(Objective):
         `total` counts the path term as at the end of the run. Warns once if the prior is being taken away from an
         attention that is not aligned without it.
         """
+        if self.postfilter_game is not None:
+            return self.postfilter_game.validate(self.model, batch, text_of(batch), generator)
         memory = self.model.memory(text_of(batch))
         encoded = self.model.encode(self._frames(batch), self._frame_lengths(batch), memory)
         terms = self._terms(batch, encoded)
@@ -293,12 +319,14 @@ class FlowtronObjective(Objective):
         made: list[Tensor] = []
         real: list[Tensor] = []
         detail.gain.fill_(1.0)
+        postfilter, model.postfilter = model.postfilter, None  # it follows what is fitted here
         for index, batch in enumerate(batches):
             draw = Generator(device=batch.waveform.device).manual_seed(index)
             said = model.say_mels(replace(text_of(batch), durations=batch.durations), SayControls(), draw)
             made += [mel[:, :length] for mel, length in zip(said.mel, said.frame_lengths.tolist(), strict=True)]
             mels, lengths = model.mel(batch.waveform), self._frame_lengths(batch)
             real += [mel[:, :length] for mel, length in zip(mels, lengths.tolist(), strict=True)]
+        model.postfilter = postfilter
         detail.fit(made, real, model.config.match_spread)
         logger.info("fine structure scaled by %.2f on average, %.2f at most", detail.gain.mean(), detail.gain.max())
 

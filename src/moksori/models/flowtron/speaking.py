@@ -174,7 +174,8 @@ def say_mels(
     if controls.speed != 1.0 or styled is not None:
         made = _stretched(model, made, memory_of(model, text, controls), latent[kept], controls, styled, generator)
     durations = token_durations(made.attention, made.frame_lengths, text.token_lengths, model.config.group)
-    return SpokenMels(model.spoken_mel(made.frames), made.frame_lengths, durations, flags)
+    mel = model.spoken_mel(made.frames, sequence_mask(made.frame_lengths, made.frames.shape[2]))
+    return SpokenMels(mel, made.frame_lengths, durations, flags)
 
 
 def best_of(model: "Flowtron", controls: SayControls) -> int:
@@ -205,7 +206,8 @@ def _kept_to(
         groups = latent.shape[2] // group
         melody = Melody(given=model.pitch_groups(styled.log_f0, groups))
         made = decode(model, latent, lengths, memory, path, melody=melody)
-    return SpokenMels(model.spoken_mel(made.frames)[..., :longest], lengths, durations, (SpokenFlags(),) * len(lengths))
+    mel = model.spoken_mel(made.frames, sequence_mask(lengths, made.frames.shape[2]))[..., :longest]
+    return SpokenMels(mel, lengths, durations, (SpokenFlags(),) * len(lengths))
 
 
 def memory_of(model: "Flowtron", text: TextBatch, controls: SayControls) -> "Memory":

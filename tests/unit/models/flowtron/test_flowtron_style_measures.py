@@ -123,9 +123,9 @@ class Kept:
             self.asked += [] if found is None else [found]
             return found
 
-        def heard(frames: Tensor) -> Tensor:
+        def heard(frames: Tensor, mask: Tensor | None = None) -> Tensor:
             self.frames.append(frames)
-            return spoken(frames)
+            return spoken(frames, mask)
 
         monkeypatch.setattr(speaking, "asked", ask)
         monkeypatch.setattr(model, "spoken_mel", heard)

@@ -270,6 +270,7 @@ def _require_place(config: FlowtronConfig, name: str) -> None:
         "text_mean_channels": config.text_mean_channels > 0,
         "pitch": config.pitch,
         "match_spread": config.match_spread > 0,
+        "postfilter": config.postfilter is not None,
         "log_scale_limit": config.log_scale_limit is not None,
         "directions": config.flow_directions != default.flow_directions,
         "text_encoder.stress_embedding": config.text_encoder.stress_embedding,

@@ -1,0 +1,136 @@
+"""How the postfilter learns, all else staying as it is: the model says the recordings' texts, in their time and at
+their pitch, and what comes through the postfilter is to be near the recordings and be taken for some.
+
+That near alone would be the average over again, and taken for a recording alone any recording.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from moksori.errors import ConfigError
+from moksori.losses.adversarial import hinge_discriminator, hinge_generator
+from moksori.losses.feature_matching import feature_matching
+from moksori.models.contract import Update
+from moksori.models.flowtron.config import PostfilterObjectiveConfig
+from moksori.models.flowtron.latents import token_path
+from moksori.models.flowtron.model import Flowtron
+from moksori.models.flowtron.sampling import Melody
+from moksori.models.flowtron.speaking import decode
+from moksori.nn.crops import random_starts
+from moksori.nn.discriminators import MelDiscriminator
+from moksori.nn.distributions import standard_normal
+from moksori.nn.frozen import frozen
+from moksori.nn.masks import sequence_mask
+from moksori.types import SpeechBatch, TextBatch
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Frames that the model said, before the postfilter, and those of the recordings; raw, as many of both."""
+
+    said: Float[Tensor, "batch bands frames"]
+    heard: Float[Tensor, "batch bands frames"]
+    lengths: Int[Tensor, " batch"]
+
+
+class PostfilterGame(nn.Module):
+    """The discriminator, and the updates of both sides. Raises ConfigError for a model without a postfilter."""
+
+    def __init__(self, config: PostfilterObjectiveConfig, model: Flowtron) -> None:
+        super().__init__()
+        if model.postfilter is None:
+            raise ConfigError("objective.postfilter: the model has none to train; set model.postfilter={} too")
+        self.config = config
+        self.discriminator = MelDiscriminator(config.channels)
+
+    def parameter_groups(self, model: Flowtron) -> Mapping[str, Iterable[nn.Parameter]]:
+        assert model.postfilter is not None
+        return {"model": model.postfilter.parameters(), "discriminator": self.discriminator.parameters()}
+
+    def updates(
+        self, model: Flowtron, batch: SpeechBatch, text: TextBatch, step: int, generator: Generator | None = None
+    ) -> Iterator[Update]:
+        """The discriminator's, then the postfilter's, which learns from distances alone in the former's head start."""
+        assert model.postfilter is not None
+        model.eval()  # what stays as it is speaks as it will
+        pair = self._pair(model, batch, text, generator)
+        crops = self._cropped(pair, generator)
+        made, wanted = model.refined(crops.said), model.standardize(crops.heard)[:, : model.postfilter.mels]
+        yield self._discriminator_update(made.detach(), wanted)
+        terms = {"distance": (made - wanted).abs().mean()}
+        weights = {"distance": self.config.distance_weight}
+        if step >= self.config.head_start_steps:
+            terms |= self._adversarial_terms(made, wanted)
+            weights |= {
+                "adversarial": self.config.weight, "feature_matching": self.config.feature_matching_weight
+            }  # fmt: skip
+        yield Update("model", terms, weights)
+
+    @torch.no_grad()
+    def validate(
+        self, model: Flowtron, batch: SpeechBatch, text: TextBatch, generator: Generator | None = None
+    ) -> dict[str, Tensor]:
+        """How far from recordings what is said is, with the postfilter and `plain`, and how well the discriminator
+        tells it from them (`told`, the difference of its mean scores). `total` is the distance, which does not say
+        which weights sound best."""
+        assert model.postfilter is not None
+        pair = self._pair(model, batch, text, generator)
+        mask = sequence_mask(pair.lengths, pair.said.shape[2])
+        mels = model.postfilter.mels
+        made, wanted = model.refined(pair.said, mask), model.standardize(pair.heard)[:, :mels]
+        plain = model.standardize(pair.said)[:, :mels]
+        count = mask.sum() * mels
+        distance, before = (((found - wanted).abs() * mask).sum() / count for found in (made, plain))
+        shortest = int(pair.lengths.min())
+        real, fake = (self.discriminator(x[:, :, :shortest]).score.mean() for x in (wanted, made))
+        return {"distance": distance, "plain": before, "told": real - fake, "total": distance}
+
+    def _discriminator_update(self, made: Tensor, wanted: Tensor) -> Update:
+        real, fake = self.discriminator(torch.cat([wanted, made])).score.chunk(2)
+        loss = hinge_discriminator([real], [fake])
+        return Update(
+            "discriminator",
+            {"discriminator": loss, "told": (real.mean() - fake.mean()).detach()},
+            {"discriminator": 1.0},
+        )
+
+    def _adversarial_terms(self, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        with frozen(self.discriminator):
+            with torch.no_grad():
+                real = self.discriminator(wanted)
+            fake = self.discriminator(made)
+        return {
+            "adversarial": hinge_generator([fake.score]),
+            "feature_matching": feature_matching([real.features], [fake.features], relative=True),
+        }
+
+    @torch.no_grad()
+    def _pair(self, model: Flowtron, batch: SpeechBatch, text: TextBatch, generator: Generator | None) -> Pair:
+        if batch.durations is None:
+            raise ConfigError("objective.postfilter: needs durations; set objective.alignment=given")
+        heard = model.frames(batch.waveform, batch.f0)
+        lengths = batch.waveform_lengths // model.hop_length
+        group, width = model.config.group, heard.shape[2]
+        groups = -(-width // group)
+        low, high = self.config.variation
+        share = torch.rand((), generator=generator, device=heard.device)
+        noise = standard_normal(heard.new_zeros(len(heard), heard.shape[1], groups * group), generator)
+        variation = float(low + (high - low) * share)
+        latent = model.prior.placed(noise, variation, generator=generator)
+        melody = Melody(given=model.pitch_groups(heard[:, -1], groups)) if model.config.pitch else None
+        path = token_path(batch.durations, width)
+        said = decode(model, latent, lengths, model.memory(text), path, melody=melody).frames[..., :width]
+        return Pair(model.detailed(said.clone()), heard, lengths)  # a clone, since autograd takes no inference tensors
+
+    def _cropped(self, pair: Pair, generator: Generator | None) -> Pair:
+        """The same number of frames of every item, at random places; shorter items go round, so that the discriminator
+        cannot tell by silence."""
+        count = self.config.crop_frames
+        start = random_starts((pair.lengths - count).clamp(min=0), generator)
+        place = (start.unsqueeze(1) + torch.arange(count, device=start.device)) % pair.lengths.unsqueeze(1)
+        said, heard = (x.gather(2, place.unsqueeze(1).expand(-1, x.shape[1], -1)) for x in (pair.said, pair.heard))
+        return Pair(said, heard, torch.full_like(pair.lengths, count))
