@@ -68,12 +68,13 @@ class GroupsFrames:
         """The mels of drawn frames, with fine structure as wide as that of recordings and through the postfilter where
         the model has them. mask: of real frames; None: all are. Other frames are at the mel's floor."""
         model, frames = self._of, self.detailed(frames)
-        mel = self.mel_part(frames)
         if model.postfilter is not None:
             standard, mels = model.standardize, model.config.mel.n_mels
             mel = self.refined(frames, mask) * standard.std[:mels, None] + standard.mean[:mels, None]
-        if model.postfilter is None and model.detail is None:
-            return mel
+        else:
+            mel = self.mel_part(frames)
+            if model.detail is None:
+                return mel
         floor = math.log(model.config.mel.floor)
         mel = mel.clamp(min=floor)
         return mel if mask is None else torch.where(mask, mel, floor)

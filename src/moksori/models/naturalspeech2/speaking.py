@@ -1,6 +1,6 @@
 """Speaking: from tokens and a prompt to latents."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,7 +49,7 @@ class Plan:
         """Some of the frames; durations stay those of the whole."""
         condition, mask = self.condition[:, :, start:stop], self.mask[:, :, start:stop]
         pitch = Pitch(self.pitch.log_f0[:, start:stop], self.pitch.voiced[:, start:stop])
-        return Plan(condition, self.prompt, self.durations, pitch, mask, self.correction)
+        return replace(self, condition=condition, pitch=pitch, mask=mask)
 
 
 def say_latents_like(
@@ -66,7 +66,7 @@ def say_latents_like(
     One number is drawn from the generator, from which the noise of every item follows: the same text and prompt sound
     alike whatever else is in the batch. Raises BadInput for what does not fit together.
     """
-    plan = planned(model, text, prompt, controls, f0, prosody)
+    plan = corrected(model, planned(model, text, prompt, controls, f0, prosody), prompt)
     start, noise = drawn(model, plan, controls, generator)
     raw = sampled(model, plan, start, noise)
     return SpokenLatents(raw, plan.frame_lengths, plan.durations, plan.pitch.hertz(plan.mask))
@@ -135,9 +135,13 @@ def planned(
     else:
         pitch = Pitch.of(f0[:, : mask.shape[2]] * mask[:, 0])
     pitch = pitch.shifted(controls.shift_semitones)
+    return Plan(model.condition(expanded, pitch, mask), heard, durations, pitch, mask)
+
+
+def corrected(model: "Naturalspeech2", plan: Plan, prompt: LatentBatch) -> Plan:
+    """The plan of speech in a prompt's voice, with what `SamplingConfig.mean_correction` adds to it."""
     share = model.config.sampling.mean_correction
-    correction = share * missed_mean(model, prompt, heard) if share else None
-    return Plan(model.condition(expanded, pitch, mask), heard, durations, pitch, mask, correction)
+    return replace(plan, correction=share * missed_mean(model, prompt, plan.prompt)) if share else plan
 
 
 def guided(model: "Naturalspeech2", plan: Plan, guidance: float = 1.0) -> Denoise:

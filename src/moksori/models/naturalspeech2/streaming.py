@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, Plan, drawn, planned, sampled
+from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, Plan, corrected, drawn, planned, sampled
 from moksori.nn.diffusion_samplers import DRAWING
 from moksori.types import LatentBatch, SayControls, SpokenLatentBlocks, TextBatch
 
@@ -38,7 +38,7 @@ def stream_latents_like(
     """
     if not chunk_frames or min(chunk_frames) < 1:
         raise ValueError(f"chunk_frames {tuple(chunk_frames)}: expected numbers of at least 1")
-    plan = planned(model, text, prompt, controls, f0, prosody)
+    plan = corrected(model, planned(model, text, prompt, controls, f0, prosody), prompt)
     start, noise = drawn(model, plan, controls, generator)
     if model.config.sampling.sampler in DRAWING:
         blocks = iter((sampled(model, plan, start, noise),))
