@@ -238,8 +238,9 @@ class MelDiscriminator(nn.Module):
 
     A position's score is a convolution's plus the product of its features with a projection of the condition (Miyato &
     Koyama, "cGANs with projection discriminator", 2018); without condition_channels there is none, and the question is
-    the first alone. channels: of the layers; the first halves the bands, the next two bands and frames. A second input
-    plane holds each band's place, since a voice's formants do not move.
+    the first alone. A condition is one for the whole mel, or one a frame. channels: of the layers; the first halves the
+    bands, the next two bands and frames. A second input plane holds each band's place, since a voice's formants do not
+    move.
     """
 
     def __init__(
@@ -256,7 +257,9 @@ class MelDiscriminator(nn.Module):
         self.projection = nn.Linear(condition_channels, channels[-1], bias=False) if condition_channels else None
 
     def forward(
-        self, mel: Float[Tensor, "batch bands frames"], condition: Float[Tensor, "batch condition"] | None = None
+        self,
+        mel: Float[Tensor, "batch bands frames"],
+        condition: Float[Tensor, "batch condition"] | Float[Tensor, "batch condition frames"] | None = None,
     ) -> DiscriminatorOutput:
         place = torch.linspace(-1.0, 1.0, mel.shape[1], device=mel.device, dtype=mel.dtype)
         x = torch.stack([mel, place[:, None].expand_as(mel)], dim=1)
@@ -264,7 +267,11 @@ class MelDiscriminator(nn.Module):
         if self.projection is None or condition is None:
             return judged
         seen = judged.features[-2]
-        wanted = self.projection(condition)[:, :, None, None] / seen.shape[1] ** 0.5
+        if condition.ndim == 2:
+            condition = condition.unsqueeze(2)
+        if condition.shape[2] > 1:
+            condition = F.adaptive_avg_pool1d(condition, seen.shape[3])
+        wanted = self.projection(condition.transpose(1, 2)).transpose(1, 2).unsqueeze(2) / seen.shape[1] ** 0.5
         return DiscriminatorOutput(judged.score + (wanted * seen).sum(dim=1).flatten(1), judged.features)
 
 

@@ -159,6 +159,8 @@ class PostfilterObjectiveConfig(Config):
 
     channels: tuple[int, ...] = (24, 48, 96, 96)
     """Of the discriminator's layers."""
+    conditional: bool = False
+    """Whether the discriminator is told frame by frame what is said, and by whom, and judges that too."""
     crop_frames: int = Field(default=160, ge=8)
     """Of each recording, at a random place."""
     variation: tuple[float, float] = (0.15, 0.45)

@@ -30,10 +30,14 @@ from moksori.types import SpeechBatch, TextBatch
 
 @dataclass(frozen=True)
 class Pair:
-    """Frames that the model said, before the postfilter, and those of the recordings; raw, as many of both."""
+    """Frames that the model said, before the postfilter, and those of the recordings; raw, as many of both.
+
+    condition: what the discriminator is told of each frame, the states of its token and speaker; None: nothing.
+    """
 
     said: Float[Tensor, "batch bands frames"]
     heard: Float[Tensor, "batch bands frames"]
+    condition: Float[Tensor, "batch states frames"] | None
     lengths: Int[Tensor, " batch"]
 
 
@@ -45,7 +49,9 @@ class PostfilterGame(nn.Module):
         if model.postfilter is None:
             raise ConfigError("objective.postfilter: the model has none to train; set model.postfilter={} too")
         self.config = config
-        self.discriminator = MelDiscriminator(config.channels)
+        self.discriminator = MelDiscriminator(
+            config.channels, model.config.memory_channels if config.conditional else 0
+        )
 
     def parameter_groups(self, model: Flowtron) -> Mapping[str, Iterable[nn.Parameter]]:
         assert model.postfilter is not None
@@ -60,11 +66,11 @@ class PostfilterGame(nn.Module):
         pair = self._pair(model, batch, text, generator)
         crops = self._cropped(pair, generator)
         made, wanted = model.refined(crops.said), model.standardize(crops.heard)[:, : model.postfilter.mels]
-        yield self._discriminator_update(made.detach(), wanted)
+        yield self._discriminator_update(made.detach(), wanted, crops.condition)
         terms = {"distance": (made - wanted).abs().mean()}
         weights = {"distance": self.config.distance_weight}
         if step >= self.config.head_start_steps:
-            terms |= self._adversarial_terms(made, wanted)
+            terms |= self._adversarial_terms(made, wanted, crops.condition)
             weights |= {
                 "adversarial": self.config.weight, "feature_matching": self.config.feature_matching_weight
             }  # fmt: skip
@@ -86,11 +92,13 @@ class PostfilterGame(nn.Module):
         count = mask.sum() * mels
         distance, before = (((found - wanted).abs() * mask).sum() / count for found in (made, plain))
         shortest = int(pair.lengths.min())
-        real, fake = (self.discriminator(x[:, :, :shortest]).score.mean() for x in (wanted, made))
+        condition = None if pair.condition is None else pair.condition[:, :, :shortest]
+        real, fake = (self.discriminator(x[:, :, :shortest], condition).score.mean() for x in (wanted, made))
         return {"distance": distance, "plain": before, "told": real - fake, "total": distance}
 
-    def _discriminator_update(self, made: Tensor, wanted: Tensor) -> Update:
-        real, fake = self.discriminator(torch.cat([wanted, made])).score.chunk(2)
+    def _discriminator_update(self, made: Tensor, wanted: Tensor, condition: Tensor | None) -> Update:
+        of_both = None if condition is None else torch.cat([condition, condition])
+        real, fake = self.discriminator(torch.cat([wanted, made]), of_both).score.chunk(2)
         loss = hinge_discriminator([real], [fake])
         return Update(
             "discriminator",
@@ -98,11 +106,11 @@ class PostfilterGame(nn.Module):
             {"discriminator": 1.0},
         )
 
-    def _adversarial_terms(self, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    def _adversarial_terms(self, made: Tensor, wanted: Tensor, condition: Tensor | None) -> dict[str, Tensor]:
         with frozen(self.discriminator):
             with torch.no_grad():
-                real = self.discriminator(wanted)
-            fake = self.discriminator(made)
+                real = self.discriminator(wanted, condition)
+            fake = self.discriminator(made, condition)
         return {
             "adversarial": hinge_generator([fake.score]),
             "feature_matching": feature_matching([real.features], [fake.features], relative=True),
@@ -123,8 +131,14 @@ class PostfilterGame(nn.Module):
         latent = model.prior.placed(noise, variation, generator=generator)
         melody = Melody(given=model.pitch_groups(heard[:, -1], groups)) if model.config.pitch else None
         path = token_path(batch.durations, width)
-        said = decode(model, latent, lengths, model.memory(text), path, melody=melody).frames[..., :width]
-        return Pair(model.detailed(said.clone()), heard, lengths)  # a clone, since autograd takes no inference tensors
+        memory = model.memory(text)
+        said = decode(model, latent, lengths, memory, path, melody=melody).frames[..., :width]
+        condition = None
+        if self.config.conditional:
+            states = memory.states.transpose(1, 2)
+            condition = states.gather(2, path.unsqueeze(1).expand(-1, states.shape[1], -1))
+        # A clone, since autograd takes no inference tensors.
+        return Pair(model.detailed(said.clone()), heard, condition, lengths)
 
     def _cropped(self, pair: Pair, generator: Generator | None) -> Pair:
         """The same number of frames of every item, at random places; shorter items go round, so that the discriminator
@@ -132,5 +146,9 @@ class PostfilterGame(nn.Module):
         count = self.config.crop_frames
         start = random_starts((pair.lengths - count).clamp(min=0), generator)
         place = (start.unsqueeze(1) + torch.arange(count, device=start.device)) % pair.lengths.unsqueeze(1)
-        said, heard = (x.gather(2, place.unsqueeze(1).expand(-1, x.shape[1], -1)) for x in (pair.said, pair.heard))
-        return Pair(said, heard, torch.full_like(pair.lengths, count))
+
+        def crop(frames: Tensor) -> Tensor:
+            return frames.gather(2, place.unsqueeze(1).expand(-1, frames.shape[1], -1))
+
+        condition = None if pair.condition is None else crop(pair.condition)
+        return Pair(crop(pair.said), crop(pair.heard), condition, torch.full_like(pair.lengths, count))

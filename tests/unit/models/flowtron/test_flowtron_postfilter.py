@@ -112,12 +112,39 @@ def test_it_comes_nearer_to_recordings() -> None:
     assert float(after["distance"]) < 0.8 * float(after["plain"])
 
 
-def test_padding_changes_no_measure() -> None:
+@pytest.mark.parametrize("conditional", [False, True])
+def test_padding_changes_no_measure(conditional: bool) -> None:
     """Without variation, since what is drawn for the padding would move what is drawn after it."""
-    taught = small.objective(model(), alignment="given", postfilter={**GAME, "variation": (0.0, 0.0)})
+    taught = small.objective(
+        model(), alignment="given", postfilter={**GAME, "variation": (0.0, 0.0), "conditional": conditional}
+    )
     plain, padded = (taught.validate(small.batch(padding=p), torch.Generator().manual_seed(1)) for p in (0, 6))
     for name in ("distance", "plain", "told"):
         assert float(plain[name]) == pytest.approx(float(padded[name]), rel=1e-4, abs=1e-5)
+
+
+def test_a_conditional_discriminator_is_told_what_is_said_frame_by_frame() -> None:
+    made, batch = model(), small.batch()
+    with torch.no_grad():
+        made.postfilter.out.weight.mul_(0.1)  # type: ignore[union-attr]
+    torch.manual_seed(0)
+    taught = small.objective(made, alignment="given", postfilter={**GAME, "conditional": True})
+    assert taught.postfilter_game is not None
+    judge = taught.postfilter_game.discriminator
+    assert judge.projection is not None
+    heard: list[torch.Tensor] = []
+    judge.projection.register_forward_hook(lambda _, inputs, __: heard.append(inputs[0]))
+    against, own = taught.updates(batch, 9, torch.Generator().manual_seed(0))
+    states = made.memory(small.text()).states
+    frames = states[0].repeat_interleave(6, dim=0)  # of the first item: four tokens of six frames
+    windows = frames.unfold(0, 4, 1).mean(dim=2)  # the discriminator's positions are four frames wide
+    assert heard[0].shape == (6, 3, made.config.memory_channels)
+    assert all(any(torch.allclose(told, w, atol=1e-5) for w in windows) for told in heard[0][0])
+    against.total().backward()
+    assert judge.projection.weight.grad is not None
+    taught.zero_grad()
+    own.total().backward()
+    assert judge.projection.weight.grad is None
 
 
 def test_exporting_leaves_what_it_follows_as_it_is() -> None:
@@ -176,3 +203,15 @@ def test_a_discriminator_may_ask_for_reality_alone() -> None:
     found = judge(mel)
     assert found.score.shape == (2, 2 * 5)
     assert len(found.features) >= 3
+
+
+def test_a_condition_may_change_from_frame_to_frame() -> None:
+    torch.manual_seed(0)
+    judge, mel = MelDiscriminator((4, 6, 8), 3), torch.randn(2, 16, 20)
+    whole = torch.randn(2, 3)
+    constant = whole.unsqueeze(2).expand(-1, -1, 20)
+    torch.testing.assert_close(judge(mel, constant).score, judge(mel, whole).score)
+    late = torch.cat([constant[:, :, :8], constant[:, :, 8:] + 1.0], dim=2)
+    moved = (judge(mel, late).score - judge(mel, whole).score).reshape(2, 2, 5).abs().amax(dim=(0, 1))
+    assert bool((moved[:2] < 1e-6).all())
+    assert bool((moved[2:] > 1e-4).all())
