@@ -257,12 +257,12 @@ class SpokenLatentBlocks:
 class StyleMeasure:
     """How high, how lively and how quick somebody speaks in reference clips, as a model of pitch reads it.
 
-    log_f0: mean of ln F0 in Hz. deviation: its standard deviation. rate: tokens of the text a second.
+    log_f0: mean of ln F0 in Hz. deviation: its standard deviation. phone_rate: phones of the text a second.
     """
 
     log_f0: float
     deviation: float
-    rate: float
+    phone_rate: float
 
 
 def mean_measure(measures: Sequence[tuple[StyleMeasure, float]]) -> StyleMeasure:
@@ -275,7 +275,7 @@ def mean_measure(measures: Sequence[tuple[StyleMeasure, float]]) -> StyleMeasure
     return StyleMeasure(
         mean([m.log_f0 for m, _ in measures]),
         mean([m.deviation for m, _ in measures]),
-        math.exp(mean([math.log(max(m.rate, 1e-3)) for m, _ in measures])),
+        math.exp(mean([math.log(max(m.phone_rate, 1e-3)) for m, _ in measures])),
     )
 
 

@@ -202,7 +202,7 @@ def _measure(written: str | None) -> StyleMeasure | None:
     if written is None:
         return None
     read = json.loads(written)
-    found = StyleMeasure(*(float(read[name]) for name in ("log_f0", "deviation", "rate")))
+    found = StyleMeasure(*(float(read[name]) for name in ("log_f0", "deviation", "phone_rate")))
     if not all(math.isfinite(value) for value in astuple(found)):
         raise ValueError("a measure that is no number")
     return found
