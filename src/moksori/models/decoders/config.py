@@ -63,6 +63,9 @@ class RefinedConfig(Config):
     """Griffin-Lim steps."""
     momentum: float = Field(default=0.99, ge=0.0)
     """Of the fast Griffin-Lim algorithm; 0 = the plain one."""
+    damping: float = Field(default=0.0, ge=0.0)
+    """Keeps a step from blowing up bins on which overlapping frames do not agree, whose phases are next to chance; 0 =
+    as the papers have it (`refined.RefinedDecoder.render`)."""
 
 
 class SourcedConfig(Config):
@@ -76,6 +79,8 @@ class SourcedConfig(Config):
     momentum: float = Field(default=0.0, ge=0.0)
     """As a `refined` decoder's. Phases that are nearly right already are led away from by fast steps: copies of
     recordings sound better at any number of plain ones (docs/families/vocoder.md)."""
+    damping: float = Field(default=0.0, ge=0.0)
+    """As a `refined` decoder's."""
     envelope_quefrencies: int = Field(default=40, ge=1)
     """Cepstral coefficients of the magnitudes, of which the phases of the vocal tract are made."""
     pitch_channels: int = 96

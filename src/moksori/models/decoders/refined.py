@@ -55,7 +55,7 @@ class RefinedDecoder(Decoder):
         self.head = nn.Linear(config.channels, self.numbers * (mel.n_fft // 2 + 1))
         self.istft = InverseStft(mel.n_fft, mel.hop_length)
         self.stft = ComplexStft(mel.n_fft, mel.hop_length)
-        self.refinements, self.momentum = config.refinements, config.momentum
+        self.refinements, self.momentum, self.damping = config.refinements, config.momentum, config.damping
         self.silence = math.log(mel.floor)
         self.register_buffer("pseudo_inverse", torch.linalg.pinv(mel_filterbank(mel)), persistent=False)
 
@@ -89,21 +89,34 @@ class RefinedDecoder(Decoder):
     def render(self, spectrum: Spectrum, refinements: int | None = None) -> Float[Tensor, "batch samples"]:
         """The waveform whose frames agree best with the magnitudes, from the first phases on.
 
+        Each step brings what the frames agree on, c, back to the wanted magnitude A: A c / |c|. Where c is next to
+        nothing its phase is rounding, which step after step makes larger. A damping d gives A c sqrt((1 + d) / (|c|² +
+        d A²)) instead: the same where |c| = A, and at most sqrt((1 + d) / d) times c.
+
         refinements: steps; None = as many as the configuration says.
         """
         magnitude = spectrum.magnitude
         with full_precision(magnitude.device.type):
             current, before = torch.polar(magnitude, spectrum.phase), None
+            wanted, floor = self.damped(magnitude)
             for _ in range(self.refinements if refinements is None else refinements):
                 # As pairs of real numbers: complex arithmetic takes twice the time.
                 consistent = torch.view_as_real(self.stft(self.istft(current)))
                 ahead = consistent if before is None else torch.lerp(before, consistent, 1.0 + self.momentum)
                 before = consistent
                 real, imaginary = ahead.unbind(3)
-                power = torch.addcmul(real * real, imaginary, imaginary).add_(LEAST_POWER)
-                gain = magnitude * power.rsqrt_()
+                power = torch.addcmul(real * real, imaginary, imaginary).add_(floor)
+                gain = wanted * power.rsqrt_()
                 current = torch.view_as_complex(ahead * gain.unsqueeze(3))
             return self.istft(current)
+
+    def damped(
+        self, magnitude: Float[Tensor, "batch bins frames"]
+    ) -> tuple[Float[Tensor, "batch bins frames"], Float[Tensor, "batch bins frames"] | float]:
+        """What a step multiplies c by before it divides by sqrt(|c|² + floor), and that floor."""
+        if self.damping == 0.0:
+            return magnitude, LEAST_POWER
+        return math.sqrt(1.0 + self.damping) * magnitude, self.damping * magnitude.square() + LEAST_POWER
 
     def forward(
         self,

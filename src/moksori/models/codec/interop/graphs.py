@@ -15,7 +15,7 @@ from moksori.errors import UnsupportedTask
 from moksori.models.codec.encoder import MelEncoder
 from moksori.models.codec.model import Codec
 from moksori.models.decoders.decoders import IstftDecoder
-from moksori.models.decoders.refined import LEAST_POWER, RefinedDecoder
+from moksori.models.decoders.refined import RefinedDecoder
 from moksori.models.decoders.sourced import SourcedDecoder
 from moksori.nn.conv import fold_weight_norm
 from moksori.nn.dft import FixedInverseStft, FixedStft
@@ -102,6 +102,7 @@ class DecoderGraph(nn.Module):
         magnitude, phase = decoder.spectrum(mel)
         real, imaginary = magnitude * phase.cos(), magnitude * phase.sin()
         before: tuple[Tensor, Tensor] | None = None
+        wanted, floor = decoder.damped(magnitude)
         for _ in range(decoder.refinements):
             consistent = self.stft(self.istft(real, imaginary))
             ahead = consistent
@@ -109,7 +110,7 @@ class DecoderGraph(nn.Module):
                 further = 1.0 + decoder.momentum
                 ahead = tuple(old + further * (new - old) for old, new in zip(before, consistent, strict=True))
             before = consistent
-            gain = magnitude / torch.sqrt(ahead[0].square() + ahead[1].square() + LEAST_POWER)
+            gain = wanted / torch.sqrt(ahead[0].square() + ahead[1].square() + floor)
             real, imaginary = ahead[0] * gain, ahead[1] * gain
         found: Tensor = self.istft(real, imaginary)
         return found
