@@ -51,6 +51,9 @@ class PostfilterConfig(Config):
     inner_channels: int = Field(default=448, ge=1)
     num_layers: int = Field(default=5, ge=1)
     kernel_size: int = Field(default=7, ge=1)
+    strength: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Share of the way that mels go to where it would have them. Learn with 1; less is for speaking, where what it adds
+    is more than a voice bears."""
 
 
 class FlowtronConfig(Config):

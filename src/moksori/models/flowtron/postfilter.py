@@ -28,7 +28,7 @@ class Postfilter(nn.Module):
 
     def __init__(self, config: PostfilterConfig, mel: MelConfig, pitch: bool) -> None:
         super().__init__()
-        self.mels, self.pitch = mel.n_mels, pitch
+        self.mels, self.pitch, self.strength = mel.n_mels, pitch, config.strength
         inputs = 2 * mel.n_mels + 1 if pitch else mel.n_mels
         self.body = ConvNeXtStack(inputs, config.channels, config.inner_channels, config.num_layers, config.kernel_size)
         self.out = zero_initialised(ProductConv1d(config.channels, mel.n_mels, 1))
@@ -47,5 +47,5 @@ class Postfilter(nn.Module):
             if self.pitch:
                 assert log_f0 is not None
                 seen = torch.cat([frames, looked_up(self.ripples, log_f0).transpose(1, 2)], dim=1)
-            mels: Tensor = frames[:, : self.mels] + self.out(self.body(seen, mask))
+            mels: Tensor = frames[:, : self.mels] + self.strength * self.out(self.body(seen, mask))
             return mels

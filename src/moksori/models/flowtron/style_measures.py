@@ -66,7 +66,7 @@ def measured(
 ) -> Measured:
     """Of recordings or of what was drawn, in which so many phones are said; frames hold the pitch.
 
-    Frames count by the square root of their magnitude below LOW_HZ. Of 40 sentences that were drawn, the mean so found
+    Frames count by the square root of their magnitude below LOW_HZ. Of 30 sentences that were drawn, the mean so found
     goes with that of the sound's voiced frames but for 0.28 semitones (a deviation) and their range but for 0.23; where
     all frames count alike it is 0.55 and 0.37, since where nothing is voiced the pitch goes on in a straight line.
     """

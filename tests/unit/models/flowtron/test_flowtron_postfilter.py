@@ -64,6 +64,18 @@ def test_who_else_is_in_the_batch_makes_no_difference(pitch: bool) -> None:
     assert bool((both.mel[1, :, 9:] == torch.log(torch.tensor(made.config.mel.floor))).all())
 
 
+def test_its_strength_is_a_share_of_the_way() -> None:
+    whole = model()
+    half = small.model(group=2, standardize=True, postfilter={**NETWORK, "strength": 0.5})
+    half.load_state_dict(whole.state_dict())
+    frames = torch.randn(2, 5, 9, generator=torch.Generator().manual_seed(0)) - 5.0
+    with torch.no_grad():
+        moved, less = (made.refined(frames) for made in (whole, half))
+    plain = whole.standardize(frames)[:, :5]
+    assert float((moved - plain).abs().max()) > 0.1
+    torch.testing.assert_close(less, (plain + moved) / 2.0)
+
+
 def test_mels_of_given_latents_stay_as_they_are() -> None:
     made, text = model(), small.text((4,))
     given = SayControls(latent=LatentPlan(given=torch.randn(5, 8, generator=torch.Generator().manual_seed(1))))
