@@ -12,10 +12,11 @@ from moksori.types import Waveform
 
 FRAME_SECONDS = 0.025
 HOP_SECONDS = 0.01
-_LEVEL_PERCENTILE = 95.0
+THRESHOLD_DB = 38.0
+LEVEL_PERCENTILE = 95.0
 
 
-def trim_silence(waveform: Waveform, threshold_db: float = 38.0, keep_seconds: float = 0.07) -> Waveform:
+def trim_silence(waveform: Waveform, threshold_db: float = THRESHOLD_DB, keep_seconds: float = 0.07) -> Waveform:
     """The waveform without the silence at its ends, of which `keep_seconds` stay on each side.
 
     A recording that is silent throughout, or loud throughout, comes back whole: there is nothing to tell apart.
@@ -27,7 +28,7 @@ def trim_silence(waveform: Waveform, threshold_db: float = 38.0, keep_seconds: f
     return Waveform(waveform.samples[start:stop].copy(), waveform.sample_rate)
 
 
-def sounding(waveform: Waveform, threshold_db: float = 38.0, keep_seconds: float = 0.07) -> tuple[int, int]:
+def sounding(waveform: Waveform, threshold_db: float = THRESHOLD_DB, keep_seconds: float = 0.07) -> tuple[int, int]:
     """First and end sample of what `trim_silence` keeps; raises as it does."""
     if threshold_db < 0.0 or keep_seconds < 0.0:
         raise AudioError(f"threshold_db {threshold_db:g} and keep_seconds {keep_seconds:g} must not be negative")
@@ -39,7 +40,9 @@ def sounding(waveform: Waveform, threshold_db: float = 38.0, keep_seconds: float
     return max(int(loud[0]) * hop - keep, 0), min(int(loud[-1]) * hop + frame + keep, count)
 
 
-def pauses(waveform: Waveform, minimum_seconds: float = 0.2, threshold_db: float = 38.0) -> list[tuple[float, float]]:
+def pauses(
+    waveform: Waveform, minimum_seconds: float = 0.2, threshold_db: float = THRESHOLD_DB
+) -> list[tuple[float, float]]:
     """Start and end in seconds of each stretch of at least `minimum_seconds` without a loud frame, in order.
 
     Silence at the beginning and the end counts too; a recording that is silent throughout is one pause.
@@ -67,7 +70,7 @@ def _sizes(sample_rate: int) -> tuple[int, int]:
 def _loud_frames(waveform: Waveform, threshold_db: float) -> Bool[np.ndarray, " frames"]:
     """Frame t covers the samples from t · hop on; the last may reach over the end. None is loud in digital silence."""
     power = _frame_power(waveform)
-    level = np.percentile(power, _LEVEL_PERCENTILE) if len(power) else 0.0
+    level = np.percentile(power, LEVEL_PERCENTILE) if len(power) else 0.0
     if level == 0.0:  # sound in fewer than 5 % of the frames: a click, or a word in a long silence
         level = power.max(initial=0.0)
     return (power > 0.0) & (power >= level * 10.0 ** (-threshold_db / 10.0))

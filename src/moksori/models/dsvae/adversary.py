@@ -17,12 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from moksori.losses.adversarial import hinge_discriminator, hinge_generator
-from moksori.losses.feature_matching import feature_matching
+from moksori.losses.adversarial import hinge_discriminator
+from moksori.losses.mel_adversary import mel_generator_terms
 from moksori.models.contract import Update
 from moksori.models.dsvae.config import AdversaryConfig
 from moksori.nn.discriminators import MelDiscriminator
-from moksori.nn.frozen import frozen
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,7 @@ def discriminator_update(discriminator: MelDiscriminator, config: AdversaryConfi
 
 def model_terms(discriminator: MelDiscriminator, judged: Judged) -> dict[str, Tensor]:
     """What the decoder shall make smaller."""
-    with frozen(discriminator):
-        with torch.no_grad():
-            real = discriminator(judged.recording, judged.voice)
-        made = torch.cat([judged.copy, judged.conversion])
-        fake = discriminator(made, torch.cat([judged.voice, judged.asked]))
-    count = len(judged.copy)
-    copies = [features[:count] for features in fake.features]
-    return {
-        "adversarial": hinge_generator([fake.score]),
-        "feature_matching": feature_matching([real.features], [copies], relative=True),
-    }
+    made = torch.cat([judged.copy, judged.conversion])
+    return mel_generator_terms(
+        discriminator, judged.recording, made, judged.voice, torch.cat([judged.voice, judged.asked])
+    )

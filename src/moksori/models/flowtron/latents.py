@@ -11,7 +11,7 @@ from moksori.audio.mel import MelConfig
 from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.flowtron.alignment import steady
 from moksori.models.flowtron.style import mixed, noise_scale, places, planned_noise, style_course, style_mean
-from moksori.models.flowtron.style_measures import measured, phones
+from moksori.models.flowtron.style_measures import measured, phone_counts
 from moksori.nn.alignment import durations_to_path, monotonic_durations
 from moksori.types import MixtureChoice, ReadLatents, SayControls, SpokenFlags, SpokenMels, StyleMeasure, TextBatch
 
@@ -79,7 +79,7 @@ class ChosenLatents:
         flags = attention_flags(encoded, text.token_lengths, model.config.group)
         measures: tuple[StyleMeasure, ...] = ()
         if model.config.pitch:
-            measures = measured(model, frames, frame_lengths, phones(model, text)).items()
+            measures = measured(model, frames, frame_lengths, phone_counts(model, text)).items()
         return ReadLatents(
             encoded.latent, frame_lengths, likelihood / count, durations, flags, sure, encoded.attention, measures
         )

@@ -12,20 +12,19 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.errors import ConfigError
-from moksori.losses.adversarial import hinge_discriminator, hinge_generator
-from moksori.losses.feature_matching import feature_matching
+from moksori.losses.adversarial import hinge_discriminator
+from moksori.losses.mel_adversary import mel_generator_terms
 from moksori.models.contract import Update
 from moksori.models.flowtron.config import PostfilterObjectiveConfig
 from moksori.models.flowtron.latents import token_path
 from moksori.models.flowtron.model import Flowtron
 from moksori.models.flowtron.sampling import Melody
 from moksori.models.flowtron.speaking import decode
+from moksori.nn.alignment import expand_by_path
 from moksori.nn.crops import random_starts
 from moksori.nn.discriminators import MelDiscriminator
-from moksori.nn.distributions import standard_normal
-from moksori.nn.frozen import frozen
 from moksori.nn.masks import sequence_mask
-from moksori.types import SpeechBatch, TextBatch
+from moksori.types import SayControls, SpeechBatch, TextBatch
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class PostfilterGame(nn.Module):
         terms = {"distance": (made - wanted).abs().mean()}
         weights = {"distance": self.config.distance_weight}
         if step >= self.config.head_start_steps:
-            terms |= self._adversarial_terms(made, wanted, crops.condition)
+            terms |= mel_generator_terms(self.discriminator, wanted, made, crops.condition, crops.condition)
             weights |= {
                 "adversarial": self.config.weight, "feature_matching": self.config.feature_matching_weight
             }  # fmt: skip
@@ -106,16 +105,6 @@ class PostfilterGame(nn.Module):
             {"discriminator": 1.0},
         )
 
-    def _adversarial_terms(self, made: Tensor, wanted: Tensor, condition: Tensor | None) -> dict[str, Tensor]:
-        with frozen(self.discriminator):
-            with torch.no_grad():
-                real = self.discriminator(wanted, condition)
-            fake = self.discriminator(made, condition)
-        return {
-            "adversarial": hinge_generator([fake.score]),
-            "feature_matching": feature_matching([real.features], [fake.features], relative=True),
-        }
-
     @torch.no_grad()
     def _pair(self, model: Flowtron, batch: SpeechBatch, text: TextBatch, generator: Generator | None) -> Pair:
         if batch.durations is None:
@@ -126,17 +115,15 @@ class PostfilterGame(nn.Module):
         groups = -(-width // group)
         low, high = self.config.variation
         share = torch.rand((), generator=generator, device=heard.device)
-        noise = standard_normal(heard.new_zeros(len(heard), heard.shape[1], groups * group), generator)
-        variation = float(low + (high - low) * share)
-        latent = model.prior.placed(noise, variation, generator=generator)
+        like = heard.new_zeros(len(heard), heard.shape[1], groups * group)
+        latent = model.drawn_latent(like, lengths, SayControls(variation=float(low + (high - low) * share)), generator)
         melody = Melody(given=model.pitch_groups(heard[:, -1], groups)) if model.config.pitch else None
         path = token_path(batch.durations, width)
         memory = model.memory(text)
         said = decode(model, latent, lengths, memory, path, melody=melody).frames[..., :width]
         condition = None
         if self.config.conditional:
-            states = memory.states.transpose(1, 2)
-            condition = states.gather(2, path.unsqueeze(1).expand(-1, states.shape[1], -1))
+            condition = expand_by_path(memory.states.transpose(1, 2), path)
         # A clone, since autograd takes no inference tensors.
         return Pair(model.detailed(said.clone()), heard, condition, lengths)
 
@@ -146,9 +133,6 @@ class PostfilterGame(nn.Module):
         count = self.config.crop_frames
         start = random_starts((pair.lengths - count).clamp(min=0), generator)
         place = (start.unsqueeze(1) + torch.arange(count, device=start.device)) % pair.lengths.unsqueeze(1)
-
-        def crop(frames: Tensor) -> Tensor:
-            return frames.gather(2, place.unsqueeze(1).expand(-1, frames.shape[1], -1))
-
-        condition = None if pair.condition is None else crop(pair.condition)
-        return Pair(crop(pair.said), crop(pair.heard), condition, torch.full_like(pair.lengths, count))
+        said, heard = (expand_by_path(frames, place) for frames in (pair.said, pair.heard))
+        condition = None if pair.condition is None else expand_by_path(pair.condition, place)
+        return Pair(said, heard, condition, torch.full_like(pair.lengths, count))

@@ -15,7 +15,7 @@ from moksori.models.flowtron.attention import path_weights
 from moksori.models.flowtron.flows import AffineFlow
 from moksori.models.flowtron.latents import token_path
 from moksori.models.flowtron.sampling import Guide, Inverted, Melody, Stop, inverted
-from moksori.models.flowtron.style_measures import Asked, asked, measured, phones
+from moksori.models.flowtron.style_measures import Asked, asked, measured, phone_counts
 from moksori.nn.alignment import monotonic_durations
 from moksori.nn.masks import sequence_mask
 from moksori.types import SayControls, SpokenFlags, SpokenMels, TextBatch
@@ -221,7 +221,7 @@ def styled_by(model: "Flowtron", made: Sampled, text: TextBatch, controls: SayCo
     plan = controls.latent
     if not model.config.pitch or plan is None or not plan.styles:
         return None
-    own = measured(model, made.frames, made.frame_lengths, phones(model, text))
+    own = measured(model, made.frames, made.frame_lengths, phone_counts(model, text))
     return asked(plan, own, made.frames[:, -1], made.frame_lengths, semitones(controls.shift_semitones))
 
 

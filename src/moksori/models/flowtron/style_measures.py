@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from moksori.audio.trim import LEVEL_PERCENTILE, THRESHOLD_DB
 from moksori.models.flowtron.style import style_stretches
 from moksori.nn.masks import sequence_mask
 from moksori.types import LatentPlan, StyleMeasure, TextBatch, mean_measure
@@ -22,8 +23,6 @@ from moksori.types import LatentPlan, StyleMeasure, TextBatch, mean_measure
 if TYPE_CHECKING:
     from moksori.models.flowtron.model import Flowtron
 
-QUIET_DB, LOUD = 38.0, 0.95
-"""Frames at both ends whose power lies so far under that quantile of all frames' are no speech, as in `audio.trim`."""
 LOW_HZ = 1000.0
 """Voiced frames are loud below this, and pitch counts by that: nothing else tells in a drawn mel where it is heard."""
 FARTHEST = 8.0 * math.log(2.0) / 12.0
@@ -84,7 +83,7 @@ def measured(
     return Measured(mean, spread.sqrt(), phones / seconds)
 
 
-def phones(model: "Flowtron", text: TextBatch) -> Int[Tensor, " batch"]:
+def phone_counts(model: "Flowtron", text: TextBatch) -> Int[Tensor, " batch"]:
     """Tokens whose symbol begins with a letter: no spaces, stops and marks, of which texts have more or fewer."""
     mask = sequence_mask(text.token_lengths, text.tokens.shape[1])[:, 0]
     symbols = model.config.text.symbols
@@ -132,10 +131,10 @@ def asked(
 def _ends(
     magnitude: Float[Tensor, "batch mels frames"], real: Bool[Tensor, "batch frames"]
 ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
-    """The first and the last frame that is heard, of each item."""
+    """The first and the last frame that is heard, of each item, as `audio.trim` finds them in sound."""
     power = magnitude.square().sum(dim=1)
-    loud = torch.where(real, power, torch.nan).nanquantile(LOUD, dim=1, keepdim=True)
-    heard = real & (power >= loud * 10.0 ** (-QUIET_DB / 10.0))
+    loud = torch.where(real, power, torch.nan).nanquantile(LEVEL_PERCENTILE / 100.0, dim=1, keepdim=True)
+    heard = real & (power >= loud * 10.0 ** (-THRESHOLD_DB / 10.0))
     place = torch.arange(power.shape[1], device=power.device).expand_as(heard)
     last = torch.where(heard, place, 0).amax(dim=1)
     return torch.where(heard, place, power.shape[1]).amin(dim=1).minimum(last), last

@@ -189,8 +189,8 @@ def _deviation(
 
 def heard_prompt(model: "Naturalspeech2", prompt: LatentBatch) -> HeardPrompt:
     """What is heard of raw latents."""
-    mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
-    return model.hear(masked(model.standardize(prompt.latent), mask), prompt.frame_lengths)
+    latent, _ = _standardised(model, prompt)
+    return model.hear(latent, prompt.frame_lengths)
 
 
 def missed_mean(model: "Naturalspeech2", prompt: LatentBatch, heard: HeardPrompt) -> Float[Tensor, "batch latent 1"]:
@@ -201,8 +201,7 @@ def missed_mean(model: "Naturalspeech2", prompt: LatentBatch, heard: HeardPrompt
     misses in whatever they say. A mean over seconds has the sounds in it that happen to be said there as well, so a
     share of it is the voice's.
     """
-    mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
-    latent = masked(model.standardize(prompt.latent), mask)
+    latent, mask = _standardised(model, prompt)
     mean = latent.sum(dim=2, keepdim=True) / mask.sum(dim=2, keepdim=True)
     items, frames = len(latent), BELIEVED_FRAMES
     noise = torch.randn(model.latent_channels, frames, generator=Generator().manual_seed(0))
@@ -211,6 +210,14 @@ def missed_mean(model: "Naturalspeech2", prompt: LatentBatch, heard: HeardPrompt
     prepared = model.prepared(nothing, heard, torch.zeros_like(mask[:, 0, 0]))
     guess = model.guess(noise, latent.new_ones(1), prepared, mask.new_ones(items, 1, frames))
     return mean - guess.mean(dim=2, keepdim=True)
+
+
+def _standardised(
+    model: "Naturalspeech2", prompt: LatentBatch
+) -> tuple[Float[Tensor, "batch latent frames"], Bool[Tensor, "batch 1 frames"]]:
+    """Raw latents standardised, 0 at padding, and which frames are real."""
+    mask = sequence_mask(prompt.frame_lengths, prompt.latent.shape[2])
+    return masked(model.standardize(prompt.latent), mask), mask
 
 
 def _check(
