@@ -44,9 +44,14 @@ def manifest_of(model: Naturalspeech2) -> Manifest:
     )  # fmt: skip
 
 
-def test_a_host_speaks_with_the_graphs_as_the_model_does() -> None:
-    model = small("model.sampling.steps=3", "model.sampling.sampler=karras", "model.sampling.guidance=1.5")
+@pytest.mark.parametrize("postfilter", ["null", "{channels: 8, inner_channels: 12, num_layers: 2}"])
+def test_a_host_speaks_with_the_graphs_as_the_model_does(postfilter: str) -> None:
+    model = small(
+        "model.sampling.steps=3", "model.sampling.sampler=karras", "model.sampling.guidance=1.5",
+        f"model.postfilter={postfilter}",
+    )  # fmt: skip
     made = graphs(model)
+    assert ("postfilter" in made) == (postfilter != "null")
     assert checked("small", model, made) < 5e-5
     for graph in made.values():
         kinds = {node.op_type for node in graph.graph.node}

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig
 from moksori.config import Config
+from moksori.models.contract_latents import CanCompress
 from moksori.types import (
     Coded,
     ConvertControls,
@@ -81,8 +82,8 @@ class Objective(nn.Module, ABC):
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Data-dependent initialisation before the first step, such as feature statistics; not called on resume."""
 
-    def take_codebooks(self, codebooks: Float[Tensor, "stages entries channels"]) -> None:
-        """Takes in the codebooks of the codec whose codes batches hold (`SpeechNeeds.codes_of`), when it is built."""
+    def take_codec(self, codec: CanCompress) -> None:
+        """Takes in what it needs of the codec whose codes batches hold (`SpeechNeeds.codes_of`), when it is built."""
 
     @abstractmethod
     def updates(self, batch: SpeechBatch, step: int, generator: Generator | None = None) -> Iterator[Update]:

@@ -87,6 +87,18 @@ class CanCompress(Protocol):
 
 
 @runtime_checkable
+class CanShowMels(Protocol):
+    """A codec that reads log-mels off latents, of which it then makes sound."""
+
+    def standard_mels(self, latent: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch mels frames"]:
+        """Of raw latents, with gradients; each band of mean 0 and deviation 1 over the codec's training data.
+
+        Raises UnsupportedTask where this codec makes sound of latents as they are.
+        """
+        ...
+
+
+@runtime_checkable
 class CanSayLatents(Protocol):
     """A model that turns tokens into latents of a codec, in a voice that it hears for the first time in a prompt.
 

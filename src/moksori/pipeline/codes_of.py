@@ -12,6 +12,7 @@ from moksori.corpus.features import Ragged, cached_arrays
 from moksori.corpus.manifest import Corpus
 from moksori.errors import ConfigError, MoksoriError
 from moksori.models.checkpoint import load_model
+from moksori.models.contract_latents import CanCompress
 from moksori.pipeline.codecs import FoundCodec
 from moksori.pipeline.models import models
 from moksori.pipeline.progress import Progress
@@ -53,9 +54,9 @@ class LearntCodec:
         return {folder.name if installed else self.found.name: self.found.fingerprint}
 
     @property
-    def codebooks(self) -> Float[torch.Tensor, "stages entries channels"]:
-        """Its codebooks, on the CPU."""
-        return self.found.model.codebooks.detach().float().cpu().clone()
+    def model(self) -> CanCompress:
+        """The codec itself."""
+        return self.found.model
 
     def with_codes(
         self, examples: Sequence[Example], needs: SpeechNeeds, corpus: Corpus, split: str, progress: Progress

@@ -39,7 +39,7 @@ SIGMAS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
 STRENGTHS = (0.3, 0.6, 0.9, 1.0)
 WAYS: tuple[Way, ...] = ("slerp", "linear")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-SENTENCES, PAIRS, SEEDS, GROUP_CLIPS, STEPS = 4, 20, 3, 5, 11
+SENTENCES, PAIRS, SEEDS, GROUP_CLIPS, STEPS = 16, 20, 3, 5, 11
 SHARES_OF = 40
 """Recordings that are asked what components they choose."""
 LOOKED_AT = 120

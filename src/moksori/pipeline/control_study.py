@@ -22,7 +22,7 @@ from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
 
 RESULT_NAME = "control.json"
-VERSION = 2
+VERSION = 3
 SAMPLES = 20
 
 
@@ -66,7 +66,7 @@ def study_control(
     """Measures a voice's controls and writes the result into `folder`.
 
     corpus: whose split gives sentences and, without `references`, clips of styles. references: a corpus of other
-    speakers. limit: sentences of each curve, and five pairs of styles for each of them; None: 4 and 20. samples: of
+    speakers. limit: sentences of each curve, and five pairs of styles for each of them; None: 16 and 20. samples: of
     each setting. mode: of the styles; clips: of each, 1 to 5. variation: of all but its own curve; None: the voice's.
     Raises UnsupportedTask for a voice without latents, CorpusError for a corpus without enough clips.
     """

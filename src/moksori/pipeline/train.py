@@ -115,8 +115,6 @@ def train(
     source = None if plan.start_from is None or begun else Source.find(plan.start_from)
     objective = _objective(config)
     codec = LearntCodec.of(needs) if needs.codes_of else None
-    if codec is not None:
-        objective.take_codebooks(codec.codebooks)
     examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, codec, listener)
     taken: TakenOver | None = None
     if source is not None:
@@ -257,10 +255,15 @@ def _recorded_plan(folder: Path, corpus: str | Path | None, assignments: Sequenc
 
 
 def _objective(config: RunConfig) -> Objective:
-    """Model and objective with first weights that follow from the seed; the caller's random numbers are left alone."""
+    """Model and objective with first weights that follow from the seed, and the codec that they learn the codes of; the
+    caller's random numbers are left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        return config.family.objective(config.family.model(config.model), config.objective)
+        objective = config.family.objective(config.family.model(config.model), config.objective)
+    needs = config.family.needs(config.model, config.objective)
+    if needs.codes_of:
+        objective.take_codec(LearntCodec.of(needs).model)
+    return objective
 
 
 def _fitted_to(config: RunConfig, corpus: Corpus, assignments: Sequence[str]) -> RunConfig:

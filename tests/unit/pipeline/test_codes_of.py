@@ -135,8 +135,8 @@ class LearnerObjective(Objective):
     def __init__(self, model, config) -> None:
         super().__init__(model)
 
-    def take_codebooks(self, codebooks):
-        self.model.books.copy_(codebooks)
+    def take_codec(self, codec):
+        self.model.books.copy_(codec.codebooks)
 
     def updates(self, batch, step, generator=None):
         assert bool(self.model.books.any())
@@ -164,6 +164,6 @@ def test_training_gets_codes_and_codebooks_and_names_the_codec(corpus, codec_fol
     assert stages.count("coding") == 2  # of both splits
     assert read_manifest(result.model).requires == {"small": fingerprint(codec_folder)}
     model = load_model(result.model).model
-    assert torch.equal(model.books, codes_of.LearntCodec.of(NEEDS).codebooks)
+    assert torch.equal(model.books, codes_of.LearntCodec.of(NEEDS).model.codebooks)
     resumed = train(None, None, tmp_path / "run", ("training.max_steps=6",), resume=True)
     assert resumed.state.step == 6

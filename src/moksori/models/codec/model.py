@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
 from moksori.audio.mel import MelConfig
-from moksori.errors import AudioError
+from moksori.errors import AudioError, UnsupportedTask
 from moksori.models.codec.config import CodecConfig, MelEncoderConfig, RestoredConfig
 from moksori.models.codec.decoder import codec_decoder
 from moksori.models.codec.encoder import Encoder, MelEncoder, MelRestorer, WaveEncoder
@@ -147,6 +147,13 @@ class Codec(nn.Module):
     ) -> Float[Tensor, "batch samples"]:
         """Encoded with all stages and decoded. speaker, generator: do not matter."""
         return self.expand(self.latents(self.compress(waveform)))[:, : waveform.shape[1]]
+
+    def standard_mels(self, latent: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch mels frames"]:
+        """See `models.contract_latents.CanShowMels`."""
+        if self.restorer is None:
+            raise UnsupportedTask("this codec's decoder takes latents as they are: no mels are read off them")
+        mels: Tensor = self.restorer.standardize(self.restorer(latent))
+        return mels
 
     def sound(self, latent: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch samples"]:
         """`expand` with gradients."""

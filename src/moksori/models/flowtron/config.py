@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from moksori.audio.mel import MEL_22KHZ, MelConfig
 from moksori.config import Config
+from moksori.models.postfilter import MelGameConfig, PostfilterConfig
 from moksori.text.tokenizer import TextConfig
 
 Direction = Literal["forward", "backward"]
@@ -42,18 +43,6 @@ class MixturePriorConfig(Config):
     channels: int = Field(default=512, ge=2, multiple_of=2)
     """Of the network that reads the mel."""
     dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
-
-
-class PostfilterConfig(Config):
-    """The network that makes spoken mels look like recordings (`postfilter.Postfilter`)."""
-
-    channels: int = Field(default=160, ge=1)
-    inner_channels: int = Field(default=448, ge=1)
-    num_layers: int = Field(default=5, ge=1)
-    kernel_size: int = Field(default=7, ge=1)
-    strength: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Share of the way that mels go to where it would have them. Learn with 1; less is for speaking, where what it adds
-    is more than a voice bears."""
 
 
 class FlowtronConfig(Config):
@@ -157,26 +146,12 @@ class FlowtronConfig(Config):
         return self.directions or tuple(alternating[index % 2] for index in range(self.num_flows))
 
 
-class PostfilterObjectiveConfig(Config):
+class PostfilterObjectiveConfig(MelGameConfig):
     """How the postfilter learns (`postfilter_game`)."""
 
-    channels: tuple[int, ...] = (24, 48, 96, 96)
-    """Of the discriminator's layers."""
-    conditional: bool = False
-    """Whether the discriminator is told frame by frame what is said, and by whom, and judges that too."""
-    crop_frames: int = Field(default=160, ge=8)
-    """Of each recording, at a random place."""
     variation: tuple[float, float] = (0.15, 0.45)
     """Least and greatest standard deviation of the latents that the model says the recordings' texts with; drawn for
     each batch."""
-    head_start_steps: int = Field(default=150, ge=0)
-    """In which the discriminator has no say."""
-    distance_weight: float = Field(default=0.5, ge=0.0)
-    """Of the mean absolute difference to the recording's standardised mel."""
-    weight: float = Field(default=0.3, ge=0.0)
-    """Of being taken for a recording."""
-    feature_matching_weight: float = Field(default=1.0, ge=0.0)
-    """Of looking like the recording in every layer of the discriminator."""
 
 
 class FlowtronObjectiveConfig(Config):

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from moksori.config import Config
+from moksori.models.postfilter import MelGameConfig, PostfilterConfig
 from moksori.text.tokenizer import TextConfig
 
 SamplerName = Literal["euler", "sde", "ddim", "heun", "dpmpp2m", "karras"]
@@ -154,6 +155,8 @@ class Naturalspeech2Config(Config):
     beta_1: float = Field(default=20.0, gt=0.0)
     """The process, see `nn.diffusion`."""
     sampling: SamplingConfig = SamplingConfig()
+    postfilter: PostfilterConfig | None = None
+    """What moves said latents to where a discriminator takes them for a recording's; null, as in the paper: nothing."""
     longest_token_seconds: float = Field(default=1.5, gt=0.0)
     """What a predicted duration is cut to."""
 
@@ -174,9 +177,18 @@ class Naturalspeech2Config(Config):
         return max(1, math.floor(self.longest_token_seconds * self.sample_rate / self.hop_length))
 
 
+class PostfilterObjectiveConfig(MelGameConfig):
+    """How the postfilter learns (`postfilter_game`)."""
+
+    rounds: int = Field(default=1, ge=1)
+    """Updates of both sides, each of other crops, that are made of what was said of a batch."""
+
+
 class Naturalspeech2ObjectiveConfig(Config):
     """L = L_data + L_score + 0.1 L_ce-rvq + L_duration + L_pitch (equation 6), and how prompts are cut."""
 
+    postfilter: PostfilterObjectiveConfig | None = None
+    """Trains the postfilter and nothing else, against a discriminator; all other losses are left out."""
     prompt_seconds: tuple[float, float] = (1.0, 3.0)
     """Shortest and longest prompt; never more than half of an utterance."""
     other_prompt: float = Field(default=0.0, ge=0.0, le=1.0)

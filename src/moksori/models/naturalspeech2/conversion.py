@@ -13,8 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from moksori.errors import BadInput
-from moksori.models.naturalspeech2.pitch import Pitch
-from moksori.models.naturalspeech2.speaking import Plan, alike, guided, heard_prompt, planned
+from moksori.models.naturalspeech2.speaking import Plan, alike, guided, heard_prompt, planned, raw
 from moksori.nn.diffusion_samplers import backward_ode, forward_ode, item_noise
 from moksori.nn.masks import masked, sequence_mask
 from moksori.types import ConvertControls, LatentBatch, SayControls, TextBatch
@@ -65,7 +64,10 @@ def convert_latents(
         drawn = item_noise(alike(len(noise), generator))(noise)
         noise = (1.0 - variation**2) ** 0.5 * noise + variation * masked(drawn, mask)
     made = backward_ode(between, noise, model.process, STEPS, START)
-    return LatentBatch(masked(model.standardize.inverse(made.float()), mask), source.frame_lengths)
+    latent = made.float()
+    # A postfilter has learnt to hear what is said: without a text it is not asked.
+    found = masked(model.standardize.inverse(latent), mask) if text is None else raw(model, there, latent)
+    return LatentBatch(found, source.frame_lengths)
 
 
 def _plan(
@@ -87,7 +89,4 @@ def _plan(
             )
         return plan
     heard = heard_prompt(model, prompt)
-    frames = mask.shape[2]
-    condition = masked(model.null_condition.expand(len(mask), -1, frames), mask)
-    silence = torch.zeros(len(mask), frames, device=mask.device)
-    return Plan(condition, heard, torch.zeros_like(mask[:, 0], dtype=torch.int64), Pitch.of(silence), mask)
+    return Plan.of(masked(model.null_condition.expand(len(mask), -1, mask.shape[2]), mask), heard, mask)

@@ -20,6 +20,7 @@ from moksori.models.naturalspeech2.denoiser import Denoiser, Prepared
 from moksori.models.naturalspeech2.length import sounding_symbols
 from moksori.models.naturalspeech2.phoneme_encoder import PhonemeEncoder
 from moksori.models.naturalspeech2.pitch import USUAL_HZ, Pitch, PitchEmbedding
+from moksori.models.naturalspeech2.postfilter import Postfilter
 from moksori.models.naturalspeech2.predictors import Predictor
 from moksori.models.naturalspeech2.prompt import HeardPrompt, PromptEncoder, PromptTokens
 from moksori.models.naturalspeech2.speaking import say_latents_like
@@ -60,6 +61,9 @@ class Naturalspeech2(nn.Module):
         )
         self.null_condition = nn.Parameter(torch.randn(1, hidden, 1) * hidden**-0.5)
         self.denoiser = Denoiser(config.denoiser, config.latent_channels, hidden, heads)
+        self.postfilter: Postfilter | None = None
+        if config.postfilter is not None:
+            self.postfilter = Postfilter(config.postfilter, config.latent_channels, hidden)
         self._in_bfloat16 = False
 
     @property

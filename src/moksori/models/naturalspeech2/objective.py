@@ -1,25 +1,28 @@
-"""How NaturalSpeech 2 is trained: prior, prompt encoder and denoiser together, on the codes of a codec that stays."""
+"""How NaturalSpeech 2 is trained: prior, prompt encoder and denoiser together, on the codes of a codec that stays; and,
+in a stage of its own, the postfilter.
+"""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from moksori.errors import ConfigError
 from moksori.losses.diffusion import score_weight, weighed_square
 from moksori.losses.residual_codes import latents_of_codes, residual_cross_entropy
 from moksori.models.contract import Objective, Update
+from moksori.models.contract_latents import CanCompress
 from moksori.models.health import Teller
 from moksori.models.naturalspeech2.config import Naturalspeech2ObjectiveConfig
 from moksori.models.naturalspeech2.denoiser import Prepared
 from moksori.models.naturalspeech2.health import health
 from moksori.models.naturalspeech2.model import Naturalspeech2
 from moksori.models.naturalspeech2.pitch import Pitch
-from moksori.models.naturalspeech2.prompt import HeardPrompt
+from moksori.models.naturalspeech2.postfilter_game import PostfilterGame
+from moksori.models.naturalspeech2.prior import Prior
 from moksori.models.naturalspeech2.prompt_cut import Crop, Cut, cut, taken
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.masks import masked, sequence_mask
@@ -34,25 +37,6 @@ VALIDATED_TIMES = (0.1, 0.25, 0.5, 0.75, 0.95)
 """At which validation looks: times that were drawn would make its measures jump."""
 EARLY = 0.3
 """Before it the guess is good enough for its codes to say how training goes."""
-
-
-@dataclass(frozen=True)
-class Prior:
-    """A batch after all but the denoiser.
-
-    latent: z_0 of the target, standardised. condition: c, of true durations and pitch. mask: True at real frames,
-    learnt at those whose latents are learnt. terms: of the predictors, and of how many each is the mean in counts.
-    """
-
-    cut: Cut
-    latent: Float[Tensor, "batch channels target"]
-    codes: Int[Tensor, "batch stages target"]
-    condition: Float[Tensor, "batch hidden target"]
-    mask: Bool[Tensor, "batch 1 target"]
-    learnt: Bool[Tensor, "batch 1 target"]
-    prompt: HeardPrompt
-    terms: Mapping[str, Tensor]
-    counts: Mapping[str, Tensor]
 
 
 class Naturalspeech2Objective(Objective):
@@ -70,6 +54,12 @@ class Naturalspeech2Objective(Objective):
         super().__init__(model)
         self.config, settings = config, model.config
         self._teller, self._steps = Teller(config.watch_from_step, logger), 0
+        self.postfilter_game: PostfilterGame | None = None
+        if config.postfilter is not None:
+            self.postfilter_game = PostfilterGame(config.postfilter, model)
+            model.requires_grad_(False)
+        if model.postfilter is not None:  # without its game nothing would teach it, and it would only decay
+            model.postfilter.requires_grad_(config.postfilter is not None)
         # Until there are any, codes stand for something: as large as the noise in the first stage, and ever smaller.
         draw = torch.Generator().manual_seed(0)
         shape = settings.stages, settings.code_count, settings.latent_channels
@@ -80,6 +70,31 @@ class Naturalspeech2Objective(Objective):
 
     def _power(self) -> Float[Tensor, " stages"]:
         return self.codebooks.square().sum(dim=2).mean(dim=1).clamp(min=1e-8)
+
+    @property
+    def discriminators(self) -> nn.Module | None:
+        """What going on starts well with, beside the model."""
+        return None if self.postfilter_game is None else self.postfilter_game.discriminator
+
+    @property
+    def newest_is_best(self) -> bool:
+        """With a discriminator: what it teaches makes the distance to the recordings larger."""
+        return self.postfilter_game is not None
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """What learns."""
+        if self.postfilter_game is not None:
+            return self.postfilter_game.parameter_groups(self.model)
+        return {"model": [p for p in self.model.parameters() if p.requires_grad]}
+
+    def take_codec(self, codec: CanCompress) -> None:
+        """Its codebooks, and for the postfilter the mels that it reads off latents.
+
+        Raises ConfigError for a codec that the model's settings do not describe, or that has no mels to show.
+        """
+        self.take_codebooks(codec.codebooks.detach().float())
+        if self.postfilter_game is not None:
+            self.postfilter_game.take_codec(codec)
 
     @torch.no_grad()
     def take_codebooks(self, codebooks: Float[Tensor, "stages entries channels"]) -> None:
@@ -115,6 +130,12 @@ class Naturalspeech2Objective(Objective):
         self._steps = step + 1
         device, items = batch.waveform.device, len(batch.names)
         drawn = torch.rand(items, 4, generator=generator, device=device)
+        if self.postfilter_game is not None:
+            self.model.eval()  # what stays as it is speaks as it will
+            with torch.no_grad():
+                prior = self.prior(batch, generator, drawn[:, 3])
+            yield from self.postfilter_game.updates(self.model, prior, step, generator)
+            return
         prior = self.prior(batch, generator, drawn[:, 3])
         t = self.config.t_min + (1.0 - self.config.t_min) * drawn[:, 0]
         noise = torch.randn(prior.latent.shape, generator=generator, device=device)
@@ -243,6 +264,8 @@ class Naturalspeech2Objective(Objective):
         the data loss rises by at late times, as a share of itself, without the text or without the prompt.
         """
         prior = self.prior(batch, generator)
+        if self.postfilter_game is not None:
+            return self.postfilter_game.validate(self.model, prior, generator)
         noise = torch.randn(prior.latent.shape, generator=generator, device=prior.latent.device)
         stages = range(prior.codes.shape[1])
         keep = torch.ones(len(batch.names), dtype=torch.bool, device=noise.device)

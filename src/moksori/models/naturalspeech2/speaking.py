@@ -41,6 +41,17 @@ class Plan:
     mask: Bool[Tensor, "batch 1 frames"]
     correction: Float[Tensor, "batch latent 1"] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        condition: Float[Tensor, "batch channels frames"],
+        prompt: HeardPrompt,
+        mask: Bool[Tensor, "batch 1 frames"],
+    ) -> "Plan":
+        """Of a condition that is there already: of no tokens, and no pitch beside what the condition tells."""
+        silence = torch.zeros_like(condition[:, 0])
+        return cls(condition, prompt, torch.zeros_like(mask[:, 0], dtype=torch.int64), Pitch.of(silence), mask)
+
     @property
     def frame_lengths(self) -> Int[Tensor, " batch"]:
         return self.mask.sum(dim=(1, 2))
@@ -68,8 +79,8 @@ def say_latents_like(
     """
     plan = corrected(model, planned(model, text, prompt, controls, f0, prosody), prompt)
     start, noise = drawn(model, plan, controls, generator)
-    raw = sampled(model, plan, start, noise)
-    return SpokenLatents(raw, plan.frame_lengths, plan.durations, plan.pitch.hertz(plan.mask))
+    latent = sampled(model, plan, start, noise)
+    return SpokenLatents(latent, plan.frame_lengths, plan.durations, plan.pitch.hertz(plan.mask))
 
 
 def drawn(
@@ -86,11 +97,25 @@ def sampled(
     model: "Naturalspeech2", plan: Plan, start: Float[Tensor, "batch latent frames"], noise: Noise | None = None
 ) -> Float[Tensor, "batch latent frames"]:
     """From z_1 to latents as the codec makes them, as the model's settings say; 0 at padding."""
+    return raw(model, plan, solved(model, plan, start, noise))
+
+
+def solved(
+    model: "Naturalspeech2", plan: Plan, start: Float[Tensor, "batch latent frames"], noise: Noise | None = None
+) -> Float[Tensor, "batch latent frames"]:
+    """From z_1 to the standardised latents that the diffusion ends at, and what is to be added to them."""
     sampling = model.config.sampling
     denoise = guided(model, plan, sampling.guidance)
     latent = SAMPLERS[sampling.sampler](denoise, start, model.process, sampling.steps, noise=noise).float()
-    if plan.correction is not None:
-        latent = latent + plan.correction
+    return latent if plan.correction is None else latent + plan.correction
+
+
+def raw(
+    model: "Naturalspeech2", plan: Plan, latent: Float[Tensor, "batch latent frames"]
+) -> Float[Tensor, "batch latent frames"]:
+    """Standardised latents, through the postfilter where there is one, as the codec makes them; 0 at padding."""
+    if model.postfilter is not None:
+        latent = model.postfilter(latent, plan.condition, plan.prompt.summary, plan.mask)
     return masked(model.standardize.inverse(latent), plan.mask)
 
 

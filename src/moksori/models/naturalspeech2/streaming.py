@@ -52,6 +52,7 @@ def _stretches(
     model: "Naturalspeech2", plan: Plan, start: Float[Tensor, "batch latent frames"], sizes: Sequence[int]
 ) -> Iterator[Float[Tensor, "batch latent part"]]:
     context = model.denoiser.context_frames + (LEVEL_FRAMES if model.config.sampling.guidance != 1.0 else 0)
+    context += 0 if model.postfilter is None else model.postfilter.context_frames
     frames, done, following = start.shape[2], 0, iter(sizes)
     size = next(following)
     while done < frames:

@@ -28,9 +28,15 @@ def one_prompt() -> LatentBatch:
     return rows(prompts(), slice(0, 1))
 
 
-@pytest.mark.parametrize(("guidance", "correction"), [(1.0, 0.0), (1.5, 0.0), (1.5, 0.5)])
-def test_stretches_are_the_whole(guidance: float, correction: float) -> None:
-    model = model_of(f"model.sampling.guidance={guidance}", f"model.sampling.mean_correction={correction}")
+@pytest.mark.parametrize(
+    ("guidance", "correction", "postfilter"),
+    [(1.0, 0.0, False), (1.5, 0.0, False), (1.5, 0.5, False), (1.0, 0.0, True), (1.5, 0.0, True)],
+)
+def test_stretches_are_the_whole(guidance: float, correction: float, postfilter: bool) -> None:
+    model = model_of(
+        f"model.sampling.guidance={guidance}", f"model.sampling.mean_correction={correction}",
+        f"model.postfilter={'{channels: 12, inner_channels: 16, num_layers: 2}' if postfilter else 'null'}",
+    )  # fmt: skip
     text = text_of()
     assert isinstance(model, CanStreamLatents)
     whole = model.say_latents_like(text, one_prompt(), CONTROLS, generator=torch.Generator().manual_seed(3))

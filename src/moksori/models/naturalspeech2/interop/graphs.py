@@ -1,4 +1,6 @@
-"""NaturalSpeech 2 as modules that are traced into graphs: what comes before the diffusion, and one guess of it."""
+"""NaturalSpeech 2 as modules that are traced into graphs: what comes before the diffusion, one guess of it, and the
+postfilter behind it.
+"""
 
 import copy
 
@@ -12,7 +14,7 @@ from moksori.models.naturalspeech2.pitch import Pitch
 from moksori.nn.alignment import expand_by_path
 from moksori.nn.conv import fold_weight_norm
 
-PRIOR_OUTPUTS = ("condition", "prompt_tokens", "null_condition", "null_tokens", "durations", "f0")
+PRIOR_OUTPUTS = ("condition", "prompt_tokens", "null_condition", "null_tokens", "durations", "f0", "voice")
 
 
 class PriorGraph(nn.Module):
@@ -53,7 +55,15 @@ class PriorGraph(nn.Module):
         pitch = Pitch(log_f0 + shift, voiced)
         condition = model.condition(expanded, pitch, mask)
         null = model.null_condition + torch.zeros_like(condition)
-        return condition, heard.tokens, null, model.prompt_tokens.none * 1.0, durations, pitch.hertz(mask)
+        return (
+            condition,
+            heard.tokens,
+            null,
+            model.prompt_tokens.none * 1.0,
+            durations,
+            pitch.hertz(mask),
+            heard.summary,
+        )
 
 
 class StepGraph(nn.Module):
@@ -75,3 +85,21 @@ class StepGraph(nn.Module):
         prepared = model.denoiser.prepare(condition, prompt_tokens)
         mask = torch.ones_like(noised[:, :1], dtype=torch.bool)
         return model.guess(noised, time, prepared, mask)
+
+
+class PostfilterGraph(nn.Module):
+    """Standardised latents as the diffusion ends at them to those that are made sound of; works on a copy."""
+
+    def __init__(self, model: Naturalspeech2) -> None:
+        super().__init__()
+        assert model.postfilter is not None
+        self.postfilter = copy.deepcopy(model.postfilter).eval()
+
+    def forward(
+        self,
+        latent: Float[Tensor, "1 latent frames"],
+        condition: Float[Tensor, "1 channels frames"],
+        voice: Float[Tensor, "1 channels 1"],
+    ) -> Tensor:
+        found: Tensor = self.postfilter(latent, condition, voice, torch.ones_like(latent[:, :1], dtype=torch.bool))
+        return found

@@ -1,8 +1,9 @@
-"""NaturalSpeech 2 as two ONNX graphs, compared with torch before they are written; the diffusion's loop is the host's.
+"""NaturalSpeech 2 as ONNX graphs, compared with torch before they are written; the diffusion's loop is the host's.
 
-    NAME-prior.onnx   tokens, stress, prompt, speed, shift_semitones ─► condition, prompt_tokens, null_condition,
-                      null_tokens, durations, f0                                                     once a text
-    NAME-step.onnx    noised, time, condition, prompt_tokens ─► guess                                once an evaluation
+    NAME-prior.onnx        tokens, stress, prompt, speed, shift_semitones ─► condition, prompt_tokens, null_condition,
+                           null_tokens, durations, f0, voice                                         once a text
+    NAME-step.onnx         noised, time, condition, prompt_tokens ─► guess                           once an evaluation
+    NAME-postfilter.onnx   latent, condition, voice ─► moved            where the model has one,     once a text
 
 A prompt goes in as the codec's latents; what comes out of the diffusion is standardised: times `latent_std`, plus
 `latent_mean` of NAME.json it is the codec's, whose own graphs `moksori export CODEC --format onnx` writes. Guidance is
@@ -23,7 +24,7 @@ from torch import Tensor
 from moksori.errors import UnsupportedTask
 from moksori.models.checkpoint import Loaded
 from moksori.models.interop import Layout
-from moksori.models.naturalspeech2.interop.graphs import PRIOR_OUTPUTS, PriorGraph, StepGraph
+from moksori.models.naturalspeech2.interop.graphs import PRIOR_OUTPUTS, PostfilterGraph, PriorGraph, StepGraph
 from moksori.models.naturalspeech2.model import Naturalspeech2
 from moksori.models.naturalspeech2.speaking import planned
 from moksori.models.onnx_file import GraphCheck, described, require_onnx, session, traced, write_graphs
@@ -86,12 +87,14 @@ def spoken(
     (alpha, sigma), (alpha_then, sigma_then) = shares(times[-2]), shares(times[-1])
     ratio = sigma_then / sigma
     z = ratio * z + (alpha_then - ratio * alpha) * guess(z, times[-2])
+    if about["postfilter"]:
+        z = runs["postfilter"]({"latent": z.astype(np.float32), "condition": condition[:1], "voice": told["voice"]})[0]
     std, mean = (np.array(about[name], np.float32)[:, None] for name in ("latent_std", "latent_mean"))
     return np.asarray(z * std + mean, np.float32)
 
 
 def graphs(model: Naturalspeech2) -> "dict[str, ModelProto]":
-    """`prior` and `step`, not yet compared with the model."""
+    """`prior` and `step`, and `postfilter` where there is one, not yet compared with the model."""
     config = model.config
     latent, hidden = config.latent_channels, config.hidden_channels
     prior = {
@@ -114,10 +117,16 @@ def graphs(model: Naturalspeech2) -> "dict[str, ModelProto]":
     }  # fmt: skip
     rows = {0: "batch", 2: "frames"}
     step_axes = {"noised": rows, "condition": rows, "prompt_tokens": {0: "batch"}, "guess": rows}
-    return {
+    made = {
         "prior": traced(PriorGraph(model), prior, PRIOR_OUTPUTS, prior_axes),
         "step": traced(StepGraph(model), step, ("guess",), step_axes),
     }
+    if model.postfilter is not None:
+        behind = {name: torch.zeros(1, size, 9) for name, size in (("latent", latent), ("condition", hidden))}
+        behind["voice"] = torch.zeros(1, hidden, 1)
+        behind_axes = {name: frames for name in ("latent", "condition", "moved")}
+        made["postfilter"] = traced(PostfilterGraph(model), behind, ("moved",), behind_axes)
+    return made
 
 
 @torch.no_grad()
@@ -127,23 +136,32 @@ def checked(name: str, model: Naturalspeech2, made: "Mapping[str, ModelProto]") 
     Raises MoksoriError where one differs by more than TOLERANCE, or a graph does not run.
     """
     check = GraphCheck(name, "speaks")
-    prior, step = (session(made[part]) for part in ("prior", "step"))
+    runs = {part: session(graph) for part, graph in made.items()}
     config, draw = model.config, torch.Generator().manual_seed(0)
     worst, sounds = 0.0, _sounds(model)
-    for size, heard in CASES:
+    for size, frames in CASES:
         tokens = torch.randint(0, len(model.sounding), (1, size), generator=draw)
         tokens[0, 0] = sounds[0]  # so that there is a frame
         stress = torch.randint(0, 3, (1, size), generator=draw)
-        prompt = model.standardize.inverse(torch.randn(1, config.latent_channels, heard, generator=draw))
+        prompt = model.standardize.inverse(torch.randn(1, config.latent_channels, frames, generator=draw))
         text = TextBatch(tokens, stress, torch.tensor([size]), torch.zeros(1, dtype=torch.int64))
         controls = SayControls(speed=0.8, shift_semitones=2.0)
-        plan = planned(model, text, LatentBatch(prompt, torch.tensor([heard])), controls)
+        plan = planned(model, text, LatentBatch(prompt, torch.tensor([frames])), controls)
         null = model.null_condition.expand_as(plan.condition)
         f0 = plan.pitch.hertz(plan.mask) / 100.0
-        wanted = [plan.condition, plan.prompt.tokens, null, model.prompt_tokens.none, plan.durations, f0]
+        wanted = [
+            plan.condition,
+            plan.prompt.tokens,
+            null,
+            model.prompt_tokens.none,
+            plan.durations,
+            f0,
+            plan.prompt.summary,
+        ]
         inputs = {"tokens": tokens, "stress": stress, "prompt": prompt, "speed": torch.tensor([0.8])}
-        found = check.run(prior, {**inputs, "shift_semitones": torch.tensor([2.0])})
-        found[-1] = found[-1] / np.float32(100.0)
+        found = check.run(runs["prior"], {**inputs, "shift_semitones": torch.tensor([2.0])})
+        in_hundreds = PRIOR_OUTPUTS.index("f0")
+        found[in_hundreds] = found[in_hundreds] / np.float32(100.0)
         noised = torch.randn(2, config.latent_channels, plan.mask.shape[2], generator=draw)
         both = torch.cat([plan.condition, null]), torch.cat([plan.prompt.tokens, model.prompt_tokens.none])
         masks = torch.cat([plan.mask, plan.mask])
@@ -151,9 +169,14 @@ def checked(name: str, model: Naturalspeech2, made: "Mapping[str, ModelProto]") 
         for t in TIMES:
             time = torch.tensor([t])
             given = {"noised": noised, "time": time, "condition": both[0], "prompt_tokens": both[1]}
-            found += check.run(step, given)
+            found += check.run(runs["step"], given)
             wanted.append(model.guess(noised, time, model.denoiser.prepare(*both), masks))
             names.append("guess")
+        if model.postfilter is not None:
+            behind = {"latent": noised[:1], "condition": plan.condition, "voice": plan.prompt.summary}
+            found += check.run(runs["postfilter"], behind)
+            wanted.append(model.postfilter(*behind.values(), plan.mask))
+            names.append("moved")
         for output, value, other in zip(names, found, wanted, strict=True):
             worst = max(worst, check.difference(output, value, other, TOLERANCE))
     return worst
@@ -182,12 +205,13 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "steps": sampling.steps,
         "guidance": sampling.guidance,
         "variation": sampling.variation,
+        "postfilter": model.postfilter is not None,
         "text": config.text.model_dump(mode="json"),
     }
 
 
 def write(loaded: Loaded, folder: Path) -> tuple[str, ...]:
-    """Fills a folder with both graphs and NAME.json; raises MissingExtra, UnsupportedTask for a model whose denoiser
+    """Fills a folder with the graphs and NAME.json; raises MissingExtra, UnsupportedTask for a model whose denoiser
     hears no tokens, and MoksoriError where the check fails."""
     require_onnx()
     model, name = loaded.model, loaded.manifest.name
