@@ -55,3 +55,35 @@ def test_training_finds_what_it_needs(codec, tmp_path) -> None:
     sound = heard.expand(said.latent)
     assert sound.shape == (1, int(said.frame_lengths) * 200)
     assert bool(sound.isfinite().all())
+
+
+@pytest.mark.slow
+def test_a_postfilter_learns_behind_a_model_and_from_the_mels_of_its_codec(codec, tmp_path) -> None:
+    corpus = write_synthetic(tmp_path / "corpus", count=10, needs=SpeechNeeds(16000, 200), speakers=2).corpus
+    settings = ["training.device=cpu", f"model.codec={codec}"]
+    first = train(
+        "naturalspeech2/tiny", corpus.folder, tmp_path / "first", [*settings, "training.max_steps=2"],
+        aligner_assignments=ALIGNER,
+    )  # fmt: skip
+    second = [
+        *settings, "training.max_steps=4", "training.save_every=2", "training.batch_size=2",
+        "model.postfilter={channels: 8, inner_channels: 12, num_layers: 1}",
+        "objective.postfilter={channels: [4, 6, 8], crop_frames: 12, head_start_steps: 1, conditional: true}",
+        "training.optimizers.discriminator={learning_rate: 1.0e-3}",
+    ]  # fmt: skip
+    result = train(
+        "naturalspeech2/tiny", corpus.folder, tmp_path / "second", second, start_from=str(first.model),
+        aligner_assignments=ALIGNER,
+    )  # fmt: skip
+    told = [json.loads(line) for line in (result.run / "metrics.jsonl").read_text().splitlines()]
+    assert {"distance", "plain", "told"} <= set(told[-1])
+    before, after = (load_model(folder).model.state_dict() for folder in (first.model, result.model))
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before.get(name, -value))}
+    assert changed == {"postfilter"}
+    assert (result.model / "discriminators.safetensors").is_file()
+
+    again = train(run=tmp_path / "second", resume=True, assignments=["training.max_steps=6"])
+    assert again.finished
+    assert not torch.equal(
+        load_model(again.model).model.postfilter.out.weight, after["postfilter.out.weight"]
+    )  # fmt: skip

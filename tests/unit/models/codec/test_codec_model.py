@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from moksori.errors import AudioError, ConfigError
+from moksori.errors import AudioError, ConfigError, UnsupportedTask
 from moksori.models.codec import Codec, CodecConfig
 from moksori.models.contract import CanReconstruct
-from moksori.models.contract_latents import CanCompress
+from moksori.models.contract_latents import CanCompress, CanShowMels
 from moksori.pipeline.run_config import run_config
 from moksori.types import LongRecording
 
@@ -201,3 +201,20 @@ def test_the_paper_s_size() -> None:
     assert numbers == pytest.approx(27e6, rel=0.05)
     assert (model.stages, model.code_count, model.latent_channels) == (16, 1024, 256)
     assert model.stages * 10 * model.sample_rate / model.hop_length == 12800
+
+
+def test_mels_are_read_off_latents_where_the_decoder_renders_mels() -> None:
+    model = codec()
+    assert isinstance(model, CanShowMels)
+    assert model.restorer is not None
+    with torch.no_grad():
+        model.restorer.standardize.mean.fill_(-4.0)
+        model.restorer.standardize.std.fill_(2.0)
+    latent = torch.randn(2, model.latent_channels, 7, requires_grad=True)
+    mels = model.standard_mels(latent)
+    torch.testing.assert_close(2.0 * mels - 4.0, model.restorer(latent))
+    mels.square().sum().backward()
+    assert latent.grad is not None
+    assert bool(latent.grad.any())
+    with pytest.raises(UnsupportedTask, match="no mels are read off them"):
+        codec(WAVE).standard_mels(latent)
