@@ -82,7 +82,7 @@ def test_a_postfilter_learns_behind_a_model_and_from_the_mels_of_its_codec(codec
     assert changed == {"postfilter"}
     assert (result.model / "discriminators.safetensors").is_file()
 
-    again = train(run=tmp_path / "second", resume=True, assignments=["training.max_steps=6"])
+    again = train(None, None, tmp_path / "second", ["training.max_steps=6"], resume=True)
     assert again.finished
     assert not torch.equal(
         load_model(again.model).model.postfilter.out.weight, after["postfilter.out.weight"]
