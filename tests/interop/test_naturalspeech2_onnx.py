@@ -12,7 +12,7 @@ from moksori.errors import MoksoriError, UnsupportedTask
 from moksori.models.checkpoint import Loaded, Manifest, save_model
 from moksori.models.naturalspeech2 import Naturalspeech2
 from moksori.models.naturalspeech2.interop.onnx import LAYOUT, checked, describe, graphs, spoken
-from moksori.models.naturalspeech2.speaking import alike, say_latents_like
+from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, alike, say_latents_like
 from moksori.models.onnx_file import session
 from moksori.nn.diffusion_samplers import item_noise
 from moksori.pipeline.run_config import run_config
@@ -58,12 +58,13 @@ def test_a_host_speaks_with_the_graphs_as_the_model_does(postfilter: str) -> Non
         assert {"RandomNormalLike", "RandomUniformLike", "If", "Loop"}.isdisjoint(kinds)
     runs = {part: session(graph) for part, graph in made.items()}
     draw = torch.Generator().manual_seed(3)
-    tokens, prompt = torch.randint(1, 60, (1, 11), generator=draw), torch.randn(1, 16, 44, generator=draw)
-    text = TextBatch(tokens, torch.zeros_like(tokens), torch.tensor([11]), torch.tensor([0]))
+    tokens, prompt = torch.randint(1, 60, (1, 180), generator=draw), torch.randn(1, 16, 44, generator=draw)
+    text = TextBatch(tokens, torch.zeros_like(tokens), torch.tensor([180]), torch.tensor([0]))
     with torch.no_grad():
         said = say_latents_like(
             model, text, LatentBatch(prompt, torch.tensor([44])), SayControls(), generator=torch.manual_seed(5)
         )
+    assert int(said.frame_lengths) > 2 * LEVEL_FRAMES  # guidance looks at a second, not at all of it
     noise = item_noise(alike(1, torch.manual_seed(5)))
     one = np.ones(1, np.float32)
     inputs = {"tokens": tokens.numpy(), "stress": np.zeros_like(tokens.numpy()), "prompt": prompt.numpy()}

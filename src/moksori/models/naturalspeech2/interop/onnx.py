@@ -7,8 +7,8 @@
 
 A prompt goes in as the codec's latents; what comes out of the diffusion is standardised: times `latent_std`, plus
 `latent_mean` of NAME.json it is the codec's, whose own graphs `moksori export CODEC --format onnx` writes. Guidance is
-null + w (full - null), its deviation held at that of full, both rows of one batch. `spoken` below is the whole loop for
-the sampler `karras`, in NumPy; docs/families/naturalspeech2.md has it too.
+null + w (full - null), its deviation held at that of full in the second around each frame, both rows of one batch.
+`spoken` below is the whole loop for the sampler `karras`, in NumPy; docs/families/naturalspeech2.md has it too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ from moksori.models.checkpoint import Loaded
 from moksori.models.interop import Layout
 from moksori.models.naturalspeech2.interop.graphs import PRIOR_OUTPUTS, PostfilterGraph, PriorGraph, StepGraph
 from moksori.models.naturalspeech2.model import Naturalspeech2
-from moksori.models.naturalspeech2.speaking import planned
+from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, planned
 from moksori.models.onnx_file import GraphCheck, described, require_onnx, session, traced, write_graphs
 from moksori.types import LatentBatch, SayControls, TextBatch
 
@@ -70,7 +70,8 @@ def spoken(
         if rows == 1:
             return found
         mixed = found[1:] + weight * (found[:1] - found[1:])
-        return np.asarray(mixed * min(1.0, found[0].std() / max(mixed.std(), 1e-6)), np.float32)
+        held = deviation(found[0], about["level_frames"]) / np.maximum(deviation(mixed[0], about["level_frames"]), 1e-6)
+        return np.asarray(mixed * np.minimum(held, 1.0), np.float32)
 
     def slope(z: np.ndarray, t: float) -> np.ndarray:
         alpha, sigma = shares(t)
@@ -91,6 +92,19 @@ def spoken(
         z = runs["postfilter"]({"latent": z.astype(np.float32), "condition": condition[:1], "voice": told["voice"]})[0]
     std, mean = (np.array(about[name], np.float32)[:, None] for name in ("latent_std", "latent_mean"))
     return np.asarray(z * std + mean, np.float32)
+
+
+def deviation(z: Float[np.ndarray, "latent frames"], side: int) -> Float[np.ndarray, " frames"]:
+    """Of the numbers of all frames at most `side` away from each."""
+    frames = z.shape[1]
+    first, last = (np.clip(np.arange(frames) + end, 0, frames) for end in (-side, side + 1))
+
+    def around(values: np.ndarray) -> np.ndarray:
+        total = np.concatenate([[0.0], values.sum(axis=0, dtype=np.float64).cumsum()])
+        found: np.ndarray = (total[last] - total[first]) / ((last - first) * len(z))
+        return found
+
+    return np.sqrt(np.maximum(around(z.astype(np.float64) ** 2) - around(z) ** 2, 0.0))
 
 
 def graphs(model: Naturalspeech2) -> "dict[str, ModelProto]":
@@ -204,6 +218,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "sampler": sampling.sampler,
         "steps": sampling.steps,
         "guidance": sampling.guidance,
+        "level_frames": LEVEL_FRAMES,
         "variation": sampling.variation,
         "postfilter": model.postfilter is not None,
         "text": config.text.model_dump(mode="json"),
