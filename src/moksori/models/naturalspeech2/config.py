@@ -181,7 +181,10 @@ class PostfilterObjectiveConfig(MelGameConfig):
     """How the postfilter learns (`postfilter_game`)."""
 
     rounds: int = Field(default=1, ge=1)
-    """Updates of both sides, each of other crops, that are made of what was said of a batch."""
+    """Updates of both sides that are made for each batch that is said, since saying costs far more than learning."""
+    pool_items: int = Field(default=0, ge=0)
+    """What was said last of so many recordings is kept, and rounds learn from all of it by turns, so that those of one
+    batch do not follow each other; 0: from the batch alone. Takes `crop_frames` of the objective."""
 
 
 class Naturalspeech2ObjectiveConfig(Config):
@@ -233,6 +236,8 @@ class Naturalspeech2ObjectiveConfig(Config):
         shortest, longest = self.prompt_seconds
         if not 0.0 < shortest <= longest:
             raise ValueError(f"prompt_seconds {self.prompt_seconds}: expected 0 < shortest <= longest")
+        if self.postfilter is not None and self.postfilter.pool_items and self.crop_frames is None:
+            raise ValueError("postfilter.pool_items: what is kept has one length; set crop_frames too")
         if self.score_weight == "literal" and self.t_min < 0.01:
             raise ValueError(f"score_weight literal needs a t_min of at least 0.01, not {self.t_min:g}")
         return self

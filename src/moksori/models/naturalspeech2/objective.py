@@ -56,7 +56,7 @@ class Naturalspeech2Objective(Objective):
         self._teller, self._steps = Teller(config.watch_from_step, logger), 0
         self.postfilter_game: PostfilterGame | None = None
         if config.postfilter is not None:
-            self.postfilter_game = PostfilterGame(config.postfilter, model)
+            self.postfilter_game = PostfilterGame(config.postfilter, model, config.crop_frames)
             model.requires_grad_(False)
         if model.postfilter is not None:  # without its game nothing would teach it, and it would only decay
             model.postfilter.requires_grad_(config.postfilter is not None)

@@ -4,10 +4,9 @@ recordings' own latents (`models.postfilter.MelGame`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from moksori.errors import ConfigError
@@ -15,6 +14,7 @@ from moksori.models.contract import Update
 from moksori.models.contract_latents import CanCompress, CanShowMels
 from moksori.models.naturalspeech2.config import PostfilterObjectiveConfig
 from moksori.models.naturalspeech2.model import Naturalspeech2
+from moksori.models.naturalspeech2.pairs import Pair, PairPool
 from moksori.models.naturalspeech2.prior import Prior
 from moksori.models.naturalspeech2.speaking import Plan, solved
 from moksori.models.postfilter import MelGame
@@ -22,35 +22,24 @@ from moksori.nn.alignment import expand_by_path
 from moksori.nn.masks import masked
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Standardised latents that the diffusion ended at, `said`, and those of the recordings, `heard`.
-
-    condition, voice: as the postfilter sees them. mask: of real frames; learnt: of those that may be compared.
-    """
-
-    said: Float[Tensor, "batch latent frames"]
-    heard: Float[Tensor, "batch latent frames"]
-    condition: Float[Tensor, "batch hidden frames"]
-    voice: Float[Tensor, "batch hidden 1"]
-    mask: Bool[Tensor, "batch 1 frames"]
-    learnt: Bool[Tensor, "batch 1 frames"]
-
-    @property
-    def told(self) -> Float[Tensor, "batch told frames"]:
-        """What a discriminator may be told of each frame: what is said there, and the voice."""
-        return torch.cat([self.condition, self.voice.expand_as(self.condition)], dim=1)
-
-
 class PostfilterGame(MelGame):
-    """The pairs of the game. Raises ConfigError for a model without a postfilter."""
+    """The pairs of the game. said_frames: of the targets that are said, where they are cropped to one length.
+
+    Raises ConfigError for a model without a postfilter.
+    """
 
     config: PostfilterObjectiveConfig
 
-    def __init__(self, config: PostfilterObjectiveConfig, model: Naturalspeech2) -> None:
+    def __init__(
+        self, config: PostfilterObjectiveConfig, model: Naturalspeech2, said_frames: int | None = None
+    ) -> None:
         if model.postfilter is None:
             raise ConfigError("objective.postfilter: the model has none to train; set model.postfilter={} too")
         super().__init__(config, 2 * model.config.hidden_channels)
+        self.pool: PairPool | None = None
+        if config.pool_items and said_frames is not None:
+            widths = model.config.latent_channels, model.config.hidden_channels
+            self.pool = PairPool(config.pool_items, *widths, said_frames)
         self._read: Callable[[Tensor], Tensor] | None = None
 
     def take_codec(self, codec: CanCompress) -> None:
@@ -68,11 +57,13 @@ class PostfilterGame(MelGame):
     def updates(
         self, model: Naturalspeech2, prior: Prior, step: int, generator: Generator | None = None
     ) -> Iterator[Update]:
-        """The discriminator's, then the postfilter's; `rounds` of both, as saying something costs far more than
-        learning from it."""
+        """The discriminator's, then the postfilter's; `rounds` of both."""
         pair = self._pair(model, prior, generator)
+        if self.pool is not None:
+            self.pool.take(pair)
         for _ in range(self.config.rounds):
-            crop = self._cropped(pair, generator)
+            some = pair if self.pool is None else self.pool.some(len(pair.said), generator)
+            crop = self._cropped(some, generator)
             made, wanted = self._mels(model, crop)
             yield from self.played(made, wanted, crop.told, step)
 

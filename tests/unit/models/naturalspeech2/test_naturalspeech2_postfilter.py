@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from moksori.errors import ConfigError
 from moksori.models.contract import Update
 from moksori.models.naturalspeech2 import Naturalspeech2, Naturalspeech2Objective
+from moksori.models.naturalspeech2.pairs import Pair, PairPool
 from moksori.types import ConvertControls, LatentBatch, SayControls
 
 NETWORK = "model.postfilter={channels: 12, inner_channels: 16, num_layers: 2, kernel_size: 3}"
@@ -150,6 +151,49 @@ def test_the_discriminator_has_no_say_in_its_head_start() -> None:
 def test_rounds_are_of_other_crops() -> None:
     first, _, second, _ = taught().updates(batch_of(), 9, torch.Generator().manual_seed(0))
     assert float(first.terms["discriminator"].detach()) != float(second.terms["discriminator"].detach())
+
+
+def test_a_pool_keeps_what_was_said_last() -> None:
+    pool = PairPool(5, 16, 8, 12)
+    for first in (0, 2, 4):  # two at a time: the oldest is gone
+
+        def rows(*shape: int, first: int = first) -> Tensor:
+            return (first + torch.arange(2.0)).reshape(2, *[1] * len(shape)).expand(2, *shape)
+
+        known = torch.ones(2, 1, 10, dtype=torch.bool)
+        pool.take(Pair(rows(16, 10), rows(16, 10) + 10, rows(8, 10), rows(8, 1), known, known))
+    found = pool.some(200, torch.Generator().manual_seed(0))
+    assert set(found.said[:, 0, 0].tolist()) == {1.0, 2.0, 3.0, 4.0, 5.0}
+    torch.testing.assert_close(found.heard[:, :, :10], found.said[:, :, :10] + 10)
+    torch.testing.assert_close(found.voice, found.condition[:, :, :1])
+    assert not found.said[:, :, 10:].any()
+    assert bool(found.mask[:, :, :10].all())
+    assert not found.learnt[:, :, 10:].any()
+    few = PairPool(5, 16, 8, 10)
+    few.take(Pair(rows(16, 10), rows(16, 10), rows(8, 10), rows(8, 1), known, known))
+    assert set(few.some(50).said[:, 0, 0].tolist()) == {4.0, 5.0}
+
+
+def test_rounds_learn_from_the_pool() -> None:
+    """The second step of a run meets what was said in the first one too."""
+    settings = (NETWORK, f"{GAME[:-1]}, pool_items: 8}}", "objective.crop_frames=20")
+    objective = made(*settings)
+    objective.take_codec(MelsOf())  # type: ignore[arg-type]
+    game = objective.postfilter_game
+    assert game is not None
+    assert game.pool is not None
+    for step in range(3):
+        assert len(list(objective.updates(batch_of(3), step, torch.Generator().manual_seed(step)))) == 4
+    assert int(game.pool.taken) == 9
+    again = made(*settings)
+    again.load_state_dict(objective.state_dict())
+    assert again.postfilter_game is not None
+    assert again.postfilter_game.pool is not None
+    draws = [pool.some(4, torch.Generator().manual_seed(1)).said for pool in (game.pool, again.postfilter_game.pool)]
+    assert torch.equal(*draws)
+    assert bool(draws[0].any())
+    with pytest.raises(ConfigError, match="set crop_frames too"):
+        made(NETWORK, f"{GAME[:-1]}, pool_items: 8}}", "objective.crop_frames=null")
 
 
 @pytest.mark.parametrize("conditional", [False, True])
