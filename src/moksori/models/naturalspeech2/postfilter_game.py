@@ -46,9 +46,13 @@ class PostfilterGame(MelGame):
         """Raises ConfigError for a codec that reads no mels off latents."""
         if not isinstance(codec, CanShowMels):
             raise ConfigError("objective.postfilter: this codec reads no mels off its latents; take one that does")
-        if isinstance(codec, nn.Module):
-            codec.requires_grad_(False)
-        self._read = codec.standard_mels
+
+        def read(latent: Tensor) -> Tensor:
+            if isinstance(codec, nn.Module):  # no part of what is trained, so nobody else takes it to the device
+                codec.requires_grad_(False).to(latent.device)
+            return codec.standard_mels(latent)
+
+        self._read = read
 
     def parameter_groups(self, model: Naturalspeech2) -> Mapping[str, Iterable[nn.Parameter]]:
         assert model.postfilter is not None
