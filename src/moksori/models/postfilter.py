@@ -7,7 +7,7 @@ speech synthesis", ICASSP 2017). A family says what the network sees (`Postfilte
 mels come about (`MelGame`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from moksori.config import Config
 from moksori.losses.adversarial import hinge_discriminator
 from moksori.losses.mel_adversary import mel_generator_terms
-from moksori.models.contract import Update
+from moksori.models.contract import Objective, Update
 from moksori.nn.conv import ProductConv1d, zero_initialised
 from moksori.nn.convnext import ConvNeXtStack
 from moksori.nn.discriminators import MelDiscriminator
@@ -94,6 +94,10 @@ class MelGame(nn.Module):
         self.config = config
         self.discriminator = MelDiscriminator(config.channels, condition_channels if config.conditional else 0)
 
+    def parameter_groups(self, postfilter: nn.Module) -> Mapping[str, Iterable[nn.Parameter]]:
+        """What learns: the postfilter and the discriminator."""
+        return {"model": postfilter.parameters(), "discriminator": self.discriminator.parameters()}
+
     def played(
         self,
         made: Float[Tensor, "batch mels frames"],
@@ -141,3 +145,27 @@ class MelGame(nn.Module):
             {"discriminator": loss, "told": (real.mean() - fake.mean()).detach()},
             {"discriminator": 1.0},
         )
+
+
+class PostfilterObjective(Objective):
+    """Of a family whose postfilter has a stage of its own, in which nothing else learns. postfilter_game: None outside
+    that stage; `model.postfilter` is the network."""
+
+    postfilter_game: MelGame | None
+
+    @property
+    def discriminators(self) -> nn.Module | None:
+        """What going on starts well with, beside the model."""
+        return None if self.postfilter_game is None else self.postfilter_game.discriminator
+
+    @property
+    def newest_is_best(self) -> bool:
+        """With a discriminator: what it teaches makes the distance to the recordings larger."""
+        return self.postfilter_game is not None
+
+    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
+        """What learns."""
+        if self.postfilter_game is not None:
+            assert isinstance(self.model.postfilter, nn.Module)
+            return self.postfilter_game.parameter_groups(self.model.postfilter)
+        return {"model": [p for p in self.model.parameters() if p.requires_grad]}

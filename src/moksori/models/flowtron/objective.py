@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from moksori.errors import ConfigError, unknown_name
 from moksori.losses.alignment import beta_binomial_log_prior, forward_sum_loss
-from moksori.models.contract import Objective, Update
+from moksori.models.contract import Update
 from moksori.models.flowtron.alignment import AlignmentReport, alignment_report
 from moksori.models.flowtron.config import FlowtronObjectiveConfig
 from moksori.models.flowtron.flows import AffineFlow
@@ -24,6 +24,7 @@ from moksori.models.flowtron.model import Encoded, Flowtron
 from moksori.models.flowtron.postfilter_game import PostfilterGame
 from moksori.models.flowtron.prior import MixturePrior
 from moksori.models.flowtron.text_mean import PitchedTextMean
+from moksori.models.postfilter import PostfilterObjective
 from moksori.nn.alignment import durations_to_path, monotonic_durations
 from moksori.nn.detail import Detail
 from moksori.nn.distributions import standard_normal
@@ -34,7 +35,7 @@ from moksori.types import SayControls, SpeechBatch, TextBatch
 logger = logging.getLogger(__name__)
 
 
-class FlowtronObjective(Objective):
+class FlowtronObjective(PostfilterObjective):
     """Flowtron's losses."""
 
     model: Flowtron
@@ -59,22 +60,6 @@ class FlowtronObjective(Objective):
                 raise unknown_name("part of the model", name, known)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(any(name.startswith(f"{part}.") for part in parts))
-
-    @property
-    def discriminators(self) -> nn.Module | None:
-        """What going on starts well with, beside the model."""
-        return None if self.postfilter_game is None else self.postfilter_game.discriminator
-
-    @property
-    def newest_is_best(self) -> bool:
-        """With a discriminator: what it teaches makes the distance to the recordings larger."""
-        return self.postfilter_game is not None
-
-    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
-        """What learns."""
-        if self.postfilter_game is not None:
-            return self.postfilter_game.parameter_groups(self.model)
-        return {"model": [p for p in self.model.parameters() if p.requires_grad]}
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:

@@ -2,12 +2,12 @@
 their pitch, and a discriminator compares what comes through the postfilter with them (`models.postfilter.MelGame`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from moksori.errors import ConfigError
 from moksori.models.contract import Update
@@ -45,10 +45,6 @@ class PostfilterGame(MelGame):
         if model.postfilter is None:
             raise ConfigError("objective.postfilter: the model has none to train; set model.postfilter={} too")
         super().__init__(config, model.config.memory_channels)
-
-    def parameter_groups(self, model: Flowtron) -> Mapping[str, Iterable[nn.Parameter]]:
-        assert model.postfilter is not None
-        return {"model": model.postfilter.parameters(), "discriminator": self.discriminator.parameters()}
 
     def updates(
         self, model: Flowtron, batch: SpeechBatch, text: TextBatch, step: int, generator: Generator | None = None

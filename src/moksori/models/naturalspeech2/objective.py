@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from moksori.errors import ConfigError
 from moksori.losses.diffusion import score_weight, weighed_square
 from moksori.losses.residual_codes import latents_of_codes, residual_cross_entropy
-from moksori.models.contract import Objective, Update
+from moksori.models.contract import Update
 from moksori.models.contract_latents import CanCompress
 from moksori.models.health import Teller
 from moksori.models.naturalspeech2.config import Naturalspeech2ObjectiveConfig
@@ -24,6 +24,7 @@ from moksori.models.naturalspeech2.pitch import Pitch
 from moksori.models.naturalspeech2.postfilter_game import PostfilterGame
 from moksori.models.naturalspeech2.prior import Prior
 from moksori.models.naturalspeech2.prompt_cut import Crop, Cut, cut, taken
+from moksori.models.postfilter import PostfilterObjective
 from moksori.nn.alignment import durations_to_path, expand_by_path
 from moksori.nn.masks import masked, sequence_mask
 from moksori.nn.precision import full_precision
@@ -39,7 +40,7 @@ EARLY = 0.3
 """Before it the guess is good enough for its codes to say how training goes."""
 
 
-class Naturalspeech2Objective(Objective):
+class Naturalspeech2Objective(PostfilterObjective):
     """L = L_data + L_score + 0.1 L_ce-rvq + L_duration + L_pitch.
 
     codebooks: of the codec, of which the codes of batches are; take_codebooks gives them. code_power: mean squared
@@ -70,22 +71,6 @@ class Naturalspeech2Objective(Objective):
 
     def _power(self) -> Float[Tensor, " stages"]:
         return self.codebooks.square().sum(dim=2).mean(dim=1).clamp(min=1e-8)
-
-    @property
-    def discriminators(self) -> nn.Module | None:
-        """What going on starts well with, beside the model."""
-        return None if self.postfilter_game is None else self.postfilter_game.discriminator
-
-    @property
-    def newest_is_best(self) -> bool:
-        """With a discriminator: what it teaches makes the distance to the recordings larger."""
-        return self.postfilter_game is not None
-
-    def parameter_groups(self) -> Mapping[str, Iterable[nn.Parameter]]:
-        """What learns."""
-        if self.postfilter_game is not None:
-            return self.postfilter_game.parameter_groups(self.model)
-        return {"model": [p for p in self.model.parameters() if p.requires_grad]}
 
     def take_codec(self, codec: CanCompress) -> None:
         """Its codebooks, and for the postfilter the mels that it reads off latents.

@@ -3,7 +3,7 @@ pitch and in their voices, and a discriminator compares the mels that the codec 
 recordings' own latents (`models.postfilter.MelGame`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -53,10 +53,6 @@ class PostfilterGame(MelGame):
             return codec.standard_mels(latent)
 
         self._read = read
-
-    def parameter_groups(self, model: Naturalspeech2) -> Mapping[str, Iterable[nn.Parameter]]:
-        assert model.postfilter is not None
-        return {"model": model.postfilter.parameters(), "discriminator": self.discriminator.parameters()}
 
     def updates(
         self, model: Naturalspeech2, prior: Prior, step: int, generator: Generator | None = None
