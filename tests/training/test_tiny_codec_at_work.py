@@ -67,7 +67,7 @@ def test_a_family_that_learns_from_codes_gets_them(folder, corpus):
     examples = codec.with_codes(prepare(found, "valid", needs), needs, found, "valid", no_progress)
     for example in examples:
         assert example.codes.shape == (model.stages, len(example.waveform) // model.hop_length)
-    assert codec.codebooks.shape == (model.stages, model.code_count, model.latent_channels)
+    assert codec.model.codebooks.shape == (model.stages, model.code_count, model.latent_channels)
     assert list(codec.required.values()) == [fingerprint(folder)]
 
 
