@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from moksori.config import Config
+from moksori.errors import ConfigError
 from moksori.losses.adversarial import hinge_discriminator
 from moksori.losses.mel_adversary import mel_generator_terms
 from moksori.models.contract import Objective, Update
@@ -86,11 +87,14 @@ class MelGame(nn.Module):
     """The discriminator, and the updates of both sides: what comes through the postfilter is to be near the recordings
     and be taken for some. That near alone would be the average over again, and taken for one alone any recording.
 
-    condition_channels: of what the discriminator is told of a frame, where it is told anything.
+    condition_channels: of what the discriminator is told of a frame, where it is told anything. Raises ConfigError for
+    a model whose `postfilter` is None.
     """
 
-    def __init__(self, config: MelGameConfig, condition_channels: int) -> None:
+    def __init__(self, config: MelGameConfig, postfilter: Postfilter | None, condition_channels: int) -> None:
         super().__init__()
+        if postfilter is None:
+            raise ConfigError("objective.postfilter: the model has none to train; set model.postfilter={} too")
         self.config = config
         self.discriminator = MelDiscriminator(config.channels, condition_channels if config.conditional else 0)
 
@@ -152,6 +156,14 @@ class PostfilterObjective(Objective):
     that stage; `model.postfilter` is the network."""
 
     postfilter_game: MelGame | None
+
+    def freeze_around_postfilter(self) -> None:
+        """In its stage all but the postfilter stays as it is; outside it the postfilter does, which nothing would teach
+        and which would only decay."""
+        if self.postfilter_game is not None:
+            self.model.requires_grad_(False)
+        if isinstance(self.model.postfilter, nn.Module):
+            self.model.postfilter.requires_grad_(self.postfilter_game is not None)
 
     @property
     def discriminators(self) -> nn.Module | None:

@@ -113,8 +113,8 @@ def train(
     text: TextConfig = getattr(config.model, "text", None) or TextConfig(language=found.info.language)
     begun = resume and bool(checkpoints(folder / "checkpoints"))
     source = None if plan.start_from is None or begun else Source.find(plan.start_from)
-    objective = _objective(config)
     codec = LearntCodec.of(needs) if needs.codes_of else None
+    objective = _objective(config, codec)
     examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, codec, listener)
     taken: TakenOver | None = None
     if source is not None:
@@ -254,15 +254,17 @@ def _recorded_plan(folder: Path, corpus: str | Path | None, assignments: Sequenc
         ) from error
 
 
-def _objective(config: RunConfig) -> Objective:
-    """Model and objective with first weights that follow from the seed, and the codec that they learn the codes of; the
-    caller's random numbers are left alone."""
+def _objective(config: RunConfig, codec: LearntCodec | None = None) -> Objective:
+    """Model and objective with first weights that follow from the seed; the caller's random numbers are left alone.
+
+    codec: whose codes they learn; None: where they learn some, it is loaded.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         objective = config.family.objective(config.family.model(config.model), config.objective)
     needs = config.family.needs(config.model, config.objective)
     if needs.codes_of:
-        objective.take_codec(LearntCodec.of(needs).model)
+        objective.take_codec((codec or LearntCodec.of(needs)).model)
     return objective
 
 

@@ -48,9 +48,7 @@ class FlowtronObjective(PostfilterObjective):
         self.postfilter_game: PostfilterGame | None = None
         if config.postfilter is not None:
             self.postfilter_game = PostfilterGame(config.postfilter, model)
-            self._train_only(("postfilter",))
-        elif model.postfilter is not None:
-            model.postfilter.requires_grad_(False)  # nothing would teach it, and it would only decay
+        self.freeze_around_postfilter()
         self._steps, self._warned = 0, False
 
     def _train_only(self, parts: tuple[str, ...]) -> None:

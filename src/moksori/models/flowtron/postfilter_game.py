@@ -42,9 +42,7 @@ class PostfilterGame(MelGame):
     config: PostfilterObjectiveConfig
 
     def __init__(self, config: PostfilterObjectiveConfig, model: Flowtron) -> None:
-        if model.postfilter is None:
-            raise ConfigError("objective.postfilter: the model has none to train; set model.postfilter={} too")
-        super().__init__(config, model.config.memory_channels)
+        super().__init__(config, model.postfilter, model.config.memory_channels)
 
     def updates(
         self, model: Flowtron, batch: SpeechBatch, text: TextBatch, step: int, generator: Generator | None = None

@@ -58,9 +58,7 @@ class Naturalspeech2Objective(PostfilterObjective):
         self.postfilter_game: PostfilterGame | None = None
         if config.postfilter is not None:
             self.postfilter_game = PostfilterGame(config.postfilter, model, config.crop_frames)
-            model.requires_grad_(False)
-        if model.postfilter is not None:  # without its game nothing would teach it, and it would only decay
-            model.postfilter.requires_grad_(config.postfilter is not None)
+        self.freeze_around_postfilter()
         # Until there are any, codes stand for something: as large as the noise in the first stage, and ever smaller.
         draw = torch.Generator().manual_seed(0)
         shape = settings.stages, settings.code_count, settings.latent_channels
@@ -75,7 +73,8 @@ class Naturalspeech2Objective(PostfilterObjective):
     def take_codec(self, codec: CanCompress) -> None:
         """Its codebooks, and for the postfilter the mels that it reads off latents.
 
-        Raises ConfigError for a codec that the model's settings do not describe, or that has no mels to show.
+        Raises ConfigError for a codec that the model's settings do not describe; it, or UnsupportedTask, for one that
+        has no mels to show.
         """
         self.take_codebooks(codec.codebooks.detach().float())
         if self.postfilter_game is not None:

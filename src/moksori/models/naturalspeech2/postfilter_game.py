@@ -33,9 +33,7 @@ class PostfilterGame(MelGame):
     def __init__(
         self, config: PostfilterObjectiveConfig, model: Naturalspeech2, said_frames: int | None = None
     ) -> None:
-        if model.postfilter is None:
-            raise ConfigError("objective.postfilter: the model has none to train; set model.postfilter={} too")
-        super().__init__(config, 2 * model.config.hidden_channels)
+        super().__init__(config, model.postfilter, 2 * model.config.hidden_channels)
         self.pool: PairPool | None = None
         if config.pool_items and said_frames is not None:
             widths = model.config.latent_channels, model.config.hidden_channels
@@ -43,13 +41,17 @@ class PostfilterGame(MelGame):
         self._read: Callable[[Tensor], Tensor] | None = None
 
     def take_codec(self, codec: CanCompress) -> None:
-        """Raises ConfigError for a codec that reads no mels off latents."""
+        """Raises ConfigError, or the codec's own UnsupportedTask, for one that reads no mels off latents."""
         if not isinstance(codec, CanShowMels):
             raise ConfigError("objective.postfilter: this codec reads no mels off its latents; take one that does")
+        if isinstance(codec, nn.Module):
+            codec.requires_grad_(False)
+        with torch.no_grad():
+            codec.standard_mels(codec.codebooks[0, :1].T.unsqueeze(0))  # so that one that cannot is told before a run
 
         def read(latent: Tensor) -> Tensor:
             if isinstance(codec, nn.Module):  # no part of what is trained, so nobody else takes it to the device
-                codec.requires_grad_(False).to(latent.device)
+                codec.to(latent.device)
             return codec.standard_mels(latent)
 
         self._read = read

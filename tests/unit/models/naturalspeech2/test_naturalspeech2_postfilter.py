@@ -7,7 +7,7 @@ import torch
 from small_naturalspeech2 import batch_of, made, prompts, rows, shaken, text_of
 from torch import Tensor, nn
 
-from moksori.errors import ConfigError
+from moksori.errors import ConfigError, UnsupportedTask
 from moksori.models.contract import Update
 from moksori.models.naturalspeech2 import Naturalspeech2, Naturalspeech2Objective
 from moksori.models.naturalspeech2.pairs import Pair, PairPool
@@ -29,6 +29,10 @@ class MelsOf(nn.Module):
 
     def standard_mels(self, latent: Tensor) -> Tensor:
         return nn.functional.conv1d(latent, self.bands)
+
+
+def unable(_: Tensor) -> Tensor:
+    raise UnsupportedTask("this codec's decoder takes latents as they are")
 
 
 def taught(*settings: str) -> Naturalspeech2Objective:
@@ -240,3 +244,7 @@ def test_what_it_needs_is_said() -> None:
     without = types.SimpleNamespace(codebooks=MelsOf().codebooks)
     with pytest.raises(ConfigError, match="reads no mels off its latents"):
         objective.take_codec(without)  # type: ignore[arg-type]
+    waves = MelsOf()
+    waves.standard_mels = unable  # type: ignore[method-assign]
+    with pytest.raises(UnsupportedTask, match="takes latents as they are"):  # before a run, not in its first step
+        objective.take_codec(waves)  # type: ignore[arg-type]
