@@ -19,18 +19,20 @@ import torch
 from common import best_of, finish, parser, start
 from torch import Tensor
 
+from moksori.audio.harmonics import looked_up
 from moksori.config import load_preset, validate
 from moksori.errors import MoksoriError
 from moksori.evaluation.hard_sentences import hard_sentences
 from moksori.models.flowtron import Flowtron, FlowtronConfig, Memory
 from moksori.models.flowtron.flows import AffineFlow, reordered
 from moksori.models.flowtron.speaking import decode
+from moksori.models.flowtron.text_mean import PitchedTextMean, TextMean
 from moksori.pipeline.say import load
 from moksori.types import TextBatch
 
 TOLERANCE = 1e-4
 HEAD_SCALE = 0.02
-"""Of the heads' weights: new ones are zeros, and then there would be nothing to compare."""
+"""Of the weights of heads and text means: new ones are zeros, and then there would be nothing to compare."""
 
 
 def main() -> None:
@@ -103,44 +105,69 @@ def built(preset: str) -> Flowtron:
     for flow in model.flows:
         assert isinstance(flow, AffineFlow)
         torch.nn.init.normal_(flow.step.head.weight, std=HEAD_SCALE)
+        mean = flow.step.text_mean
+        for name in ("out", "level", "depth", "tilt"):
+            if hasattr(mean, name):
+                torch.nn.init.normal_(getattr(mean, name).weight, std=HEAD_SCALE)
     return model
 
 
 @torch.inference_mode()
 def plain_decode(model: Flowtron, latent: Tensor, lengths: Tensor, memory: Memory) -> Tensor:
-    """The mel of a latent the way of the published code."""
+    """The frames of a latent the way of the published code."""
     x, steps = model.stacked(latent), model.group_lengths(lengths)
     for flow in reversed(list(model.flows)):
         assert isinstance(flow, AffineFlow)
         order = flow.order(steps, x.shape[1])
         x = reordered(plain_inverse(flow, reordered(x, order), memory), order)
-    return model.mel_of(x)
+    return model.frames_of(x)
 
 
 def plain_inverse(flow: AffineFlow, z: Tensor, memory: Memory) -> Tensor:
     """x of z in the flow's own time, frame by frame."""
     step = flow.step
-    attending = deciding = None
+    attending = deciding = telling = None
     previous, made = torch.zeros_like(z[:, :1]), []
+    mean = torch.zeros_like(previous)  # what the text alone says of the x before
     for t in range(z.shape[1]):
         hidden, attending = step.attention_lstm(previous, attending)
         query = step.attention.query(hidden)
         keys, values = step.attention.key(memory.states), step.attention.value(memory.states)
         energy = step.attention.score(torch.tanh(query.unsqueeze(2) + keys.unsqueeze(1))).squeeze(3)
         weights = energy.masked_fill(~memory.mask.unsqueeze(1), -float("inf")).softmax(dim=2)
-        read = torch.cat([hidden, torch.bmm(weights, values)], dim=2)
+        context = torch.bmm(weights, values)
+        read = torch.cat([hidden, context], dim=2)
         if step.gate is not None:
             torch.sigmoid(step.gate(read)).max().item()  # asked at every frame, as in speaking
+        left = previous - mean
+        if step.text_mean is not None:
+            read = torch.cat([read, left], dim=2)
         out, deciding = step.decoder_lstm(read, deciding)
         for layer in step.dense:
             out = torch.tanh(layer(out))
         log_scale, shift = step.head(out).chunk(2, dim=2)
         if step.log_scale_limit is not None:
             log_scale = step.log_scale_limit * torch.tanh(log_scale / step.log_scale_limit)
-        foretold = 0.0 if step.prediction is None else step.prediction(previous)
-        previous = foretold + (z[:, t : t + 1] - shift) * torch.exp(-log_scale)
+        previous = (z[:, t : t + 1] - shift) * torch.exp(-log_scale)
+        if step.text_mean is not None:
+            recalled, telling = step.text_mean.lstm(context, telling)
+            previous, mean = with_mean(step.text_mean, previous, left, torch.cat([recalled, context], dim=2))
         made.append(previous)
     return torch.cat(made, dim=1)
+
+
+def with_mean(network: TextMean, x: Tensor, left: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    """x with its mean by the text, and that mean. left: what the mean left open of the x before."""
+    if not isinstance(network, PitchedTextMean):
+        mean = network.out(told)
+        return x + mean, mean
+    mels = x.shape[2] - network.pitches
+    of_pitch = network.out(told)
+    pitch = x[..., mels:] + network.hold(left[..., mels:]) + of_pitch
+    body = torch.relu(network.body(told))
+    ripple = looked_up(network.ripples, pitch * network.place[1] + network.place[0]).flatten(-2)
+    of_mels = network.level(body) + (network.depth(body) * ripple + network.tilt(pitch)) @ network.axes
+    return torch.cat([x[..., :mels] + of_mels, pitch], dim=2), torch.cat([of_mels, of_pitch], dim=2)
 
 
 def spoken(voice: str, count: int, rounds: int) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def convert(
         _check_live(options)
     else:
         assert output is not None
-        converting.check_paths(recording, output)  # before a model is loaded: a typing error is told at once
+        converting.check_paths(recording, output, options.like)  # before a model is loaded: told at once
     converter = converting.find_converter(model, speaker, vocoder=vocoder, sings=sings, anew=text is not None)
     converter.check(options)
     if options.like:

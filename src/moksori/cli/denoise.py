@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from moksori.cli.convert import tell_written
+from moksori.cli.convert import tell_consent, tell_written
 from moksori.cli.options import Seed, SoundOutput, Temperature, Vocoder, Watermark
 from moksori.cli.progress import progress_bar
 from moksori.errors import BadInput
@@ -41,9 +41,11 @@ def denoise(
 
     from moksori.pipeline import convert as converting
 
-    options = converting.ConvertOptions(variation=variation, like=tuple(like or ()))
-    converting.check_paths(recording, output)
+    options = converting.ConvertOptions(variation=variation, like=tuple(like or ()), clean=True)
+    converting.check_paths(recording, output, options.like)
     converter = converting.find_converter(model, vocoder=vocoder)
+    if like:
+        tell_consent()
     with progress_bar("cleaning") as progress:
         written = converting.convert_to_file(converter, recording, output, options, seed, progress, watermark)
-    tell_written(written, "made anew in its own voice")
+    tell_written(written, f"made anew in the voice of {written.speaker}" if like else "made anew in its own voice")

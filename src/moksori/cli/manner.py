@@ -1,6 +1,6 @@
 """Options of `moksori say` for voices whose latents can be chosen: styles, blends, components, prosody."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,11 +100,16 @@ def manner_of(
     component_shift: Sequence[str],
     prosody: Path | None,
     prosody_speaker: str | None,
+    speaker: str | None = None,
+    variation: float | None = None,
 ) -> "Manner | None":
-    """What the options ask for; None where none of them is given. Raises BadInput where they contradict each other."""
+    """What the options ask for; None where none of them is given. Raises BadInput where they contradict each other.
+
+    speaker, variation: of `say`, which a blend of speakers and a take's prosody leave nothing to do.
+    """
     alone = {
         "--style-text": style_text, "--style-part": style_part, "--style-place": style_place,
-        "--style-speaker": style_speaker, "--style-ramp": style_ramp,
+        "--style-speaker": style_speaker, "--style-mode": style_mode, "--style-ramp": style_ramp,
     }  # fmt: skip
     for option, given in alone.items():
         if given and not style:
@@ -121,6 +126,12 @@ def manner_of(
     from moksori.pipeline.latent_choice import DEFAULT_STRENGTH
     from moksori.pipeline.manner import DEFAULT_MODE, Manner, parse_blend, parse_components, parse_ramp, parse_shift
 
+    blended = () if blend is None else parse_blend(blend)
+    if blend is not None:
+        _check_blend(blend, [name for name, _ in blended], bool(style), strength, speaker)
+    if prosody is not None and variation is not None:
+        raise BadInput(f"--variation {variation:g}: the prosody of a recording leaves nothing to vary: leave it out")
+    _check_clips(style, {"--style-speaker": style_speaker, "--style-mode": style_mode})
     strengths = DEFAULT_STRENGTH if strength is None else strength
     mode = (style_mode or ("segment" if style_part else DEFAULT_MODE)).replace("-", "_")
     clips = style_clips(style, style_text, style_part, style_place, style_speaker)
@@ -128,7 +139,7 @@ def manner_of(
         clips,
         mode,
         parse_ramp(style_ramp) if style_ramp is not None else strengths,
-        () if blend is None else parse_blend(blend),
+        blended,
         blend_way,  # type: ignore[arg-type]  # Manner checks it
         () if component is None else parse_components(component),
         component_like,
@@ -136,6 +147,33 @@ def manner_of(
         prosody,
         prosody_speaker,
     )
+
+
+def _check_blend(blend: str, names: Sequence[str], styled: bool, strength: float | None, speaker: str | None) -> None:
+    """Raises BadInput for a strength where no style is blended, and for a speaker beside a blend of speakers."""
+    from moksori.pipeline.manner import SEED
+    from moksori.pipeline.voices import is_voice_file
+
+    if strength is not None and not styled and not any(is_voice_file(name) for name in names):
+        raise BadInput(
+            f"--strength {strength:g}: is that of a style, and --blend {blend} has none: leave it out, the shares say "
+            "how much of each"
+        )
+    if speaker is not None and not any(is_voice_file(name) or name.startswith(SEED) for name in names):
+        raise BadInput(f"both --speaker {speaker} and --blend {blend} say who speaks: give one of them")
+
+
+def _check_clips(style: Sequence[Path], given: Mapping[str, str | None]) -> None:
+    """Raises BadInput for options on how clips are read where only styles are given that were read before."""
+    from moksori.pipeline.voices import is_voice_file
+
+    if not style or not all(is_voice_file(path) for path in style):
+        return
+    for option, value in given.items():
+        if value is not None:
+            raise BadInput(
+                f"{option} {value}: is about clips, and {style[0]} is a style made of some before: leave it out"
+            )
 
 
 def style_clips(

@@ -52,12 +52,22 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A model's name or folder.")],
+    name: Annotated[str, typer.Argument(help="A model's name or folder, or a preset, FAMILY/PRESET.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one model in detail."""
+    """Show one model in detail, or the size of a preset."""
     from moksori.pipeline.models import info as look
+    from moksori.pipeline.preset_sizes import is_preset, preset_parameters
 
+    if is_preset(name):
+        parameters = preset_parameters(name)
+        if as_json:
+            typer.echo(json.dumps({"preset": name, "parameters": parameters}))
+        else:
+            typer.echo(f"preset       {name}")
+            typer.echo(f"parameters   {parameters:,}, without discriminators")
+            typer.echo(f"train it     moksori train {name} --corpus CORPUS")
+        return
     found = look(name)
     manifest = found.manifest
     if as_json:

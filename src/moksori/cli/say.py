@@ -152,7 +152,7 @@ def say(
     manner = manners.manner_of(
         style or [], style_text or [], style_part or [], style_place or [], style_speaker, style_mode, style_ramp,
         strength, blend, blend_way, component, component_like,
-        component_shift or [], None if like else prosody, prosody_speaker,
+        component_shift or [], None if like else prosody, prosody_speaker, speaker, variation,
     )  # fmt: skip
     if script is not None and (manner is not None or like):
         raise BadInput(f"--script {script}: --like, styles, blends, components and prosody are for a text of one voice")

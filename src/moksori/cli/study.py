@@ -114,7 +114,7 @@ def control(
 ) -> None:
     """What variation, styles, blends and takes do to a voice: its pitch, its range and its rate, in curves.
 
-    Example: moksori study control flowtron-compact --corpus corpora/kathleen --run runs/control --limit 2
+    Example: moksori study control flowtron-kathleen --corpus corpora/kathleen --run runs/control --limit 2
     """
     if corpus is None:
         raise typer.BadParameter("name a corpus: --corpus DST")

@@ -19,7 +19,7 @@ def vocode(
         Path | None,
         typer.Argument(
             metavar="IN",
-            help="A mel (.npy or .safetensors, [mels, frames], natural log), or a recording to be copied.",
+            help="A mel (.npy or .safetensors, mels x frames, natural log), or a recording to be copied.",
             show_default=False,
         ),
     ] = None,

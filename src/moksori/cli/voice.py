@@ -61,7 +61,7 @@ def make(
     """Keep the voice of recordings in a file; of a model with styles (flowtron), their style.
 
     Examples: moksori voice make target.wav more.wav -o target.voice; moksori voice make sad.wav --text "So it goes."
-    --model flowtron-compact -o sad.voice
+    --model flowtron-kathleen -o sad.voice
     """
     path = _path(output)
 
@@ -105,6 +105,11 @@ def _make_style(
     from moksori.pipeline.styles import style_of
     from moksori.pipeline.voices import write_voice
 
+    if mode == "segment":  # Manner would name an option that only `say` has
+        raise BadInput(
+            "--mode segment: is of parts of clips, and a file keeps the style of whole ones: cut the recordings to "
+            "those parts, or speak with the parts at once, by 'moksori say --style' with --style-part"
+        )
     clips, voice = style_clips(recordings, texts), load(folder)
     made, notes = style_of(voice, clips, mode.replace("-", "_"), name, speaker)
     tell_consent()
@@ -282,16 +287,17 @@ def list_files(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("file", "name", "kind", "family", "model", "made of"):
+    for title in ("file", "name", "kind", "family", "model", "made of", "consent"):
         table.add_column(title)
     for listed in found:
         if listed.voice is None:
-            table.add_row(listed.path.name, "broken", "", "", "", listed.problem)
+            table.add_row(listed.path.name, "broken", "", "", "", listed.problem, "")
         else:
             voice = listed.voice
             made_of = ", ".join(voice.sources)
-            table.add_row(listed.path.name, voice.name, voice.kind, voice.family, voice.model, made_of)
-    Console(soft_wrap=True).print(table)
+            consent = " ".join(voice.consent.split())
+            table.add_row(listed.path.name, voice.name, voice.kind, voice.family, voice.model, made_of, consent)
+    Console(soft_wrap=True, markup=False).print(table)  # notes may hold brackets
 
 
 def _path(output: Path | None) -> Path:

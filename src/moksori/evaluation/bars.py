@@ -16,6 +16,7 @@ NOISE_DB, LIKENESS_LOST = 10.0, 0.05
 SPEAKER_CODE_EER, CONTENT_CODE_EER = 0.10, 0.35
 CONVERSION_RTF = 0.1
 ALL_SAID_ONCE = 0.9
+VOCODER_RTF = 0.02
 CODEC_STOI, CODEC_RTF = 0.88, 0.05
 LIKENESS, PROMPTED_WORDS_TIMES, PROMPTED_WORDS_LOST, PROMPTED_RTF = 0.75, 2.5, 0.05, 0.4
 SCORE_PITCH = 0.8
@@ -174,7 +175,8 @@ def prompted_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
 
 
 def copy_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
-    """Wide-band PESQ of at least 2.5 and 0.5 above Griffin-Lim's, OVRL within 0.2 of the recordings'."""
+    """Wide-band PESQ of at least 2.5 and 0.5 above Griffin-Lim's, OVRL within 0.2 of the recordings', real-time factor
+    of at most 0.02."""
     found = []
     ours, plain = _value(systems, model, "pesq"), _value(systems, GRIFFIN_LIM, "pesq")
     if not math.isnan(ours):
@@ -187,6 +189,9 @@ def copy_bars(systems: Sequence[SystemScores], model: str) -> list[Bar]:
         limit = theirs - VOCODER_OPINION_MARGIN
         rule = f"at most {VOCODER_OPINION_MARGIN:g} under the recordings'"
         found.append(Bar("ovrl", opinion, limit, rule, opinion >= limit))
+    speed = _value(systems, model, "rtf")
+    if not math.isnan(speed):
+        found.append(Bar("rtf", speed, VOCODER_RTF, "at most, on one thread", speed <= VOCODER_RTF))
     return found
 
 

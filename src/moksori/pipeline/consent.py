@@ -1,5 +1,7 @@
 """What is said once to a person who is about to imitate somebody's voice."""
 
+from collections.abc import Iterable
+
 from moksori.pipeline.models import home
 
 NOTICE = (
@@ -9,6 +11,11 @@ NOTICE = (
 CONSENT = "made of recordings of a person: to be used with the consent of that person only"
 """What the file of a voice that was made of recordings says, where nobody gave a note of their own."""
 _MARK = "consent-notice-shown"
+
+
+def kept_consent(notes: Iterable[str]) -> str:
+    """What the file of a voice made of several says: the note of each, once."""
+    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 def consent_notice() -> str | None:

@@ -16,14 +16,18 @@ from moksori.corpus.manifest import Corpus, write_text
 from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.checkpoint import fingerprint
 from moksori.pipeline.control_sections import GROUP_CLIPS, ControlWork
-from moksori.pipeline.manner import DEFAULT_MODE
+from moksori.pipeline.manner import DEFAULT_MODE, check_number
 from moksori.pipeline.mel_voice import MelVoice, latent_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
+from moksori.pipeline.seeds import chosen_seed
 
 RESULT_NAME = "control.json"
 VERSION = 3
 SAMPLES = 20
+MOST_VARIATION = 10.0
+WHOLE_CLIPS = ("batch", "time_and_batch")
+"""Modes of styles that need no parts of clips to be named."""
 
 
 @dataclass
@@ -67,21 +71,17 @@ def study_control(
 
     corpus: whose split gives sentences and, without `references`, clips of styles. references: a corpus of other
     speakers. limit: sentences of each curve, and five pairs of styles for each of them; None: 16 and 20. samples: of
-    each setting. mode: of the styles; clips: of each, 1 to 5. variation: of all but its own curve; None: the voice's.
-    Raises UnsupportedTask for a voice without latents, CorpusError for a corpus without enough clips.
+    each setting. mode: of the styles; clips: of each, 1 to 5. variation: of all but its own curve, 0 to 10; None: the
+    voice's. Raises BadInput for values out of range before anything is loaded, UnsupportedTask for a voice without
+    latents, CorpusError for a corpus without enough clips.
     """
+    _check(limit, samples, seed, mode, variation, clips)
     speaker = load(model, vocoder=vocoder)
     able = latent_model(speaker.model)
     if able is None or not isinstance(speaker.model, MelVoice):
         raise UnsupportedTask(
             f"{speaker.name}: a {speaker.manifest.family!r} model has no latents whose control could be measured"
         )
-    if limit is not None and limit < 1:
-        raise BadInput(f"limit {limit}: expected at least 1")
-    if samples < 2:
-        raise BadInput(f"samples {samples}: a spread needs at least 2")
-    if not 1 <= clips <= GROUP_CLIPS:
-        raise BadInput(f"clips {clips}: expected 1 to {GROUP_CLIPS}")
     found = Corpus.open(corpus)
     elsewhere = found if references is None else Corpus.open(references)
     settings = {
@@ -117,6 +117,21 @@ def study_control(
             study.sections[name] = _rounded(measure())
             write_text(study.folder / RESULT_NAME, json.dumps(study.as_json(), indent=2) + "\n")
     return study
+
+
+def _check(limit: int | None, samples: int, seed: int, mode: str, variation: float | None, clips: int) -> None:
+    """Raises BadInput for what no section could be measured with: before minutes have gone into those before it."""
+    if limit is not None and limit < 1:
+        raise BadInput(f"limit {limit}: expected at least 1")
+    if samples < 2:
+        raise BadInput(f"samples {samples}: a spread needs at least 2")
+    if not 1 <= clips <= GROUP_CLIPS:
+        raise BadInput(f"clips {clips}: expected 1 to {GROUP_CLIPS}")
+    if mode not in WHOLE_CLIPS:
+        raise BadInput(f"style mode {mode!r}: expected {' or '.join(WHOLE_CLIPS)}")
+    if variation is not None:
+        check_number("variation", variation, 0.0, MOST_VARIATION)
+    chosen_seed(seed)
 
 
 def _kept(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ class ConvertOptions:
     variation: 0 to 10, noise in what is read off the recording; None = the model's own. shift_semitones: -12 to 12.
     strength: 0, the source's own voice, to 1, the target's. key: of a song, in semitones, -24 to 24; "auto" brings it
     to where the target sings; None: as it is, moved by shift_semitones alone. text: what is said in the recording, for
-    models that make it anew from that, and its language, None: the model's.
+    models that make it anew from that, and its language, None: the model's. clean: that noise is to go, and `like` is
+    who speaks already, which matters to what is advised alone.
     """
 
     speaker: str | None = None
@@ -40,6 +41,7 @@ class ConvertOptions:
     key: float | Literal["auto"] | None = None
     text: str | None = None
     language: str | None = None
+    clean: bool = False
 
     def __post_init__(self) -> None:
         if self.key is not None and self.key != "auto":

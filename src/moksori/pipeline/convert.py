@@ -124,7 +124,7 @@ class Converter:
 
         like: clean recordings of who speaks in it, where there are some.
         """
-        return self._made(audio, ConvertOptions(variation=variation, like=likes(like)), seed)
+        return self._made(audio, ConvertOptions(variation=variation, like=likes(like), clean=True), seed)
 
     def enroll(self, recordings: Like | Sequence[Like], name: str | None = None) -> Voice:
         """The voice of recordings, which `like=` takes and `moksori.pipeline.voices.write_voice` keeps in a file.
@@ -263,7 +263,7 @@ def convert_to_file(
     is the recording's own, MoksoriError when the disk is full.
     """
     path = Path(path)
-    check_paths(Path(audio), path)
+    check_paths(Path(audio), path, options.like)
     converter.check(options)
     seed = chosen_seed(seed)
     started = time.perf_counter()
@@ -278,13 +278,16 @@ def convert_to_file(
     return WrittenConversion(path, seed, job.target.name, job.source_name, sound.duration_seconds, compute, job.notes)
 
 
-def check_paths(audio: Path, output: Path) -> None:
-    """Raises AudioError or BadInput unless a sound can be written to `output`, and that is not the recording itself."""
+def check_paths(audio: Path, output: Path, likes: Sequence[Like] = ()) -> None:
+    """Raises AudioError or BadInput unless a sound can be written to `output`, and that is not the recording itself
+    nor one of those of who is to speak."""
     from moksori.pipeline.say import check_output
 
     check_output(output)
     if is_same_file(output, audio):
         raise BadInput(f"{output}: is the recording itself, which would be lost: name another output")
+    if any(is_same_file(output, like) for like in likes if isinstance(like, str | Path)):
+        raise BadInput(f"{output}: is a recording of who is to speak, which would be lost: name another output")
 
 
 def find_that_knows(speaker: str, sings: bool) -> Path:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from moksori.errors import AudioError, BadInput
 from moksori.models.checkpoint import Loaded
 from moksori.models.contract_latents import CanSayLatents
-from moksori.pipeline.consent import CONSENT
+from moksori.pipeline.consent import CONSENT, kept_consent
 from moksori.pipeline.recordings import Audio, OpenRecording, open_recording
 from moksori.pipeline.speech_likeness import unlike_speech
 from moksori.pipeline.voices import (
@@ -63,6 +63,7 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
     vectors: list[torch.Tensor] = []
     names: list[str] = []
     sources: list[str] = []
+    consents: list[str] = []
     notes: list[str] = []
     for like in likes:
         if isinstance(like, Voice) or is_voice_file(like):
@@ -73,17 +74,19 @@ def enroll(loaded: Loaded, likes: Sequence[Like], name: str | None = None) -> En
             vectors.append(voice.vector)
             names.append(voice.name)
             sources.extend(voice.sources or (voice.name,))
+            consents.append(voice.consent or CONSENT)
             continue
         recording = open_recording(like, loaded.manifest.sample_rate)
         found = hear(loaded, recording)
         vectors.append(found.vector.cpu())
         names.append(Path(like).stem if isinstance(like, str | Path) else "recording")
         sources.append(Path(like).name if isinstance(like, str | Path) else "recording")
+        consents.append(CONSENT)
         notes.extend(remarks(recording, found))
     if len(likes) > 1:
         check_untuned(voices)
     vector = torch.stack(vectors).mean(dim=0)
-    made = replace(voice_of(loaded, vector, name or "+".join(names), sources), consent=CONSENT)
+    made = replace(voice_of(loaded, vector, name or "+".join(names), sources), consent=kept_consent(consents))
     if len(voices) == len(likes) == 1:
         made = replace(made, tuned=voices[0].tuned)
     return Enrolled(made, tuple(notes))

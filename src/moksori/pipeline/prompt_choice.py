@@ -14,13 +14,15 @@ from moksori.types import LatentBatch, PromptPlan
 class Prompt:
     """Some seconds of a voice as a codec's codes, all that is kept of the recordings that they come from.
 
-    codec: the fingerprint of the codec, to which alone they mean something. sources: names of the recordings.
+    codec: the fingerprint of the codec, to which alone they mean something. sources: names of the recordings. consent:
+    what the voice files among them say of it.
     """
 
     name: str
     codes: Int[torch.Tensor, "stages frames"]
     codec: str
     sources: tuple[str, ...] = ()
+    consent: str = ""
 
     def latents(self, codec: CanCompress, device: torch.device | str) -> LatentBatch:
         """What a model is given of it, as a batch of one."""

@@ -91,7 +91,7 @@ class ThroughPrompts:
             notes.extend(found.notes)
             prompt = found.prompt.latents(self.codec.model, self.codec.device)
             voice = voice_of_prompt(found.prompt, self.codec, self.manifest.family)
-            if options.text is None:
+            if options.text is None and not options.clean:
                 notes.append(
                     f"{recording.name}: is converted without knowing what is said, which keeps much of its voice: with "
                     "--text 'what is said' it is spoken anew, and the target is reached better"
@@ -102,12 +102,23 @@ class ThroughPrompts:
                 f"{recording.name}: is cleaned without knowing who speaks: with a clean recording of the speaker, "
                 "--like clean.wav, the voice is kept better"
             )
+        if options.text is None and (options.clean or not options.like):
+            notes.append(self._poor_cleaning(recording.name))
         if options.text is not None and prompt is not None:
             made = self._spoken_anew(recording, prompt, options, seed, notes)
         else:
             made = self._blocks(recording, prompt, options.controls, seed)
         blocks = checked(self.manifest.name, recording.name, made)
         return Job(None if options.like else own, voice, blocks, tuple(notes))
+
+    def _poor_cleaning(self, name: str) -> str:
+        """That cleaning without a text leaves much of the noise, and what does better: the noise is in the latents that
+        come back (figures: docs/conversion.md)."""
+        anew = ", or 'moksori convert' with --like and --text where it is known what is said" if self.takes_text else ""
+        return (
+            f"{name}: {self.manifest.name} does not clean noise well yet and may make it worse: better is 'moksori "
+            f"denoise --model dsvae-compact'{anew}"
+        )
 
     def _spoken_anew(
         self, recording: OpenRecording, prompt: LatentBatch, options: ConvertOptions, seed: int, notes: list[str]

@@ -18,7 +18,7 @@ from moksori.models import registry
 from moksori.models.checkpoint import Loaded, read_manifest
 from moksori.models.contract_latents import CanSayLatents
 from moksori.pipeline.codecs import FoundCodec, required_codec
-from moksori.pipeline.consent import CONSENT
+from moksori.pipeline.consent import CONSENT, kept_consent
 from moksori.pipeline.conversions import likes as as_likes
 from moksori.pipeline.enrolment import GOOD_SPEECH_SECONDS, Enrolled, Like, source_remarks
 from moksori.pipeline.models import family_default, find_model, only_model
@@ -65,6 +65,7 @@ def read_prompt(likes: Sequence[Like], codec: FoundCodec, name: str | None = Non
     codes: list[torch.Tensor] = []
     names: list[str] = []
     sources: list[str] = []
+    consents: list[str] = []
     notes: list[str] = []
     for like in likes:
         if isinstance(like, Voice) or is_voice_file(like):
@@ -72,6 +73,7 @@ def read_prompt(likes: Sequence[Like], codec: FoundCodec, name: str | None = Non
             codes.append(codes_of(voice, codec)[:, :most])
             names.append(voice.name)
             sources.extend(voice.sources or (voice.name,))
+            consents.append(voice.consent or CONSENT)
             continue
         recording = open_recording(like, rate)
         sound, found = _sound(recording, most * hop)
@@ -80,7 +82,10 @@ def read_prompt(likes: Sequence[Like], codec: FoundCodec, name: str | None = Non
             codes.append(codec.model.compress(torch.from_numpy(sound)[None].to(codec.device))[0].cpu())
         names.append(Path(like).stem if isinstance(like, str | Path) else "recording")
         sources.append(Path(like).name if isinstance(like, str | Path) else "recording")
-    prompt = Prompt(name or "+".join(names), torch.cat(codes, dim=1), codec.fingerprint, tuple(sources))
+        consents.append(CONSENT)
+    prompt = Prompt(
+        name or "+".join(names), torch.cat(codes, dim=1), codec.fingerprint, tuple(sources), kept_consent(consents)
+    )
     return ReadPrompt(prompt, tuple(notes))
 
 
@@ -135,7 +140,6 @@ def choose_voice(
     speaker: "Speaker", options: SayOptions, like: Like | Sequence[Like] | None, prosody: Like | None = None
 ) -> SayOptions:
     """The options with whose voice is to be imitated, and in whose manner: see `Speaker.in_voice`."""
-    manifest = speaker.manifest
     if not isinstance(speaker.model, PromptedVoice):
         raise UnsupportedTask(
             f"{speaker.name}: speaks in its own voices: leave the recording of another one out, or take a model of the "
@@ -143,15 +147,25 @@ def choose_voice(
         )
     if like is None:
         raise BadInput(f"{speaker.name}: a manner to speak in, but nobody to speak: give a recording, --like")
+    if options.speaker is not None:
+        raise BadInput(
+            f"{speaker.name}: speaks in the voice of a recording, --like, not of its speaker {options.speaker!r}: "
+            "leave the speaker out, and give the language with --language"
+        )
     choice, notes = prompt_choice(speaker.model.codec, as_likes(like), prosody)
-    spoken = options.language or speaker.language_of()
-    known = sorted({speaker.language_of(), manifest.language, *manifest.speaker_languages.values()})
-    if spoken not in known:
-        told = f"{speaker.name}: has learnt {', '.join(known)}: what it says in {spoken} may not be understood"
-        notes = (*notes, told)
-    for note in notes:
+    for note in (*notes, *unlearnt(speaker, options.language)):
         logger.warning("%s", note)  # the command line shows these on stderr
     return replace(options, prompt=choice)
+
+
+def unlearnt(speaker: "Speaker", language: str | None) -> tuple[str, ...]:
+    """That a model has not learnt the language of a text. language: None = the model's."""
+    manifest = speaker.manifest
+    spoken = language or speaker.language_of()
+    known = sorted({speaker.language_of(), manifest.language, *manifest.speaker_languages.values()})
+    if spoken in known:
+        return ()
+    return (f"{speaker.name}: has learnt {', '.join(known)}: what it says in {spoken} may not be understood",)
 
 
 def enroll_prompt(
@@ -182,7 +196,7 @@ def voice_of_prompt(prompt: Prompt, codec: FoundCodec, family: str) -> Voice:
         model=prompt.codec,
         sources=prompt.sources,
         kind="prompt",
-        consent=CONSENT,
+        consent=prompt.consent or CONSENT,
     )
 
 

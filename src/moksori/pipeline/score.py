@@ -3,13 +3,14 @@
 MusicXML is read by `score_musicxml`, MIDI by `score_midi`; `score_phrases` makes of a score what a model is given.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from moksori.corpus.melody import hertz, note_name
+from moksori.corpus.melody import hertz, midi, note_name
 from moksori.errors import BadInput, TextError
 
 Chords = Literal["refuse", "highest", "lowest"]
@@ -20,6 +21,8 @@ MUSICXML = (".musicxml", ".mxl", ".xml")
 MIDI = (".mid", ".midi", ".kar")
 LOWEST_HZ, HIGHEST_HZ = 60.0, 1100.0
 """B1 to C6: below and above nobody sings words."""
+MOST_KEY = 36
+"""Semitones by which a song is moved."""
 MOST_MINUTES = 20.0
 MOST_BYTES = 20_000_000
 
@@ -128,17 +131,34 @@ def read_score(
     return score
 
 
-def in_range(score: Score) -> Score:
-    """The score; raises BadInput for one with notes that no voice sings, or that is too long."""
+def in_range(score: Score, key: int = 0) -> Score:
+    """The score; raises BadInput for one with notes that no voice sings, or that is too long.
+
+    key: semitones by which it was moved already, for what is advised.
+    """
     for note in score.notes:
         if not LOWEST_HZ <= hertz(note.pitch) <= HIGHEST_HZ:
             raise BadInput(
                 f"{score.name}, {note.named}: {hertz(note.pitch):.0f} Hz is out of a voice's range, {LOWEST_HZ:g} to "
-                f"{HIGHEST_HZ:g} Hz: move the song with --key, such as --key {12 if note.pitch < 60 else -12}"
+                f"{HIGHEST_HZ:g} Hz: {_remedy(score, key)}"
             )
     if score.duration_seconds > 60.0 * MOST_MINUTES:
         raise BadInput(f"{score.name}: lasts {score.duration_seconds / 60.0:.0f} minutes, {MOST_MINUTES:g} at most")
     return score
+
+
+def _remedy(score: Score, moved: int) -> str:
+    """The smallest key that brings all notes into range: octaves where those will do, else semitones."""
+    pitches = [note.pitch for note in score.notes]
+    low, high = math.ceil(midi(LOWEST_HZ)) - min(pitches), math.floor(midi(HIGHEST_HZ)) - max(pitches)
+    if low > high:
+        return f"it spans {max(pitches) - min(pitches)} semitones, too many for a voice: take a part of it"
+    keys = sorted((key for key in range(moved + low, moved + high + 1) if abs(key) <= MOST_KEY), key=abs)
+    if not keys:
+        where = "lower" if high < 0 else "higher"
+        return f"no --key up to {MOST_KEY} semitones moves it there: write it some octaves {where}"
+    key = next((key for key in keys if key % 12 == 0), keys[0])
+    return f"move the song with --key {key}" if key else "leave --key out"
 
 
 def _check_words(score: Score) -> None:

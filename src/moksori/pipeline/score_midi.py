@@ -53,16 +53,16 @@ def read_midi(path: Path, part: str | None = None, chords: Chords = "refuse") ->
 
 
 def _part(number: int, track: Any) -> _Part:
-    found = _Part(track.name.strip() or f"track {number}", [], [])
+    found = _Part(_text(track.name).strip() or f"track {number}", [], [])
     sounding: dict[tuple[int, int], int] = {}
     karaoke: list[tuple[int, str]] = []
     tick = 0
     for message in track:
         tick += message.time
         if message.type == "lyrics":
-            found.lyrics.append((tick, message.text))
+            found.lyrics.append((tick, _text(message.text)))
         elif message.type == "text" and not message.text.startswith("@"):
-            karaoke.append((tick, message.text))
+            karaoke.append((tick, _text(message.text)))
         elif message.type in ("note_on", "note_off") and message.channel != _PERCUSSION:
             key = (message.channel, message.note)
             if key in sounding:  # a second note_on without a note_off ends the first
@@ -75,6 +75,14 @@ def _part(number: int, track: Any) -> _Part:
     if not found.lyrics and any(tick > 0 for tick, _ in karaoke):
         found.lyrics = karaoke
     return found
+
+
+def _text(read: str) -> str:
+    """A text as it was meant: MIDI names no encoding, notation programs write UTF-8, and mido reads all as latin-1."""
+    try:
+        return read.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return read
 
 
 def _chosen(path: Path, parts: list[_Part], wanted: str | None) -> _Part:

@@ -19,8 +19,8 @@ from moksori.pipeline.enrolment import Like
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.prompt_choice import Prompt
 from moksori.pipeline.prompted_voice import PromptedVoice
-from moksori.pipeline.prompts import prompt_choice, prompted_families
-from moksori.pipeline.score import Chords, Score, in_range, read_score
+from moksori.pipeline.prompts import prompt_choice, prompted_families, unlearnt
+from moksori.pipeline.score import MOST_KEY, Chords, Score, in_range, read_score
 from moksori.pipeline.score_phrases import DEFAULT_VIBRATO_CENTS, Phrase, phrases
 from moksori.pipeline.seeds import chosen_seed, sentence_generator
 from moksori.pipeline.sentences import Sentence
@@ -32,7 +32,6 @@ from moksori.text.symbols import is_vowel
 from moksori.text.tokenizer import Encoded, TextConfig
 from moksori.types import SayControls, Waveform
 
-MOST_KEY = 36
 SUNG_ABOVE_SPOKEN = 5.0
 """Semitones by which people sing higher than they speak, in the middle of their songs."""
 FAR_SEMITONES = 9.0
@@ -112,8 +111,8 @@ def sing(
     choice, notes = prompt_choice(voice.codec, likes(like))
     centre = _centre(choice.voice, voice.codec)
     key = _key(found, options, centre)
-    found = in_range(found.moved(key, options.speed))
-    notes = (*notes, *found.remarks, *_far(found, centre))
+    found = in_range(found.moved(key, options.speed), key)
+    notes = (*notes, *found.remarks, *unlearnt(speaker, options.language), *_far(found, centre))
     seed = chosen_seed(seed)
     rate, hop = speaker.sample_rate, voice.latent_model.hop_length
     planned = phrases(found, encode, config, hop / rate, options.vibrato_cents)

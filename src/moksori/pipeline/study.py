@@ -128,12 +128,15 @@ def study_balance(
     alpha = config.objective.alpha
     judge_settings = "mels" if vocoder is None else f"mels, {encoder}"
     extra = _listening_judge(vocoder, encoder, config)
+    data: StudyData | None = None
+    if not measure_only and any(not (folder / case.name / MEASURES_NAME).is_file() for case in cases):
+        listener.stage("material")  # before hours of training: a corpus that is too small is told at once
+        data = study_data(found, config.model.mel, folder / "labels", listener.progress)
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases if not measure_only else ():
         listener.stage(case.name)
         _train(case, alpha, preset, corpus, folder, assignments, listener)
     listener.stage("measuring")
-    data: StudyData | None = None
     key = [MEASURES_VERSION, str(found.info.name), found.info.counts, judge_settings]
     outcomes = []
     for place, case in enumerate(cases):

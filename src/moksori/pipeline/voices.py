@@ -19,6 +19,7 @@ from moksori.errors import BadInput, CheckpointError, MoksoriError, UnsupportedT
 from moksori.models import registry
 from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CanEnroll, CanFit
+from moksori.pipeline.consent import kept_consent
 from moksori.pipeline.say import check_folder
 from moksori.pipeline.seeds import sentence_generator
 from moksori.pipeline.whole_files import written_whole
@@ -42,12 +43,18 @@ class ListedVoice:
 def listener(loaded: Loaded) -> CanEnroll:
     """The model, as one that hears voices; raises UnsupportedTask where it is none."""
     if not isinstance(loaded.model, CanEnroll):
-        able = [name for name in registry.family_names() if hasattr(registry.family(name).model, "hear")]
+        able = _families_with("draw_voice", "say_latents_like")  # the latter take prompts, which files keep too
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model imitates no voice of a recording: use one of "
             f"{', '.join(able)}"
         )
     return loaded.model
+
+
+def _families_with(*methods: str) -> list[str]:
+    """Families whose models have one of these methods, told without any weights."""
+    kinds = {name: registry.family(name).model for name in registry.family_names()}
+    return [name for name, model in kinds.items() if any(hasattr(model, method) for method in methods)]
 
 
 def keeps_voices(loaded: Loaded) -> bool:
@@ -63,7 +70,7 @@ def _front_end(loaded: Loaded) -> str:
 def fitter(loaded: Loaded) -> CanFit:
     """The model, as one whose singers are vectors; raises UnsupportedTask where it is none."""
     if not isinstance(loaded.model, CanFit) or not loaded.model.fits_voices:
-        able = [name for name in registry.family_names() if hasattr(registry.family(name).model, "fit_voice")]
+        able = _families_with("fit_voice")
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model has no singers' vectors that could be fitted "
             f"or mixed: use one of {', '.join(able)}"
@@ -107,6 +114,13 @@ def check_voice(voice: Voice, loaded: Loaded) -> None:
             f"{what}: was made by the model {voice.model}, {manifest.name} is {own}, to which it means nothing: make "
             "it from its recording with 'moksori voice make --model'"
         )
+    if isinstance(loaded.model, CanEnroll):
+        some = loaded.model.draw_voice(0.0, 0.0, sentence_generator(0, 0, loaded.device))  # of the width of all
+        if voice.vector.numel() != some.numel():
+            raise BadInput(
+                f"{what}: has {voice.vector.numel()} numbers, {manifest.name} needs {some.numel()}: its file is "
+                "damaged: make it again with 'moksori voice make'"
+            )
 
 
 def write_voice(voice: Voice, path: str | Path) -> Path:
@@ -238,7 +252,8 @@ def mixed(voices: Sequence[Voice], weights: Sequence[float] = ()) -> Voice:
     total = sum(shares)
     vector = torch.stack([v.float() * (s / total) for v, s in zip(vectors, shares, strict=True)]).sum(dim=0)
     sources = tuple(f"{v.name}*{s / total:.3g}" for v, s in zip(voices, shares, strict=True))
-    return replace(first, name="+".join(v.name for v in voices)[:_NAME_CHARACTERS], vector=vector, sources=sources)
+    name, consent = "+".join(v.name for v in voices)[:_NAME_CHARACTERS], kept_consent(v.consent for v in voices)
+    return replace(first, name=name, vector=vector, sources=sources, consent=consent)
 
 
 def check_untuned(voices: Sequence[Voice]) -> None:
@@ -253,7 +268,12 @@ def check_untuned(voices: Sequence[Voice]) -> None:
 
 def drawn(loaded: Loaded, seed: int, mean: float = 0.0, variation: float = 0.5) -> Voice:
     """A voice of nobody, drawn from N(mean, variation²) in each dimension. Raises BadInput for numbers out of range."""
-    model = listener(loaded)
+    model = loaded.model
+    if not isinstance(model, CanEnroll):
+        raise UnsupportedTask(
+            f"{loaded.manifest.name}: a {loaded.manifest.family!r} model has no voices to draw: use one of "
+            f"{', '.join(_families_with('draw_voice'))}"
+        )
     if not math.isfinite(mean) or abs(mean) > 5.0:
         raise BadInput(f"mean {mean:g}: expected a number from -5 to 5")
     if not math.isfinite(variation) or not 0.0 <= variation <= 5.0:

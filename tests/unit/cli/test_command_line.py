@@ -218,6 +218,10 @@ def test_models_info_and_doctor(run):
     assert "ann, bob" in out
     code, out, _ = run("info", "toy", "--json")
     assert json.loads(out)["manifest"]["family"] == "toy"
+    code, out, _ = run("info", "dsvae/vctk")
+    assert (code, "parameters   45,186,848" in out) == (0, True)
+    code, out, _ = run("info", "dsvae/vctk", "--json")
+    assert json.loads(out) == {"preset": "dsvae/vctk", "parameters": 45_186_848}
     code, out, _ = run("doctor")
     assert code == 0
     assert out.splitlines()[0].startswith("ok   python")

@@ -13,6 +13,7 @@ from small_imitator import save_imitator, save_vocoder, talk
 from moksori.audio.io import read, read_metadata, write
 from moksori.cli import main as command
 from moksori.pipeline.consent import NOTICE
+from moksori.pipeline.voices import read_voice
 from moksori.types import Waveform
 
 
@@ -84,6 +85,10 @@ def test_voices_are_made_mixed_drawn_and_listed(run):
     files = [line.split()[0] for line in listed.splitlines() if ".voice" in line]
     assert files == ["ann.voice", "m.voice", "nobody.voice"]
     assert "Ann*0.25" in listed
+    assert run("voice", "make", "ann.voice", "-o", "noted.voice", "--consent", "Ann agreed")[0] == 0
+    assert run("voice", "make", "noted.voice", "-o", "again.voice")[0] == 0
+    assert run("voice", "mix", "nobody.voice", "again.voice", "-o", "m2.voice")[0] == 0
+    assert read_voice("again.voice").consent == read_voice("m2.voice").consent == "Ann agreed"
     assert run("convert", "talk.ogg", "--like", "m.voice", "-o", "o.wav")[0] == 0
     assert read_metadata("o.wav")["speaker"] == "Ann+random-3"
 
@@ -135,6 +140,8 @@ def test_stdin_is_converted_as_it_comes(run, tmp_path, form):
         ("convert talk.ogg --speaker ann -o o.wav --model imitator", "imitator: has no speakers of its own"),
         ("convert talk.ogg --like target.wav -o o.wav --vocoder toy", "a 'toy' model is no vocoder"),
         ("convert talk.ogg --like target.wav -o talk.ogg", "talk.ogg: is the recording itself"),
+        ("convert talk.ogg --like target.wav -o target.wav", "target.wav: is a recording of who is to speak"),
+        ("denoise talk.ogg --like target.wav -o target.wav", "target.wav: is a recording of who is to speak"),
         ("convert - --like target.wav -o o.wav", "-: a recording on stdin is converted as it comes: --stream"),
         ("convert talk.ogg --speaker ann --stream", "three: converts whole recordings only: use a model of"),
         ("convert talk.ogg --like target.wav --stream --strength 0.5", "own voice is known at its end only"),

@@ -87,6 +87,14 @@ def test_styles_are_made_mixed_listed_and_used(run):
         (("--component", "1"), "no components to choose from"),
         (("--prosody", "a.wav", "--prosody-speaker", "zoe"), "unknown speaker 'zoe'"),
         (("--variation", "-1"), "variation -1.0: expected a number from 0 to 10"),
+        (("--style-mode", "foo"), "--style-mode: is about clips of a style"),
+        (("--style-mode", "segment"), "--style-mode: is about clips of a style"),
+        (("--blend", "ann=0.5,bob=0.5", "--strength", "0.2"), "--strength 0.2: is that of a style"),
+        (("--blend", "seed:3=0.5,seed:9=0.5", "--strength", "0.2"), "--strength 0.2: is that of a style"),
+        (("--blend", "ann=0.5,bob=0.5", "--speaker", "bob"), "say who speaks: give one of them"),
+        (("--style", "x.voice", "--style-speaker", "bob"), "--style-speaker bob: is about clips, and x.voice is a"),
+        (("--style", "x.voice", "--style-mode", "batch"), "--style-mode batch: is about clips, and x.voice is a"),
+        (("--prosody", "a.wav", "--variation", "0.5"), "--variation 0.5: the prosody of a recording leaves nothing"),
         (("--variation", "nan"), "variation nan: expected a number from 0 to 10"),
     ],
 )
@@ -96,6 +104,27 @@ def test_bad_usage_is_told_on_one_line(run, monkeypatch, options, message):
     assert (code, out) == (2, "")
     assert message in err
     assert not Path("o.wav").exists()
+
+
+def test_strength_and_speakers_hold_beside_blends_that_leave_them_something(run):
+    assert run("voice", "make", "a.wav", "--text", SAID, "--model", "flowing", "-o", "a.voice")[0] == 0
+    heard = []
+    for strength in ("0.2", "0.9"):
+        assert say(run, "--blend", "a.voice=1", "--strength", strength, "-o", "o.wav")[0] == 0
+        heard.append(soundfile.read("o.wav")[0].tobytes())
+    assert say(run, "--blend", "seed:3=1", "--speaker", "bob", "-o", "o.wav")[0] == 0
+    blended = ("--blend", "ann=0.5,bob=0.5", "--style", "a.voice", "--strength", "0.2")
+    assert say(run, *blended, "-o", "o.wav")[0] == 0
+    assert heard[0] != heard[1]
+
+
+def test_files_of_styles_are_of_whole_clips(run):
+    code, out, err = run("voice", "make", "a.wav", "--text", SAID, "--model", "flowing", "--mode", "segment",
+                         "-o", "a.voice")  # fmt: skip
+    assert (code, out) == (2, "")
+    assert "cut the recordings to those parts" in err
+    assert len(err.splitlines()) == 1
+    assert not Path("a.voice").exists()
 
 
 def test_scripts_take_no_styles(run):

@@ -9,7 +9,7 @@ from small_imitator import talk
 
 from moksori.audio.io import read, read_metadata, write
 from moksori.cli import main as command
-from moksori.pipeline.consent import NOTICE
+from moksori.pipeline.consent import CONSENT, NOTICE
 from moksori.pipeline.voices import read_voice
 from moksori.types import Waveform
 
@@ -83,6 +83,7 @@ def test_streams_and_takes_the_prosody_of_another(run) -> None:
         (("--like", "silence.wav"), "is silent"),
         (("--like", "nowhere.wav"), "nowhere.wav"),
         (("--voice", "sayer"), "--like prompt.wav"),
+        (("--like", "prompt.wav", "--speaker", "kerstin"), "not of its speaker 'kerstin': leave the speaker out"),
         (("--like", "prompt.wav", "--style", "prompt.wav", "--style-text", "a"), "no style to choose"),
     ],
 )
@@ -105,6 +106,32 @@ def test_a_voice_file_keeps_the_prompt_with_a_consent_note(run) -> None:
     assert run("say", "Hello.", "--like", "prompt.wav", "-o", "b.wav", "--seed", "1")[0] == 0
     np.testing.assert_array_equal(read("a.wav").samples, read("b.wav").samples)
     assert b"prompt" in run("voice", "list")[1]
+
+
+def test_the_consent_note_of_a_voice_file_is_kept_and_listed(run) -> None:
+    note = "Ann agreed [by mail]"
+    assert run("voice", "make", "prompt.wav", "-o", "ann.voice", "--model", "sayer", "--consent", note)[0] == 0
+    assert note in " ".join(run("voice", "list")[1].decode().split())
+    assert run("voice", "make", "ann.voice", "-o", "again.voice", "--model", "sayer")[0] == 0
+    assert read_voice("again.voice").consent == note
+    assert run("voice", "make", "ann.voice", "prompt.wav", "-o", "both.voice", "--model", "sayer")[0] == 0
+    assert read_voice("both.voice").consent == f"{note}; {CONSENT}"
+    assert run("voice", "make", "ann.voice", "-o", "new.voice", "--model", "sayer", "--consent", "a new one")[0] == 0
+    assert read_voice("new.voice").consent == "a new one"
+
+
+def test_voices_are_drawn_by_families_that_can(run) -> None:
+    code, _, err = run("voice", "random", "-o", "nobody.voice", "--model", "sayer")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "sayer: a 'smallsayer' model has no voices to draw: use one of dsvae" in err
+    assert "naturalspeech2" not in err
+
+
+def test_denoise_names_no_option_that_it_lacks(run) -> None:
+    code, _, err = run("denoise", "prompt.wav", "--like", "prompt.wav", "--model", "sayer", "-o", "clean.wav")
+    assert code == 0, err
+    assert "does not clean noise well yet" in err
+    assert "with --text" not in err
 
 
 def test_a_codec_that_lies_elsewhere_is_named(run, codec_folder, tmp_path) -> None:
@@ -150,6 +177,15 @@ def test_bad_scores_are_one_line(run, tune, arguments, message) -> None:
     code, _, err = run("sing", "tune.mid", "--like", "prompt.wav", "-o", "song.wav", *arguments)
     assert (code, "Traceback" in err) == (2, False)
     assert message in err
+
+
+def test_words_in_a_language_that_was_not_learnt_are_told(run, tune) -> None:
+    tune("tune.mid")
+    song = ("sing", "tune.mid", "--lyrics", "Do re mi", "--like", "prompt.wav", "-o", "song.wav")
+    code, _, err = run(*song, "--language", "de")
+    assert code == 0, err
+    assert "sayer: has learnt en-us: what it says in de may not be understood" in err
+    assert "has learnt" not in run(*song)[2]
 
 
 def test_what_singing_needs_is_told(run, tune) -> None:

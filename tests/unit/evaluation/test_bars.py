@@ -50,4 +50,8 @@ def test_copies_are_ahead_of_griffin_lim_and_near_the_recordings():
     assert bars(2.8, 3.05) == [("pesq", True), ("pesq", True), ("ovrl", True)]
     assert bars(2.6, 2.9) == [("pesq", True), ("pesq", False), ("ovrl", False)]
     assert bars(2.4, 3.2) == [("pesq", False), ("pesq", False), ("ovrl", True)]
+    assert [reached(task_bars("vocode", (system("voc", rtf=rtf),), "voc")) for rtf in (0.015, 0.03)] == [
+        [("rtf", True)],
+        [("rtf", False)],
+    ]
     assert task_bars("sing", (system("voc", raw_pitch_accuracy=0.9),), "voc") == []

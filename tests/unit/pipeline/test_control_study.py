@@ -84,6 +84,23 @@ def test_only_voices_with_latents_are_studied(corpus, toy_folder, tmp_path, mode
         ControlStudy.read(tmp_path / "control.json")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--variation", "-1", "variation -1.0: expected a number from 0 to 10"),
+        ("--variation", "nan", "variation nan: expected a number from 0 to 10"),
+        ("--style-mode", "segment", "style mode 'segment': expected batch or time_and_batch"),
+        ("--clips", "6", "clips 6: expected 1 to 5"),
+        ("--seed", "-1", "seed -1: expected a whole number"),
+    ],
+)
+def test_values_are_looked_at_before_anything_is_measured(tmp_path, capsys, option, value, message):
+    run = tmp_path / "run"  # neither model nor corpus is there: nothing is opened before
+    assert main(["study", "control", "none", "--corpus", "none", "--run", str(run), option, value]) == 2
+    assert message in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_prosody_of_known_sounds():
     low, high = (prosody(talk(2.0, RATE, pitch), 20) for pitch in (110.0, 220.0))
     assert low.pitch == pytest.approx(12.0, abs=0.7)

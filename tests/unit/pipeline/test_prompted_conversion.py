@@ -42,6 +42,18 @@ def test_as_long_as_the_recording_and_in_the_level_of_the_target(converter, talk
     assert not any("--like clean.wav" in note for note in known.notes)
 
 
+def test_cleaning_advises_what_cleans_better(converter, talk) -> None:
+    for like in (None, talk("clean.wav")):
+        advice = " ".join(converter.denoise(talk("a.wav", 2.0), like=like, seed=1).notes)
+        assert "sayer does not clean noise well yet" in advice
+        assert "denoise --model dsvae-compact'" in advice
+        assert "'moksori convert' with --like and --text" in advice
+        assert "the target is reached better" not in advice
+    converted = " ".join(converter.convert(talk("a.wav", 2.0), like=talk("clean.wav"), seed=1).notes)
+    assert "the target is reached better" in converted
+    assert "clean noise" not in converted
+
+
 def test_where_it_is_known_what_is_said_the_model_is_one_that_says_it_anew(converter) -> None:
     assert find_imitator(anew=True).name == converter.name == "sayer"
     assert find_converter(None, anew=True).takes_text

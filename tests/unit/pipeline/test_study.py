@@ -112,3 +112,4 @@ def test_a_corpus_without_enough_test_speech_is_refused(
     rewrite(tmp_path / "few", whole.info, {"train": whole.split("train"), "test": whole.split("test")[:1]})
     assert run(tmp_path / "few", tmp_path / "y", "--steps", "1", "--ratio", "1") == 2
     assert "too little speech" in capsys.readouterr().err
+    assert not (tmp_path / "y").exists()  # told before anything was trained

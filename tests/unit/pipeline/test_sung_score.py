@@ -42,7 +42,7 @@ def musicxml(path: Path, *bars: str, tempo=120, others: str = "", names=("Voice"
     return path
 
 
-def midi_file(path: Path, notes, lyrics=(), tempo=500000, name="melody", kind="lyrics") -> Path:
+def midi_file(path: Path, notes, lyrics=(), tempo=500000, name="melody", kind="lyrics", charset="latin1") -> Path:
     """notes: (start, end, pitch), lyrics: (start, text), in beats of 480 ticks."""
     events = [(round(s * 480), 1, mido.Message("note_on", note=p, velocity=80)) for s, _, p in notes]
     events += [(round(e * 480), 0, mido.Message("note_off", note=p, velocity=0)) for _, e, p in notes]
@@ -52,7 +52,7 @@ def midi_file(path: Path, notes, lyrics=(), tempo=500000, name="melody", kind="l
     for tick, _, message in sorted(events, key=lambda event: (event[0], event[1])):
         track.append(message.copy(time=tick - now))
         now = tick
-    file = mido.MidiFile(ticks_per_beat=480)
+    file = mido.MidiFile(ticks_per_beat=480, charset=charset)
     file.tracks.append(track)
     file.save(str(path))
     return path
@@ -170,6 +170,17 @@ def test_midi_karaoke_tells_words_by_spaces(tmp_path) -> None:
     assert [note.ends_word for note in score.notes] == [False, True, False, True, False, True, True]
 
 
+@pytest.mark.parametrize("kind", ["lyrics", "text"])
+@pytest.mark.parametrize(
+    ("charset", "words"),
+    [("utf-8", ("schön", "grüßt", "Süd")), ("utf-8", ("노", "래", "를")), ("latin1", ("schön", "grüßt", "Süd"))],
+)
+def test_midi_lyrics_are_read_in_their_encoding(tmp_path, charset, words, kind) -> None:
+    tune = [(place, place + 1, 60) for place in range(3)]
+    path = midi_file(tmp_path / "tune.mid", tune, list(enumerate(words)), name=words[1], kind=kind, charset=charset)
+    assert [note.syllable for note in read_score(path, part=words[1]).notes] == list(words)
+
+
 def test_midi_follows_changes_of_tempo(tmp_path) -> None:
     path = midi_file(tmp_path / "tune.mid", [(0, 1, 60), (1, 2, 62)], [(0, "a"), (1, "b")], tempo=1_000_000)
     file = mido.MidiFile(str(path))
@@ -224,6 +235,25 @@ def test_notes_that_nobody_sings_are_told() -> None:
     assert in_range(score.moved(24)).notes[0].pitch == 54
     with pytest.raises(BadInput, match="minutes"):
         in_range(Score("song", (SungNote(0.0, 1300.0, 60, "oh"),)))
+
+
+@pytest.mark.parametrize(
+    ("pitches", "moved", "remedy"),
+    [
+        ((76, 100), 0, "--key -24"),  # E7: an octave is not enough
+        ((40, 88), 0, "--key -4"),  # no octave brings both ends in
+        ((60, 96), 36, "--key 12"),  # moved up by 36 already: counted from the score as it is written
+        ((127,), 0, "no --key up to 36 semitones moves it there: write it some octaves lower"),
+        ((20, 100), 0, "it spans 80 semitones"),
+    ],
+)
+def test_the_key_that_is_advised_brings_a_song_into_range(pitches, moved, remedy) -> None:
+    song = Score("song", tuple(SungNote(float(n), n + 1.0, pitch, "oh") for n, pitch in enumerate(pitches)))
+    with pytest.raises(BadInput) as told:
+        in_range(song, moved)
+    assert remedy in str(told.value)
+    if remedy.startswith("--key"):
+        in_range(song.moved(int(remedy.split()[1]) - moved))
 
 
 def test_a_chord_in_the_middle_of_a_note_is_a_chord() -> None:

@@ -58,6 +58,7 @@ def test_voices_of_other_models_are_refused(loaded: Loaded, tmp_path) -> None:
         "was read off the features mel-22, imitator listens to": {"front_end": "mel-22"},
         "was made by the model 0123, imitator is": {"model": "0123"},
         "holds no vector": {"vector": None},
+        "has 3 numbers, imitator needs": {"vector": torch.zeros(3)},
     }.items():
         with pytest.raises(BadInput, match=message):
             check_voice(Voice(**{**vars(voice), **changed}), loaded)

@@ -100,8 +100,13 @@ class DsvaeObjective(Objective):
     @torch.no_grad()
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
         """Mean and spread of each mel band; the centres of the units, where there are some."""
-        model = self.model
+        model, batches = self.model, list(batches)
         mels = [(model.mel(batch.waveform), batch.waveform_lengths // model.hop_length) for batch in batches]
+        if len(torch.cat([batch.speaker for batch in batches]).unique()) == 1:
+            logger.warning(
+                "the corpus has one speaker: nothing teaches z_s who speaks, nor z_c to be free of it, so conversions "
+                "will keep their sources' voices; add recordings of others"
+            )
         pieces = [(mel, sequence_mask(lengths, mel.shape[2])) for mel, lengths in mels]
         model.standardize.fit_all(pieces)
         if model.units is not None:

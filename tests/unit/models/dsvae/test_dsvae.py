@@ -1,5 +1,6 @@
 """D-DSVAE: shapes, sizes, masks, the prior, and what the loss is made of (specification section 11)."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -142,6 +143,13 @@ def objective(**changes: object) -> DsvaeObjective:
     made = DsvaeObjective(model(), DsvaeObjectiveConfig(crop_frames=32).model_copy(update=changes))
     made.initialise([speech()])
     return made
+
+
+def test_one_speaker_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    objective()
+    assert "one speaker" not in caplog.text
+    DsvaeObjective(model(), DsvaeObjectiveConfig()).initialise([replace(speech(), speaker=speech().speaker * 0)])
+    assert "the corpus has one speaker" in caplog.text
 
 
 def terms_of(made: DsvaeObjective, step: int = 0) -> tuple[dict[str, Tensor], dict[str, float]]:
