@@ -1,6 +1,7 @@
 """`moksori models` and `moksori info`: what is there, and what a model is."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,10 +57,12 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show one model in detail, or the size of a preset."""
+    from moksori.config import preset_names
     from moksori.pipeline.models import info as look
-    from moksori.pipeline.preset_sizes import is_preset, preset_parameters
 
-    if is_preset(name):
+    if name in preset_names() and not Path(name).exists():
+        from moksori.pipeline.preset_sizes import preset_parameters  # builds it by torch, which models need not
+
         parameters = preset_parameters(name)
         if as_json:
             typer.echo(json.dumps({"preset": name, "parameters": parameters}))

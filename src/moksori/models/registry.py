@@ -43,6 +43,11 @@ def family_names() -> list[str]:
     return sorted(_MODULES)
 
 
+def families_with(*methods: str) -> list[str]:
+    """The families whose models have all these methods, sorted; told without any weights."""
+    return [name for name in family_names() if all(hasattr(family(name).model, method) for method in methods)]
+
+
 def family(name: str) -> Family:
     """The family of that name; raises UnknownName with the nearest."""
     if name not in _MODULES:

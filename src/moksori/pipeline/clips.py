@@ -67,7 +67,7 @@ Encode = Callable[[Sentence], Encoded]
 def style_model(model: object, name: str, family: str) -> CanTakeStyle:
     """The model as one whose latents can be chosen; raises UnsupportedTask naming the families that can."""
     if not isinstance(model, CanTakeStyle):
-        able = [other for other in registry.family_names() if hasattr(registry.family(other).model, "read_latents")]
+        able = registry.families_with("read_latents")
         raise UnsupportedTask(
             f"{name}: a {family!r} model has no style to choose, nothing to blend and no prosody to take: use one of "
             f"{', '.join(able)}"

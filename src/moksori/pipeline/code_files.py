@@ -179,7 +179,7 @@ def load_codes(path: str | Path) -> CodeStream:
 
 def _coding(loaded: Loaded) -> CanCode:
     if not isinstance(loaded.model, CanCode):
-        able = [name for name in registry.family_names() if hasattr(registry.family(name).model, "say_codes")]
+        able = registry.families_with("say_codes")
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model has no codes: use one of {', '.join(able)}"
         )

@@ -102,7 +102,7 @@ def codec_of_file(
 
 def compressing_families() -> list[str]:
     """Families whose models are codecs."""
-    return [name for name in registry.family_names() if hasattr(registry.family(name).model, "compress")]
+    return registry.families_with("compress")
 
 
 def _codec_with(

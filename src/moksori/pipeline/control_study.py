@@ -20,12 +20,12 @@ from moksori.pipeline.manner import DEFAULT_MODE, check_number
 from moksori.pipeline.mel_voice import MelVoice, latent_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
+from moksori.pipeline.say_options import MAXIMUM_VARIATION
 from moksori.pipeline.seeds import chosen_seed
 
 RESULT_NAME = "control.json"
 VERSION = 3
 SAMPLES = 20
-MOST_VARIATION = 10.0
 WHOLE_CLIPS = ("batch", "time_and_batch")
 """Modes of styles that need no parts of clips to be named."""
 
@@ -130,7 +130,7 @@ def _check(limit: int | None, samples: int, seed: int, mode: str, variation: flo
     if mode not in WHOLE_CLIPS:
         raise BadInput(f"style mode {mode!r}: expected {' or '.join(WHOLE_CLIPS)}")
     if variation is not None:
-        check_number("variation", variation, 0.0, MOST_VARIATION)
+        check_number("variation", variation, 0.0, MAXIMUM_VARIATION)
     chosen_seed(seed)
 
 

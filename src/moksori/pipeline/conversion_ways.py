@@ -89,13 +89,12 @@ def way_of(loaded: Loaded, vocoder: str | Path | None = None) -> "BetweenSpeaker
 
 def table_families() -> list[str]:
     """Families that convert between the speakers of a model."""
-    return [name for name in registry.family_names() if hasattr(registry.family(name).model, "convert")]
+    return registry.families_with("convert")
 
 
 def imitating_families() -> list[str]:
     """Families that convert to the voice of a recording."""
-    kinds = {name: registry.family(name).model for name in registry.family_names()}
-    return [name for name, model in kinds.items() if hasattr(model, "convert_to_mels") and hasattr(model, "hear")]
+    return registry.families_with("convert_to_mels", "hear")
 
 
 class BetweenSpeakers:

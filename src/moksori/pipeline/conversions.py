@@ -11,7 +11,7 @@ import numpy as np
 from moksori.errors import BadInput
 from moksori.pipeline.enrolment import Like
 from moksori.pipeline.made_sound import MadeSound
-from moksori.pipeline.say_options import MAXIMUM_SHIFT_SEMITONES
+from moksori.pipeline.say_options import MAXIMUM_SHIFT_SEMITONES, MAXIMUM_VARIATION
 from moksori.pipeline.speech import synthetic_metadata
 from moksori.types import ConvertControls
 
@@ -51,7 +51,7 @@ class ConvertOptions:
         _within("pitch", self.shift_semitones, -MAXIMUM_SHIFT_SEMITONES, MAXIMUM_SHIFT_SEMITONES)
         _within("strength", self.strength, 0.0, 1.0)
         if self.variation is not None:
-            _within("variation", self.variation, 0.0, 10.0)
+            _within("variation", self.variation, 0.0, MAXIMUM_VARIATION)
         if self.text is not None and not self.like:
             raise BadInput("a text of what is said, and nobody to say it: give a recording of who is to, like")
         if self.language is not None and self.text is None:

@@ -30,7 +30,7 @@ class SoundDrawer:
 
     def __init__(self, loaded: Loaded) -> None:
         if not isinstance(loaded.model, CanDraw):
-            names = [name for name in registry.family_names() if hasattr(registry.family(name).model, "draw_blocks")]
+            names = registry.families_with("draw_blocks")
             raise UnsupportedTask(
                 f"{loaded.manifest.name}: this {loaded.manifest.family!r} model makes no sound of nothing: name one of "
                 f"the family {' or '.join(names)} that was trained without mels (model.mel=null), or give it an input"

@@ -79,4 +79,4 @@ def _made(model: CanReconstructMels, example: Example, needs: SpeechNeeds) -> Fl
 
 
 def _able_families() -> list[str]:
-    return [name for name in registry.family_names() if hasattr(registry.family(name).model, "reconstruct_mels")]
+    return registry.families_with("reconstruct_mels")

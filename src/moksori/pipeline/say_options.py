@@ -13,6 +13,7 @@ from moksori.text.lexicon import Lexicon
 DEFAULT_PAUSE_SECONDS = 0.25
 SLOWEST, FASTEST = 0.1, 10.0
 MAXIMUM_SHIFT_SEMITONES = 12.0
+MAXIMUM_VARIATION = 10.0
 MOST_DRAWS = 16
 
 
@@ -50,7 +51,7 @@ class SayOptions:
         _within("volume", self.volume_db, -80.0, 40.0)
         _within("pitch", self.shift_semitones, -MAXIMUM_SHIFT_SEMITONES, MAXIMUM_SHIFT_SEMITONES)
         if self.variation is not None:
-            _within("variation", self.variation, 0.0, 10.0)
+            _within("variation", self.variation, 0.0, MAXIMUM_VARIATION)
         if self.pause_seconds is not None:
             _within("pause", self.pause_seconds, 0.0, 60.0)
         if self.duration_mix is not None:

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,11 @@ def study_balance(
     alpha = config.objective.alpha
     judge_settings = "mels" if vocoder is None else f"mels, {encoder}"
     extra = _listening_judge(vocoder, encoder, config)
+    material = partial(study_data, found, config.model.mel, folder / "labels", listener.progress)
     data: StudyData | None = None
     if not measure_only and any(not (folder / case.name / MEASURES_NAME).is_file() for case in cases):
         listener.stage("material")  # before hours of training: a corpus that is too small is told at once
-        data = study_data(found, config.model.mel, folder / "labels", listener.progress)
+        data = material()
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases if not measure_only else ():
         listener.stage(case.name)
@@ -147,7 +149,7 @@ def study_balance(
         path, own = folder / case.name / MEASURES_NAME, [*key, fingerprint(weights)]
         outcome = _measured_before(path, case, own)
         if outcome is None:
-            data = data or study_data(found, config.model.mel, folder / "labels", listener.progress)
+            data = data or material()
             outcome = _measured(case, weights, config, data, {"spectral": data.judge.embed, **extra})
             keep(path, own, outcome.as_json())
         outcomes.append(outcome)

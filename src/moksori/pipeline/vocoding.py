@@ -147,7 +147,7 @@ def _mel_of(folder: Path) -> MelConfig | None:
 
 
 def _vocoding_families() -> list[str]:
-    return [name for name in registry.family_names() if hasattr(registry.family(name).model, "vocode_blocks")]
+    return registry.families_with("vocode_blocks")
 
 
 def _described(mel: MelConfig) -> str:

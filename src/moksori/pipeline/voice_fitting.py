@@ -44,7 +44,7 @@ def find_singing_model(name: str | Path | None = None) -> Path:
     """
     if name is not None:
         return find_model(name)
-    able = {family for family in registry.family_names() if hasattr(registry.family(family).model, "fit_voice")}
+    able = registry.families_with("fit_voice")
     only = only_model(able, "have singers")
     if only is not None:
         return only

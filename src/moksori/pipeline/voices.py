@@ -43,18 +43,13 @@ class ListedVoice:
 def listener(loaded: Loaded) -> CanEnroll:
     """The model, as one that hears voices; raises UnsupportedTask where it is none."""
     if not isinstance(loaded.model, CanEnroll):
-        able = _families_with("draw_voice", "say_latents_like")  # the latter take prompts, which files keep too
+        hearing, prompted = registry.families_with("draw_voice"), registry.families_with("say_latents_like")
+        able = sorted({*hearing, *prompted})  # the latter take prompts, which files keep too
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model imitates no voice of a recording: use one of "
             f"{', '.join(able)}"
         )
     return loaded.model
-
-
-def _families_with(*methods: str) -> list[str]:
-    """Families whose models have one of these methods, told without any weights."""
-    kinds = {name: registry.family(name).model for name in registry.family_names()}
-    return [name for name, model in kinds.items() if any(hasattr(model, method) for method in methods)]
 
 
 def keeps_voices(loaded: Loaded) -> bool:
@@ -70,7 +65,7 @@ def _front_end(loaded: Loaded) -> str:
 def fitter(loaded: Loaded) -> CanFit:
     """The model, as one whose singers are vectors; raises UnsupportedTask where it is none."""
     if not isinstance(loaded.model, CanFit) or not loaded.model.fits_voices:
-        able = _families_with("fit_voice")
+        able = registry.families_with("fit_voice")
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model has no singers' vectors that could be fitted "
             f"or mixed: use one of {', '.join(able)}"
@@ -272,7 +267,7 @@ def drawn(loaded: Loaded, seed: int, mean: float = 0.0, variation: float = 0.5) 
     if not isinstance(model, CanEnroll):
         raise UnsupportedTask(
             f"{loaded.manifest.name}: a {loaded.manifest.family!r} model has no voices to draw: use one of "
-            f"{', '.join(_families_with('draw_voice'))}"
+            f"{', '.join(registry.families_with('draw_voice'))}"
         )
     if not math.isfinite(mean) or abs(mean) > 5.0:
         raise BadInput(f"mean {mean:g}: expected a number from -5 to 5")

@@ -1,12 +1,16 @@
 """The scoreboard: taking results in, not letting them get worse unseen, tables in the terminal and in Markdown."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from moksori.cli.main import main
 from moksori.errors import BadInput
+from moksori.evaluation.columns import VERSA
+from moksori.models.checkpoint import read_manifest
+from moksori.pipeline.models import bundled_folder
 from moksori.pipeline.scoreboard import BEGIN, END, add, markdown, read_all, read_model, tables, write_tables
 
 HERE = {"processor": "A", "cores": 2, "threads": 1, "load": 0.1, "system": "Linux", "versions": {}}
@@ -166,6 +170,25 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main(["scoreboard", "--write", "README.md"]) == 0
     assert capsys.readouterr().out == "README.md: written\n"
     assert "| ann | small |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_bundled_models_tell_the_scores_that_the_scoreboard_has_of_them():
+    ours = {told: key for key, told in VERSA.items()}
+    for entry in sorted((Path(__file__).resolve().parents[3] / "scoreboard").glob("*.json")):
+        model = bundled_folder() / entry.stem
+        results = json.loads(entry.read_text(encoding="utf-8"))["results"]
+        systems = [system for r in results for system in r["systems"] if system["name"] == entry.stem]
+        measured = [
+            {
+                ours.get(key, key): round(estimate["value"], 4)
+                for key, estimate in system["measures"].items()
+                if estimate["value"] is not None and math.isfinite(estimate["value"])
+            }
+            for system in systems
+        ]
+        scores = read_manifest(model).scores
+        assert scores
+        assert any(scores.items() <= known.items() for known in measured), entry.stem
 
 
 def test_the_house_s_own_scoreboard_is_what_the_readmes_show():
