@@ -8,6 +8,7 @@ import numpy as np
 from moksori.corpus.augment import Augmenter
 from moksori.corpus.collate import collate
 from moksori.corpus.sampler import BalancedSampler, BucketSampler, Sampler
+from moksori.corpus.splits import order
 from moksori.types import Example, SpeechBatch, SpeechNeeds
 
 
@@ -85,3 +86,10 @@ def fixed_batches(examples: Sequence[Example], needs: SpeechNeeds, batch_size: i
     """All examples, in order of length, as validation batches."""
     ordered = sorted(examples, key=lambda e: len(e.waveform))
     return [collate(ordered[i : i + batch_size], needs) for i in range(0, len(ordered), batch_size)]
+
+
+def of_some_speakers(examples: Sequence[Example], share: float) -> list[Example]:
+    """The examples of a part of the speakers, at least one of them: see `TrainingConfig.speaker_share`."""
+    names = sorted({e.utterance.speaker for e in examples}, key=order)
+    kept = set(names[: max(round(share * len(names)), 1)])
+    return [e for e in examples if e.utterance.speaker in kept]

@@ -22,7 +22,7 @@ from moksori.models.checkpoint import Loaded, Manifest, save_model
 from moksori.models.contract import CanChangeKey, CanVocode, Objective
 from moksori.pipeline.adapt import VALIDATED_CLIPS, adapted_run
 from moksori.pipeline.align import align
-from moksori.pipeline.batches import ExampleBatches, fixed_batches
+from moksori.pipeline.batches import ExampleBatches, fixed_batches, of_some_speakers
 from moksori.pipeline.codes_of import LearntCodec
 from moksori.pipeline.mels_of import with_mels
 from moksori.pipeline.model_card import model_card
@@ -116,6 +116,7 @@ def train(
     codec = LearntCodec.of(needs) if needs.codes_of else None
     objective = _objective(config, codec)
     examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, codec, listener)
+    examples = of_some_speakers(examples, config.training.speaker_share)
     taken: TakenOver | None = None
     if source is not None:
         taken = take_over(objective, source, config.family, found.info.speakers)

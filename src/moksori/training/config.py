@@ -35,6 +35,9 @@ class TrainingConfig(Config):
     speaker_balance: float = Field(0.0, ge=0.0, le=1.0)
     """How much more often than their share of the recordings seldom speakers are heard: 0 = every recording once an
     epoch, 1 = every speaker as often as any other."""
+    speaker_share: float = Field(1.0, gt=0.0, le=1.0)
+    """Of the corpus's speakers, the part whose recordings are trained on: to see what more data is worth. Who they are
+    follows from their names alone, and those of a smaller part are among those of a larger one."""
     max_steps: int | None = Field(None, ge=1)
     """Steps after which the run ends; with max_minutes, whichever comes first."""
     max_minutes: float | None = Field(None, gt=0)

@@ -1,8 +1,10 @@
 """Families that learn from short pieces are given short pieces, at places that follow from the step."""
 
+from itertools import pairwise
+
 import numpy as np
 
-from moksori.pipeline.batches import ExampleBatches, stretch
+from moksori.pipeline.batches import ExampleBatches, of_some_speakers, stretch
 from moksori.types import Example, SpeechNeeds, Utterance
 
 HOP = 4
@@ -52,3 +54,11 @@ def test_speakers_are_balanced_where_asked() -> None:
     rare = [sum("clip30" in batches.batch(step).names for step in range(100)) for batches in (plain, balanced)]
     assert rare[0] <= 5
     assert rare[1] >= 35
+
+
+def test_a_smaller_share_of_the_speakers_is_among_a_larger_one_and_keeps_all_that_they_say() -> None:
+    examples = [example(index, 20, speaker=index % 10) for index in range(30)]
+    shares = [{e.utterance.name for e in of_some_speakers(examples, share)} for share in (0.01, 0.25, 0.5, 1.0)]
+    assert [len(names) for names in shares] == [3, 6, 15, 30]
+    assert all(less < more for less, more in pairwise(shares))
+    assert {e.utterance.name for e in of_some_speakers(examples[::-1], 0.5)} == shares[2]
