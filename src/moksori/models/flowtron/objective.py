@@ -257,8 +257,7 @@ class FlowtronObjective(PostfilterObjective):
         ]
 
     def _warn(self, reports: Iterable[AlignmentReport]) -> None:
-        factor = self.config.prior_factor(self._steps)
-        if self._warned or factor == 1.0 or not self.config.prior:
+        if self._warned or self._steps < self.config.prior_hold_steps or not self.config.prior:
             return
         for index, report in enumerate(reports):
             if not report.aligned:
