@@ -44,11 +44,13 @@ def manifest_of(model: Naturalspeech2) -> Manifest:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("postfilter", ["null", "{channels: 8, inner_channels: 12, num_layers: 2}"])
-def test_a_host_speaks_with_the_graphs_as_the_model_does(postfilter: str) -> None:
+@pytest.mark.parametrize(
+    ("postfilter", "correction"), [("null", 0.0), ("{channels: 8, inner_channels: 12, num_layers: 2}", 0.5)]
+)
+def test_a_host_speaks_with_the_graphs_as_the_model_does(postfilter: str, correction: float) -> None:
     model = small(
         "model.sampling.steps=3", "model.sampling.sampler=karras", "model.sampling.guidance=1.5",
-        f"model.postfilter={postfilter}",
+        f"model.postfilter={postfilter}", f"model.sampling.mean_correction={correction}",
     )  # fmt: skip
     made = graphs(model)
     assert ("postfilter" in made) == (postfilter != "null")

@@ -228,13 +228,17 @@ def missed_mean(model: "Naturalspeech2", prompt: LatentBatch, heard: HeardPrompt
     """
     latent, mask = _standardised(model, prompt)
     mean = latent.sum(dim=2, keepdim=True) / mask.sum(dim=2, keepdim=True)
-    items, frames = len(latent), BELIEVED_FRAMES
-    noise = torch.randn(model.latent_channels, frames, generator=Generator().manual_seed(0))
-    noise = noise.to(latent).expand(items, -1, -1)
+    noise = believed_noise(model.latent_channels).to(latent).expand(len(latent), -1, -1)
+    items, _, frames = noise.shape
     nothing = latent.new_zeros(items, model.config.hidden_channels, frames)
     prepared = model.prepared(nothing, heard, torch.zeros_like(mask[:, 0, 0]))
     guess = model.guess(noise, latent.new_ones(1), prepared, mask.new_ones(items, 1, frames))
     return mean - guess.mean(dim=2, keepdim=True)
+
+
+def believed_noise(channels: int) -> Float[Tensor, "1 latent frames"]:
+    """From which the model guesses what it believes of a voice: the same each time."""
+    return torch.randn(1, channels, BELIEVED_FRAMES, generator=Generator().manual_seed(0))
 
 
 def _standardised(

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from moksori.models.naturalspeech2.length import whole_frames
 from moksori.models.naturalspeech2.model import Naturalspeech2
 from moksori.models.naturalspeech2.pitch import Pitch
+from moksori.models.naturalspeech2.speaking import believed_noise
 from moksori.nn.alignment import expand_by_path
 from moksori.nn.conv import fold_weight_norm
 
-PRIOR_OUTPUTS = ("condition", "prompt_tokens", "null_condition", "null_tokens", "durations", "f0", "voice")
+PRIOR_OUTPUTS = (
+    "condition", "prompt_tokens", "null_condition", "null_tokens", "durations", "f0", "voice", "believed_noise",
+)  # fmt: skip
 
 
 class PriorGraph(nn.Module):
@@ -27,6 +30,7 @@ class PriorGraph(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         fold_weight_norm(self.model)
+        self.believed_noise = believed_noise(model.latent_channels)
 
     def forward(
         self,
@@ -63,6 +67,7 @@ class PriorGraph(nn.Module):
             durations,
             pitch.hertz(mask),
             heard.summary,
+            self.believed_noise * 1.0,
         )
 
 

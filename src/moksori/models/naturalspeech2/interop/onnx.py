@@ -1,13 +1,15 @@
 """NaturalSpeech 2 as ONNX graphs, compared with torch before they are written; the diffusion's loop is the host's.
 
     NAME-prior.onnx        tokens, stress, prompt, speed, shift_semitones ─► condition, prompt_tokens, null_condition,
-                           null_tokens, durations, f0, voice                                         once a text
+                           null_tokens, durations, f0, voice, believed_noise                         once a text
     NAME-step.onnx         noised, time, condition, prompt_tokens ─► guess                           once an evaluation
     NAME-postfilter.onnx   latent, condition, voice ─► moved            where the model has one,     once a text
 
 A prompt goes in as the codec's latents; what comes out of the diffusion is standardised: times `latent_std`, plus
 `latent_mean` of NAME.json it is the codec's, whose own graphs `moksori export CODEC --format onnx` writes. Guidance is
 null + w (full - null), its deviation held at that of full in the second around each frame, both rows of one batch.
+Where `mean_correction` is not 0, a guess from `believed_noise` without a text tells what the model believes of the
+prompt's mean; that share of what it misses is added to all frames.
 `spoken` below is the whole loop for the sampler `karras`, in NumPy; docs/families/naturalspeech2.md has it too.
 """
 
@@ -26,7 +28,7 @@ from moksori.models.checkpoint import Loaded
 from moksori.models.interop import Layout
 from moksori.models.naturalspeech2.interop.graphs import PRIOR_OUTPUTS, PostfilterGraph, PriorGraph, StepGraph
 from moksori.models.naturalspeech2.model import Naturalspeech2
-from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, planned
+from moksori.models.naturalspeech2.speaking import LEVEL_FRAMES, believed_noise, planned
 from moksori.models.onnx_file import GraphCheck, described, require_onnx, session, traced, write_graphs
 from moksori.types import LatentBatch, SayControls, TextBatch
 
@@ -88,9 +90,16 @@ def spoken(
     (alpha, sigma), (alpha_then, sigma_then) = shares(times[-2]), shares(times[-1])
     ratio = sigma_then / sigma
     z = ratio * z + (alpha_then - ratio * alpha) * guess(z, times[-2])
+    std, mean = (np.array(about[name], np.float32)[:, None] for name in ("latent_std", "latent_mean"))
+    if about["mean_correction"]:
+        noised = told["believed_noise"]
+        without = np.repeat(told["null_condition"][:, :, :1], noised.shape[2], axis=2)
+        given = {"noised": noised, "time": np.ones(1, np.float32), "condition": without}
+        believed = runs["step"]({**given, "prompt_tokens": told["prompt_tokens"]})[0].mean(axis=2, keepdims=True)
+        heard = ((inputs["prompt"] - mean) / std).mean(axis=2, keepdims=True)
+        z = z + about["mean_correction"] * (heard - believed)
     if about["postfilter"]:
         z = runs["postfilter"]({"latent": z.astype(np.float32), "condition": condition[:1], "voice": told["voice"]})[0]
-    std, mean = (np.array(about[name], np.float32)[:, None] for name in ("latent_std", "latent_mean"))
     return np.asarray(z * std + mean, np.float32)
 
 
@@ -171,6 +180,7 @@ def checked(name: str, model: Naturalspeech2, made: "Mapping[str, ModelProto]") 
             plan.durations,
             f0,
             plan.prompt.summary,
+            believed_noise(config.latent_channels),
         ]
         inputs = {"tokens": tokens, "stress": stress, "prompt": prompt, "speed": torch.tensor([0.8])}
         found = check.run(runs["prior"], {**inputs, "shift_semitones": torch.tensor([2.0])})
@@ -220,6 +230,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "guidance": sampling.guidance,
         "level_frames": LEVEL_FRAMES,
         "variation": sampling.variation,
+        "mean_correction": sampling.mean_correction,
         "postfilter": model.postfilter is not None,
         "text": config.text.model_dump(mode="json"),
     }
