@@ -2,19 +2,26 @@
 
 A VitsModel of the published size (MMS: 36.3 M, 16 kHz) with random weights is stored and imported; both then speak the
 same 100 phonemes, blanks between them, without noise, at a speed that gives each token a likely length. In float32 both
-give the same samples, which is checked; in bfloat16 ours is compared with its own float32 sound.
+give the same samples, which is checked; in bfloat16 ours is compared with its own float32 sound. Beside them runs the
+ONNX graph that `moksori export` makes of the same weights, under onnxruntime.
 """
 
 import json
 import math
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from common import best_of, finish, parser, start
 from torch import Tensor
 
+from moksori.models.onnx_file import session
+from moksori.models.vits import Vits
+from moksori.models.vits.interop.onnx import speech_graph
 from moksori.pipeline.import_model import import_model
 from moksori.pipeline.say import load
 from moksori.types import SayControls, TextBatch
@@ -56,6 +63,10 @@ def main() -> None:
     def peer() -> Tensor:
         return theirs(input_ids=tokens).waveform
 
+    whole = voices["fp32"]
+    assert isinstance(whole, Vits)
+    graph = speech_graph(whole).SerializeToString()
+    given = {"input": tokens.numpy(), "input_lengths": lengths.numpy(), "scales": np.array([0.0, 1.0, 0.0], np.float32)}
     reference, exact, rounded = peer(), ours("fp32"), ours("bf16")
     error = float((reference - exact).abs().max())
     if reference.shape != exact.shape or error > TOLERANCE:
@@ -66,9 +77,19 @@ def main() -> None:
     figures: dict[str, Any] = {"seconds": seconds, "largest_difference": error, "bf16_decibels": kept, "by_threads": {}}
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        contestants = {"transformers": peer, "fp32": lambda: ours("fp32"), "bf16": lambda: ours("bf16")}
+        runner = session(graph, threads)
+        sound = np.asarray(runner.run(None, given)[0]).reshape(1, -1)
+        apart = float(np.abs(sound - exact.numpy()).max()) if sound.shape == exact.shape else math.inf
+        if apart > TOLERANCE:
+            raise SystemExit(f"the graph is not the same function: {sound.shape}, largest difference {apart}")
+        contestants: dict[str, Callable[[], Any]] = {
+            "transformers": peer,
+            "fp32": partial(ours, "fp32"),
+            "bf16": partial(ours, "bf16"),
+            "graph": partial(runner.run, None, given),
+        }
         timings = best_of(contestants, chosen.rounds)
-        ratios = {name: timings["transformers"].wall / timings[name].wall for name in ("fp32", "bf16")}
+        ratios = {name: timings["transformers"].wall / timings[name].wall for name in ("fp32", "bf16", "graph")}
         for name, timing in timings.items():
             faster = f", {ratios[name]:.2f} times as fast" if name in ratios else ""
             wall, cpu = timing.wall / seconds, timing.cpu / seconds
