@@ -78,7 +78,7 @@ def measure(corpus: Corpus, preset: str, batches: int) -> dict[str, Any]:
     seconds["collated from memory"] = _timed(lambda step: loader.batch(step), range(batches))
     for name, value in seconds.items():
         print(f"  {name:22} {1000.0 * value:8.1f} ms a batch of {BATCH}")
-    order = np.random.default_rng(0).permutation(len(examples))
+    order = np.random.default_rng(0).permutation(len(examples)).tolist()
     groups: dict[str, Sequence[Sequence[int]]] = {
         "of similar length": chosen,
         "by chance": [order[i : i + BATCH] for i in range(0, BATCH * batches, BATCH)],
