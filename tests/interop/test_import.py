@@ -412,6 +412,33 @@ def test_paths_that_are_no_model(tmp_path):
         import_model(tmp_path / "voice", tmp_path / "again")
 
 
+def test_unknown_formats_are_answered_by_all_known_ones(tmp_path, capsys):
+    assert main(["export", "kathleen", "--format", "foo", "-o", str(tmp_path / "out")]) == 2
+    assert "unknown export format 'foo': known: " in (said := capsys.readouterr().err)
+    assert all(name in said for name in ("hf", "onnx", "piper", "flowtron"))
+    assert main(["import", str(tmp_path), "--format", "foo", "-o", str(tmp_path / "out")]) == 2
+    assert "unknown import format 'foo': known: " in (said := capsys.readouterr().err)
+    assert all(name in said for name in ("hf", "coqui", "piper", "official", "flowtron", "amphion"))
+
+
+def test_the_source_and_other_folders_are_left_alone(tmp_path, capsys):
+    source = official(tmp_path / "source", small(text=ENGLISH), judges=False)
+    before = sorted(path.name for path in source.iterdir())
+    assert main(["import", str(source), "-o", str(source)]) == 2
+    assert "is the source itself" in capsys.readouterr().err
+    assert sorted(path.name for path in source.iterdir()) == before
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "config.json").write_text("{}")
+    (mine / "thesis.txt").write_text("years of work")
+    assert main(["import", str(source), "-o", str(mine)]) == 2
+    assert "(thesis.txt)" in capsys.readouterr().err
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    assert import_model(source, tmp_path / "ours").folder == tmp_path / "ours"
+    import_model(source, tmp_path / "ours")
+    assert sorted(path.name for path in (tmp_path / "ours").iterdir())[:2] == ["README.md", "config.json"]
+
+
 def test_the_python_name():
     import moksori
 

@@ -247,7 +247,7 @@ def _stretch(
     if maximum is not None and frames > maximum * file.samplerate:
         raise AudioError(
             f"{path}: lasts {frames / file.samplerate:.0f} s, more than the limit of {maximum:g} s; "
-            "cut it into shorter files or raise maximum_seconds"
+            "cut it into shorter files"
         )
     return start, frames
 

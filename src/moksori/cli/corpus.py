@@ -42,7 +42,7 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Name of the corpus; DST's by default.")] = None,
     licence: Annotated[str | None, typer.Option("--licence", "--license", help="Where SRC does not state it.")] = None,
     language: Annotated[str | None, typer.Option(help="espeak's name, such as en-us, de, nl, ko.")] = None,
-    lufs: Annotated[float, typer.Option(help="Loudness that every recording is brought to.")] = -23.0,
+    lufs: Annotated[float, typer.Option(help="Loudness that every recording is brought to, from -70 to 0.")] = -23.0,
     keep_level: Annotated[bool, typer.Option("--keep-level", help="Leave the loudness as it is.")] = False,
     keep_silence: Annotated[bool, typer.Option("--keep-silence", help="Leave the silence at both ends.")] = False,
     redo: Annotated[
@@ -50,13 +50,15 @@ def import_(
     ] = False,
 ) -> None:
     """Import recordings with their texts; run again to go on after an interruption."""
-    from moksori.corpus.ingest import ImportSettings
+    from moksori.corpus.ingest import QUIETEST_LUFS, ImportSettings
     from moksori.pipeline.corpora import import_corpus
 
     format_name = places[0] if places[0] in FORMATS and len(places) > 2 else None
     folders = places[1:] if format_name else places
     if len(folders) < 2:
         raise typer.BadParameter("expected [FORMAT] SRC... DST, for example: csv recordings corpora/mine")
+    if not QUIETEST_LUFS <= lufs <= 0.0:
+        raise typer.BadParameter(f"--lufs {lufs:g}: expected a loudness from {QUIETEST_LUFS:g} to 0 LUFS, such as -23")
     settings = ImportSettings(
         target_lufs=None if keep_level else lufs, trim_db=None if keep_silence else ImportSettings().trim_db
     )

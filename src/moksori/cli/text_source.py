@@ -1,5 +1,6 @@
 """Where the text of `moksori say` comes from: its argument, a file or stdin."""
 
+import codecs
 import io
 import sys
 from collections.abc import Callable
@@ -41,15 +42,20 @@ def check_stdin() -> None:
 def _check_text_file(path: Path) -> None:
     """Reads the file through once, in pieces, so that a bad byte in its last line is told before any work."""
     position = 0
-    blank = True
+    blank, ended = True, False
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            while piece := file.read(2**16):
+        with path.open("rb") as file:
+            while not ended:
+                block = file.read(2**16)
+                ended = not block
+                piece = decoder.decode(block, final=ended)
                 blank = blank and not piece.strip()
                 if "\0" in piece:
                     raise TextError(f"{path}: holds zero bytes, so it is no text: name a UTF-8 text file")
                 position += len(piece)
     except UnicodeDecodeError as error:
+        position += len(error.object[: error.start].decode("utf-8"))  # what was text in the last block
         raise TextError(f"{path}: no UTF-8 text after {position} characters: convert it (iconv -t utf-8)") from error
     except OSError as error:
         raise TextError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}: check the name") from error

@@ -50,12 +50,7 @@ def train(
     overrides = list(settings or [])
     if preset is not None and "=" in preset:  # with --resume the first positional is an override
         overrides, preset = [preset, *overrides], None
-    if max_minutes is not None:
-        overrides.append(f"training.max_minutes={max_minutes}")
-    if max_steps is not None:
-        overrides.append(f"training.max_steps={max_steps}")
-    if (max_minutes is None) != (max_steps is None):  # the one that is given decides, not the preset's other one
-        overrides.append(f"training.{'max_steps' if max_steps is None else 'max_minutes'}=null")
+    overrides = _with_end(overrides, max_minutes, max_steps)
     bars = Bars()
     try:
         listener = Listener(bars.stage, bars.progress, bars.step, bars.tell)
@@ -72,6 +67,20 @@ def train(
         typer.echo(f"model: {result.model}")
         typer.echo(f"use it: {example(read_manifest(result.model), str(result.model))}")
     typer.echo(f"curves, sounds and pictures: tensorboard --logdir {result.run / 'tensorboard'}")
+
+
+def _with_end(overrides: "Sequence[str]", max_minutes: float | None, max_steps: int | None) -> list[str]:
+    """The overrides with what --max-minutes and --max-steps say: whichever of what a person gives comes first ends a
+    run, and where only one is given, the preset's other one does not."""
+    from moksori.config import override
+
+    ends = {"max_minutes": max_minutes, "max_steps": max_steps}
+    given = [f"training.{name}={value}" for name, value in ends.items() if value is not None]
+    if not given:
+        return list(overrides)
+    by_hand = override({}, overrides).get("training") or {}
+    others = [name for name, value in ends.items() if value is None and name not in by_hand]
+    return [*overrides, *given, *(f"training.{name}=null" for name in others)]
 
 
 class Bars:

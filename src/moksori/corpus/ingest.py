@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from moksori.audio.io import read, write
 from moksori.audio.loudness import normalize_loudness
@@ -38,12 +39,14 @@ from moksori.types import Utterance, Waveform
 JOURNAL = "import.jsonl"
 SHORTEST_SECONDS = 0.05
 """Two analysis windows: nothing shorter can be measured, let alone learnt."""
+QUIETEST_LUFS = -70.0
+"""Where EBU R128 hears nothing any more; 0 is as loud as full scale."""
 
 
 class ImportSettings(Config):
     """What the import does to every recording."""
 
-    target_lufs: float | None = -23.0
+    target_lufs: float | None = Field(default=-23.0, ge=QUIETEST_LUFS, le=0.0, allow_inf_nan=False)
     """Integrated loudness (EBU R128); None keeps the level."""
     peak_limit: float = 0.98
     """Loudness never raises the peak above this."""

@@ -8,6 +8,7 @@ is built or saved, so that listing models is quick.
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 import tempfile
@@ -33,6 +34,9 @@ CONFIG_NAME = "config.json"
 CARD_NAME = "README.md"
 MODEL_STEM = "model"
 DISCRIMINATORS_STEM = "discriminators"
+_WEIGHTS = re.compile(
+    rf"(?:{MODEL_STEM}|{DISCRIMINATORS_STEM})(?:-[0-9]{{5,9}}-of-[0-9]{{5,9}})?\.safetensors", re.ASCII
+)
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".pyth")
 _FP16_MAXIMUM = 65504.0
 _HEADER_BYTES = 2**18  # room for the names and shapes of a file inside the 16 MiB
@@ -105,11 +109,10 @@ def save_model(
 
     discriminators: the state of what only training needs, for a second file from which fine-tuning starts well.
     exact: tensors that fp16 would round stay fp32, so that an imported model sounds as it did where it comes from.
-    Raises CheckpointError for weights that are not finite, and for a folder that holds something else than a model.
+    Raises CheckpointError for weights that are not finite, and as `refuse_other_things` does.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / CONFIG_NAME).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CheckpointError(f"{folder}: holds something else than a model and is left alone: name another folder")
+    refuse_other_things(folder)
     with staged(folder) as staging:
         _write_weights(staging, MODEL_STEM, model.state_dict(), exact)
         if discriminators is not None:
@@ -120,6 +123,38 @@ def save_model(
             card or f"# {manifest.name}\n\nA `{manifest.family}` model of moksori.\n", encoding="utf-8"
         )
         _replace_folder(staging, folder)
+
+
+def refuse_other_things(folder: Path) -> None:
+    """Raises CheckpointError unless a model may be put there: in a new or empty folder, or in place of a model.
+
+    A folder is replaced whole, so one with anything in it that is not a model's own file is never taken for a model.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: a file is there and is left alone: name another folder")
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return
+    others = [name for name in names if not _is_own_file(folder / name)]
+    if not others and CONFIG_NAME not in names:
+        others = names
+    elif not others:
+        try:
+            read_manifest(folder)
+        except CheckpointError:
+            others = [CONFIG_NAME]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise CheckpointError(
+            f"{folder}: holds something else than a model ({others[0]}{more}) and is left alone: name another folder"
+        )
+
+
+def _is_own_file(path: Path) -> bool:
+    return path.is_file() and (path.name in (CONFIG_NAME, CARD_NAME) or _WEIGHTS.fullmatch(path.name) is not None)
 
 
 def _replace_folder(staging: Path, folder: Path) -> None:

@@ -84,6 +84,8 @@ def way_of(loaded: Loaded, vocoder: str | Path | None = None) -> "BetweenSpeaker
             f"{manifest.name}: has one speaker, and conversion is between the speakers of a model: use a model of "
             "several (see 'moksori models')"
         )
+    if vocoder is not None and isinstance(model, CanChangeKey):
+        raise UnsupportedTask(f"{manifest.name}: makes sound itself and takes no vocoder: leave it out")
     return BetweenSpeakers(loaded)
 
 
@@ -114,6 +116,8 @@ class BetweenSpeakers:
                 f"{name}: converts to its own speakers only, and cleans no recordings: name a speaker, or use one of "
                 f"{', '.join(imitating_families())}"
             )
+        if options.source is not None and not self.takes_source:
+            raise BadInput(f"source {options.source!r}: {name} needs not know who sings: leave the source out")
         for known in (options.speaker, options.source):
             if known is not None and known not in self.manifest.speakers:
                 raise unknown_name("speaker", known, self.manifest.speakers)
@@ -167,6 +171,11 @@ class BetweenSpeakers:
             return enroll(self._loaded, options.like)
         assert options.speaker is not None
         return Enrolled(self._voice(options.speaker), ())
+
+    @property
+    def takes_source(self) -> bool:
+        """Whether it may be told who is heard in a recording; whoever sings a song is all the same to its model."""
+        return not isinstance(self._model, CanChangeKey)
 
     @property
     def is_live(self) -> bool:

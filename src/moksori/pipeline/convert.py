@@ -77,6 +77,11 @@ class Converter:
         return self.manifest.speakers if not isinstance(self._way, ThroughVoices | ThroughPrompts) else ()
 
     @property
+    def takes_source(self) -> bool:
+        """Whether `source=` may tell who is heard in a recording."""
+        return not isinstance(self._way, ThroughVoices | ThroughPrompts) and self._way.takes_source
+
+    @property
     def takes_text(self) -> bool:
         """Whether it makes a recording anew from what is said in it, where `text=` tells that."""
         return isinstance(self._way, ThroughPrompts) and self._way.takes_text

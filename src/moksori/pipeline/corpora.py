@@ -14,7 +14,9 @@ from moksori.corpus.pack import pack_corpus
 from moksori.corpus.segment import SplitReport, Timing, snap_to_pauses, split_corpus
 from moksori.corpus.speed import speed_corpus
 from moksori.corpus.stats import SpeakerStats, corpus_stats
+from moksori.errors import BadInput
 from moksori.pipeline.align import DEFAULT_PRESET, align, word_times
+from moksori.pipeline.languages import check_language
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.timings import ALIGNED_HOP, ALIGNED_RATE
 from moksori.text.tokenizer import TextConfig
@@ -40,6 +42,8 @@ def import_corpus(
 
     format_name: ljspeech, vctk, libritts, csv or folder; detected where None. Raises CorpusError or UnknownName.
     """
+    if language is not None:
+        check_language(language)
     return ingest.import_sources(
         format_name,
         [Path(source) for source in sources],
@@ -78,8 +82,11 @@ def split(
     """Cuts clips over `maximum_seconds` at pauses of at least `minimum_pause` seconds.
 
     words: utterance name -> (word, start, end) in seconds, for the long clips; where None, an aligner is trained on the
-    corpus and tells them.
+    corpus and tells them. Raises BadInput for lengths that are not above 0.
     """
+    for name, given, example in (("seconds", maximum_seconds, 10.0), ("pause", minimum_pause, 0.2)):
+        if not 0.0 < given < float("inf"):
+            raise BadInput(f"{name} {given:g}: expected a number of seconds above 0, such as {example:g}")
     opened = ingest.open_imported(Path(corpus))
     if words is None:
         words = _aligned_words(opened, maximum_seconds, minimum_pause, progress)

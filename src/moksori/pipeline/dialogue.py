@@ -34,6 +34,7 @@ MAXIMUM_PAUSE_SECONDS = 60.0
 _LINE_CHARACTERS = 2**16
 _NAMED = re.compile(r"([^\s:\[#][^:.,;!?\"()\[\]]{0,39}?)\s*:(?:\s+|$)(.*)", re.DOTALL)
 _PAUSE = re.compile(r"\[\s*pause\s+([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*s?\s*\]", re.IGNORECASE)
+_BROKEN_PAUSE = re.compile(r"\[\s*pause\b[^\]]*\]?", re.IGNORECASE)
 _HEADER = "cast"
 
 
@@ -56,10 +57,12 @@ class Script:
 
     roles: who speaks, in order of appearance, with the line where they first do. header: role -> voice, as the script's
     own `cast:` lines name them. Upper and lower case do not tell roles apart.
-    Raises TextError, with the line's number, for what cannot be read.
+    Raises TextError, with the line's number, for what cannot be read, and BadInput for what is neither.
     """
 
     def __init__(self, source: str | Path) -> None:
+        if not isinstance(source, str | Path):
+            raise BadInput(f"script: expected its text or a file's Path, found {type(source).__name__}: give one")
         self.source = source
         self.where = str(source) if isinstance(source, Path) else "script"
         self.header: dict[str, str] = {}
@@ -111,6 +114,10 @@ class Script:
                 continue
             pause = _PAUSE.fullmatch(bare)
             named = None if line[0].isspace() else _NAMED.fullmatch(bare)
+            if pause is None and _BROKEN_PAUSE.fullmatch(bare):
+                raise TextError(
+                    f"{self.where}:{number}: {bare[:40]!r}: expected seconds in brackets, such as [pause 1.5]"
+                )
             if bare and pause is None and named is None:
                 if not role:
                     raise TextError(f"{self.where}:{number}: {bare[:40]!r}: nobody says this: begin it with 'NAME: '")
@@ -298,8 +305,8 @@ def dialogue(
 
     script: lines of `name: text`, a string or a file's Path. cast: role -> voice. voice: the model whose speakers stand
     for roles of their names. options: those of `SayOptions` for all voices, such as speed=1.1.
-    Raises UnknownName for a role without a voice, TextError for a script that cannot be read or is longer than is
-    spoken in memory (`say.speak_to_file` takes a Cast too).
+    Raises BadInput for a script that is no text, UnknownName for a role without a voice, TextError for a script that
+    cannot be read or is longer than is spoken in memory (`say.speak_to_file` takes a Cast too).
     """
     read = Script(script)
     text = " ".join(turn.text for turn in read.turns())

@@ -21,8 +21,10 @@ _EXTRAS = {
     "play": (("sounddevice",), "playing without an output file"),
     "fast": (("numba",), "faster alignment search, fast WaveNet sampling"),
     "world": (("pyworld",), "F0 and mel-cepstra by WORLD, conversion by world_vae models"),
+    "sing": (("music21", "mido"), "scores as MusicXML and MIDI"),
     "train": (("lightning", "lhotse", "scipy", "tensorboard", "librosa", "pyloudnorm"), "corpora and training"),
     "evaluate": (("jiwer", "pocketsphinx", "speechmos", "pystoi", "mir_eval", "onnxruntime"), "measuring"),
+    "export": (("onnx", "onnxruntime"), "models as ONNX files"),
     "serve": (
         ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client", "wyoming"),
         "the server and its page",

@@ -214,7 +214,7 @@ class _Run:
             recording = self.noises.over(recording, NOISE_DB, pair.place)
         seed, variation = self.settings.seed + pair.place, self.settings.variation
         if self.converter.speakers:
-            source, target = pair.source.name, pair.target.name
+            source, target = pair.source.name if self.converter.takes_source else None, pair.target.name
             return self.converter.convert(recording, target, source, seed=seed, variation=variation).waveform
         voice = self._voice(pair, noisy)
         said = pair.utterance

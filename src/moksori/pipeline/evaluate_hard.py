@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from moksori.errors import BadInput, UnsupportedTask
@@ -148,14 +149,16 @@ def _say(
     imitated: Voice | None,
     progress: Progress,
 ) -> list[_Said]:
-    named = voice if voice in speaker.manifest.speakers else None
-    first = listed[0].text
-    speaker.say(first, seed=seed, variation=variation, pause=0.0, speaker=named, like=imitated)  # loading is not timed
+    named = voice if imitated is None and voice in speaker.manifest.speakers else None  # a prompt says who speaks
+    say = partial(
+        speaker.say, variation=variation, pause=0.0, speaker=named, like=imitated, language=speaker.language_of(voice)
+    )
+    say(listed[0].text, seed=seed)  # loading is not timed
     found: list[_Said] = []
     for place, sentence in enumerate(listed):
         own_seed = sentence_generator(seed, place).initial_seed()
         started = time.perf_counter()
-        speech = speaker.say(sentence.text, seed=own_seed, variation=variation, pause=0.0, speaker=named, like=imitated)
+        speech = say(sentence.text, seed=own_seed)
         seconds = time.perf_counter() - started
         name = f"{sentence.kind} {sum(s.sentence.kind == sentence.kind for s in found) + 1}"
         flags = speech.sentences[0].flags if speech.sentences else None

@@ -1,11 +1,12 @@
 """Other projects' models: `import_model` turns their files into a model folder, `export_model` writes theirs."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from moksori.errors import CheckpointError, MoksoriError, UnsupportedTask, unknown_name
-from moksori.models.checkpoint import CONFIG_NAME, Manifest, load_model, read_manifest, save_model
+from moksori.errors import CheckpointError, MoksoriError, UnknownName, UnsupportedTask
+from moksori.models.checkpoint import CONFIG_NAME, Manifest, load_model, read_manifest, refuse_other_things, save_model
 from moksori.models.interop import Layout
 from moksori.models.registry import layouts
 from moksori.pipeline.model_card import model_card
@@ -33,11 +34,15 @@ def import_model(source: str | Path, target: str | Path, layout: str | None = No
     source: its file or folder. target: the new folder, whose name becomes the model's. layout: the format's name, found
     out by itself where None. Weights are stored exactly: in fp16 where that loses nothing, else in fp32.
     Raises CheckpointError for a source that no format fits, that is damaged, or that holds more than data; pickles are
-    read without executing anything in them. UnknownName for a layout that does not exist.
+    read without executing anything in them; for a target that is the source, or holds anything else than a model of
+    moksori, which alone is replaced. UnknownName for a layout that does not exist.
     """
     source, target = Path(source).expanduser(), Path(target).expanduser()
     if not source.exists():
         raise CheckpointError(f"{source}: no such file or folder: check the path")
+    if target.exists() and target.samefile(source):
+        raise CheckpointError(f"{target}: is the source itself and is left alone: name another folder")
+    refuse_other_things(target)
     chosen = _layout(source, layout)
     assert chosen.read is not None
     found = chosen.read(source)
@@ -65,7 +70,7 @@ def export_model(name: str | Path, target: str | Path, layout: str) -> ExportedM
     """
     able = {known.family: known for known in layouts() if known.name == layout and known.write is not None}
     if not able:
-        raise unknown_name("export format", layout, writable_layouts())
+        raise _unknown_format("export", layout, writable_layouts())
     target = Path(target).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target}: is there already and is left alone: name a new folder")
@@ -92,6 +97,11 @@ def _unwritable(target: Path, error: OSError) -> MoksoriError:
     return MoksoriError(f"{target}: cannot be written: {reason}: free space or choose another folder")
 
 
+def _unknown_format(verb: str, name: str, known: tuple[str, ...]) -> UnknownName:
+    """All of them: so few are told at once, where the nearest name would be a guess at what is meant."""
+    return UnknownName(f"unknown {verb} format {name!r}: known: {', '.join(known)}")
+
+
 def readable_layouts() -> tuple[str, ...]:
     """Names of the formats that can be read."""
     return tuple(layout.name for layout in layouts() if layout.read is not None)
@@ -108,7 +118,7 @@ def _layout(source: Path, name: str | None) -> Layout:
         for layout in known:
             if layout.name == name:
                 return layout
-        raise unknown_name("import format", name, readable_layouts())
+        raise _unknown_format("import", name, readable_layouts())
     if source.is_dir() and (source / CONFIG_NAME).is_file():
         try:
             own = read_manifest(source)
@@ -124,8 +134,20 @@ def _layout(source: Path, name: str | None) -> Layout:
     for layout in known:
         if layout.recognises(source):
             return layout
+    _refuse_broken(source / CONFIG_NAME if source.is_dir() else source.with_name(CONFIG_NAME))
     formats = ", ".join(f"{layout.name} ({layout.title})" for layout in known)
     raise CheckpointError(
         f"{source}: fits no format that is known; weights and their JSON must lie together. Or name it by --format: "
         f"{formats}"
     )
+
+
+def _refuse_broken(path: Path) -> None:
+    """Raises CheckpointError for settings that are there and are no JSON, the likeliest reason that no format fits."""
+    if not path.is_file():
+        return
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        json.loads("\n".join(line for line in lines if not line.lstrip().startswith("//")))  # as Coqui writes it
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}): copy the model again") from error

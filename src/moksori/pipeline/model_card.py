@@ -17,7 +17,8 @@ def example(manifest: Manifest, name: str) -> str:
         return f"moksori convert talk.wav --like target.wav --model {name} -o out.wav"
     if hasattr(model, "fit_voice"):
         singer = manifest.speakers[0] if manifest.speakers else "NAME"
-        return f"moksori convert song.wav --singer {singer} --key auto --model {name} -o out.wav"
+        key = "" if manifest.model.get("pitch") is None else " --key auto"  # refused where no pitch is followed
+        return f"moksori convert song.wav --singer {singer}{key} --model {name} -o out.wav"
     if hasattr(model, "convert"):
         speaker = manifest.speakers[0] if manifest.speakers else "NAME"
         return f"moksori convert talk.wav --speaker {speaker} --model {name} -o out.wav"

@@ -75,6 +75,8 @@ def run_config(
 def _sentences(given: Any) -> tuple[str, ...]:
     if given is None:
         return DEFAULT_SENTENCES
-    if not isinstance(given, list) or not all(isinstance(sentence, str) for sentence in given):
-        raise ConfigError(f"setting sentences = {given!r}: expected a list of texts, for example ['Hello.']")
+    if not isinstance(given, list) or not all(isinstance(sentence, str) and sentence.strip() for sentence in given):
+        raise ConfigError(
+            f"setting sentences = {given!r}: expected a list of texts, none of them empty, for example ['Hello.']"
+        )
     return tuple(given)

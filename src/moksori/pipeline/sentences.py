@@ -138,7 +138,7 @@ def _may_become_ssml(head: str) -> bool:
     """Whether the start of a text leaves it open if it is SSML."""
     start = head.lstrip("\ufeff \t\r\n")[:_DETECTED_CHARACTERS]
     return len(start) < _DETECTED_CHARACTERS and any(
-        start.startswith(sign[: len(start)]) for sign in ("<speak", "<?xml", "<!--")
+        start.startswith(sign[: len(start)]) for sign in ("<speak", "<?xml", "<!--", "<!DOCTYPE", "<!doctype")
     )
 
 

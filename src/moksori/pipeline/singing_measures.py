@@ -15,6 +15,7 @@ from moksori.pipeline.batches import fixed_batches
 from moksori.pipeline.evaluate import evaluate
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.run_config import RunConfig
+from moksori.pipeline.speaker_table import in_table
 from moksori.text.tokenizer import TextConfig
 
 HEARD = ("singer_identified", "singer_source", "raw_pitch_accuracy", "raw_chroma_accuracy", "code_probe", "rtf")
@@ -68,7 +69,8 @@ def teacher_forced(weights: Path, config: RunConfig, corpus: str | Path) -> dict
         return {}
     loaded = load_model(weights)
     needs = config.family.needs(config.model, config.objective)
-    examples = prepare(opened, "valid", needs, TextConfig(language=opened.info.language))[:VALIDATED_CLIPS]
+    prepared = prepare(opened, "valid", needs, TextConfig(language=opened.info.language))
+    examples = in_table(prepared, loaded.manifest.speakers, "valid")[:VALIDATED_CLIPS]
     objective: Any = config.family.objective(loaded.model, config.objective).eval()
     values: dict[str, list[tuple[float, int]]] = {name: [] for name in FORCED}
     for place, batch in enumerate(fixed_batches(examples, needs.in_batches, config.training.batch_size)):

@@ -26,6 +26,9 @@ OUTSIDE = 0.25
 SPREAD = 2.5
 """Standard deviations around the mean of ln F0 that count as learnt."""
 _LIMITS_HZ = (60.0, 1200.0)
+"""Where one voice is told from several: the shares above are of these."""
+_FAR_HZ = (40.0, 1600.0)
+"""Beyond what any model has learnt, for what is not found between those."""
 _RATE, _HOP = 16000, 160
 _WITHIN_SEMITONES = 0.5
 _LOUD = 0.1
@@ -40,10 +43,10 @@ class HeardPitch:
     log_f0: np.ndarray
 
 
-def heard_pitch(samples: np.ndarray, sample_rate: int) -> HeardPitch:
+def heard_pitch(samples: np.ndarray, sample_rate: int, limits_hz: tuple[float, float] = _LIMITS_HZ) -> HeardPitch:
     """What two trackers find. Raises MissingExtra without pyworld."""
     sound = resample(Waveform(samples.astype(np.float32), sample_rate), _RATE)
-    quick, slow = (extract_f0(sound, _HOP, *_LIMITS_HZ, method=method) for method in ("dio", "harvest"))
+    quick, slow = (extract_f0(sound, _HOP, *limits_hz, method=method) for method in ("dio", "harvest"))
     power = np.square(sound.samples[: len(quick) * _HOP].reshape(-1, _HOP), dtype=np.float64).mean(axis=1)
     loud = power > _LOUD * power[power >= np.median(power)].mean() if len(power) else np.zeros(0, bool)
     quick, slow = quick[loud], slow[loud]
@@ -63,21 +66,26 @@ def song_remarks(recording: OpenRecording, learnt: Mapping[str, tuple[float, flo
     learnt: mean and standard deviation of ln F0 by singer of the model. Without pyworld nothing is said.
     """
     start, stop = recording.scan.loudest_stretch(LOOK_SECONDS)
+    samples, rate = recording.stretch(start, stop), recording.sound.sample_rate
     try:
-        heard = heard_pitch(recording.stretch(start, stop), recording.sound.sample_rate)
+        heard = heard_pitch(samples, rate)
+        # Only what has no pitch there can lie beyond: a wider look takes twice as long.
+        far = heard_pitch(samples, rate, _FAR_HZ) if learnt and heard.voiced < 1.0 - OUTSIDE else heard
     except MissingExtra:
         return []
-    if heard.voiced < LEAST_VOICED:
+    if far.voiced < LEAST_VOICED or far.agreement < LEAST_AGREEMENT:
+        far = heard
+    if far.voiced < LEAST_VOICED:
         return [
             f"{recording.name}: hardly anything in it has one pitch, as in noise and in music of several voices: is it "
             "one person singing?"
         ]
-    if heard.agreement < LEAST_AGREEMENT:
+    if heard.voiced >= LEAST_VOICED and heard.agreement < LEAST_AGREEMENT:
         return [
             f"{recording.name}: its pitch is in doubt in {1 - heard.agreement:.0%} of the sound, as with accompaniment "
             "or several voices: separate one voice first, or expect wrong notes"
         ]
-    return _beyond(recording.name, heard.log_f0, learnt)
+    return _beyond(recording.name, far.log_f0, learnt)
 
 
 def _beyond(name: str, log_f0: np.ndarray, learnt: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -18,6 +18,7 @@ from moksori.audio.resample import Resampler
 from moksori.errors import BadInput, CheckpointError, MoksoriError, TextError, UnsupportedTask
 from moksori.models.checkpoint import Loaded, fingerprint
 from moksori.models.contract import CHUNK_FRAMES, CanSay
+from moksori.pipeline.lexicon_scopes import unknown_scopes
 from moksori.pipeline.mel_voice import MelVoice, latent_model, speaking_families, speaking_model
 from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.performer import check_length, check_texts, collected
@@ -122,6 +123,7 @@ class Speaker:
         self._text = loaded.manifest.text
         self.lexicon = Lexicon.of(lexicon)
         self._tokenizers: dict[Lexicon, Tokenizer] = {}
+        self._doubted: set[str] = set()
         self._device = loaded.device
 
     @property
@@ -393,8 +395,13 @@ class Speaker:
     def _tokenizer(self, lexicon: Lexicon, voice: str | None) -> Tokenizer:
         """A tokenizer with the entries that hold for a voice."""
         self.row_of(voice)
-        lexicon = (self.lexicon + lexicon).for_voice(self.name, voice or self.speakers[0])
+        whole = self.lexicon + lexicon
+        lexicon = whole.for_voice(self.name, voice or self.speakers[0])
         if lexicon not in self._tokenizers:
+            doubt = unknown_scopes(whole, (self.name, *self.speakers))
+            if doubt and doubt not in self._doubted:
+                self._doubted.add(doubt)
+                logger.warning("%s", doubt)
             self._tokenizers[lexicon] = Tokenizer(self._text, lexicon)
         return self._tokenizers[lexicon]
 

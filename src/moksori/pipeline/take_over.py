@@ -87,9 +87,13 @@ def take_over(objective: Objective, source: Source, family: Family, speakers: Se
     rows = SpeakerRows(family.speaker_tables, source.manifest.speakers, speakers, family.speaker_readers)
     report = transfer_weights(objective.model, weights, rows)
     if not report.whole:
-        raise CheckpointError(
-            f"--from {source.name}: no tensor fits; it is a {source.manifest.family!r} model of another size"
-        )
+        theirs = source.manifest.family
+        if theirs != family.name:
+            raise CheckpointError(
+                f"--from {source.name}: no tensor fits; it is a {theirs!r} model, not a {family.name!r} one: "
+                f"name a model of {family.name}"
+            )
+        raise CheckpointError(f"--from {source.name}: no tensor fits; it is a {theirs!r} model of another size")
     if any(table in report.left for table in family.speaker_tables):
         family.without_speakers(objective.model)
     discriminators = getattr(objective, DISCRIMINATORS, None)

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,18 +18,20 @@ from torch import nn
 from moksori.corpus.augment import Augmenter
 from moksori.corpus.features import prepare
 from moksori.corpus.manifest import Corpus
-from moksori.errors import CheckpointError, ConfigError, CorpusError, MoksoriError
+from moksori.errors import BadInput, CheckpointError, ConfigError, CorpusError, MoksoriError
 from moksori.models.checkpoint import Loaded, Manifest, save_model
 from moksori.models.contract import CanChangeKey, CanVocode, Objective
 from moksori.pipeline.adapt import VALIDATED_CLIPS, adapted_run
 from moksori.pipeline.align import align
 from moksori.pipeline.batches import ExampleBatches, fixed_batches, of_some_speakers
 from moksori.pipeline.codes_of import LearntCodec
+from moksori.pipeline.languages import check_language
 from moksori.pipeline.mels_of import with_mels
 from moksori.pipeline.model_card import model_card
 from moksori.pipeline.pitch_ranges import pitch_ranges
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.run_config import RunConfig, run_config
+from moksori.pipeline.speaker_table import in_table, with_table
 from moksori.pipeline.take_over import Source, TakenOver, take_over
 from moksori.pipeline.units import with_units
 from moksori.text.tokenizer import TextConfig
@@ -37,6 +40,7 @@ from moksori.training.log import RunLog
 from moksori.training.loop import Progress as StepProgress
 from moksori.training.loop import Watcher, fit
 from moksori.training.processes import Crew
+from moksori.training.team import check_device
 from moksori.training.transfer import TransferReport
 from moksori.types import Example, SpeechNeeds
 
@@ -46,7 +50,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.6, 20.0
 VALIDATION_CLIPS = 40
 CALIBRATION_BATCHES = 6
 RUN_NAME = "run.json"
-_KEPT = ("adaptation", "source", "taken_over")
+_KEPT = ("adaptation", "source", "taken_over", "speakers")
 """Keys of `run.json` that only a run's beginning knows."""
 
 
@@ -105,23 +109,32 @@ def train(
     if processes is not None:
         plan = replace(plan, processes=processes)
     folder = plan.folder
-    found = Corpus.open(plan.corpus)
+    whole = found = Corpus.open(plan.corpus)
+    if plan.config.family.speaker_tables:
+        # A run from before tables were recorded has the corpus's own.
+        found = with_table(whole, plan.record.get("speakers", whole.info.speakers if resume else None))
+        plan = replace(plan, record={**plan.record, "speakers": list(found.info.speakers)})
     config = _fitted_to(plan.config, found, assignments)
     crew = Crew(plan.processes, partial(_objective, config))
     crew.check(config.training.batch_size)
+    check_device(config.training)
+    _check_writable(folder)
     needs = config.family.needs(config.model, config.objective)
     text: TextConfig = getattr(config.model, "text", None) or TextConfig(language=found.info.language)
     begun = resume and bool(checkpoints(folder / "checkpoints"))
     source = None if plan.start_from is None or begun else Source.find(plan.start_from)
     codec = LearntCodec.of(needs) if needs.codes_of else None
     objective = _objective(config, codec)
-    examples, validation = _examples(found, needs, text, plan.aligner_assignments, objective.model, codec, listener)
-    examples = of_some_speakers(examples, config.training.speaker_share)
     taken: TakenOver | None = None
-    if source is not None:
+    if source is not None:  # before the minutes that alignment takes: it may not fit
         taken = take_over(objective, source, config.family, found.info.speakers)
         plan = replace(plan, record={**plan.record, "taken_over": taken.recorded()})
         listener.tell(taken.lines())
+    table = found.info.speakers if config.family.speaker_tables else None
+    examples, validation = _examples(
+        whole, needs, text, plan.aligner_assignments, objective.model, codec, listener, table
+    )
+    examples = of_some_speakers(examples, config.training.speaker_share)
     _write_plan(plan, config)
     target = folder / "model"
     moves_pitch = isinstance(objective.model, CanChangeKey) or getattr(objective.model, "moves_pitch", False)
@@ -276,6 +289,8 @@ def _fitted_to(config: RunConfig, corpus: Corpus, assignments: Sequence[str]) ->
     text = getattr(config.model, "text", None)
     if text is not None and "model.text.language" not in named:
         changes["text"] = text.model_copy(update={"language": corpus.info.language})
+    elif text is not None and text.mode != "letters":  # which are read in any language
+        check_language(text.language, "setting model.text.language")
     speakers = len(corpus.info.speakers)
     if hasattr(config.model, "num_speakers") and config.model.num_speakers < speakers:
         if "model.num_speakers" in named:
@@ -297,8 +312,12 @@ def _examples(
     model: nn.Module,
     codec: LearntCodec | None,
     listener: Listener,
+    table: Sequence[str] | None = None,
 ) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples; clips that cannot be used are left out and named in the log."""
+    """Training and validation examples; clips that cannot be used are left out and named in the log.
+
+    table: the speakers who have a row in the model; None: it knows no rows, and takes whoever speaks.
+    """
     durations = None
     if needs.durations:
         listener.stage("aligning")
@@ -324,6 +343,8 @@ def _examples(
         if codec is not None:
             listener.stage("coding")
             items = codec.with_codes(items, needs, corpus, split, listener.progress)
+        if table is not None:  # not before: what is kept of a split is of all its clips
+            items = in_table(items, table, split)
         longest = float("inf") if needs.stretch_frames else LONGEST_SECONDS
         limits = SHORTEST_SECONDS * needs.sample_rate, longest * needs.sample_rate
         usable[split] = [e for e in items if limits[0] <= len(e.waveform) <= limits[1]]
@@ -370,6 +391,18 @@ def _least_frames(model: nn.Module, example: Example) -> int:
     assert example.tokens is not None
     own = getattr(model, "minimum_frames", None)
     return len(example.tokens) if own is None else int(own(torch.from_numpy(example.tokens)))
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises BadInput where the run's folder cannot be made or written to; leaves nothing there."""
+    nearest = folder
+    try:
+        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        with tempfile.TemporaryDirectory(dir=nearest):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise BadInput(f"{folder}: cannot be written ({nearest}: {reason}); name another --run") from error
 
 
 def _write_plan(plan: _Plan, config: RunConfig) -> None:

@@ -218,7 +218,8 @@ def shown_sounds(folder: Path, trial: Trial) -> Waveform | None:
 
 
 def _source(converter: Converter, trial: Trial) -> str | None:
-    return trial.source.speaker if trial.source.speaker in converter.speakers else None
+    known = converter.takes_source and trial.source.speaker in converter.speakers
+    return trial.source.speaker if known else None
 
 
 def latent_reader(loaded: Loaded) -> Encode | None:

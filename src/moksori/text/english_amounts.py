@@ -187,14 +187,23 @@ def _say_height(match: re.Match[str], language: str) -> str:
 
 MONEY: tuple[Rule, ...] = (
     rule(rf"(?<=\d){DASH}(?=[{_SIGNS}]\d)", " to "),
+    # a minus behind the sign of the currency goes before it; "5 $-10" is a range
+    rule(rf"(?<![\w.,-])(?<!\d )((?:{one_of(_DOLLARS)})?[{_SIGNS}])-(?=\.?\d)", lambda match, _: f"-{match[1]}"),
     rule(
         rf"(?<![\w.,])(-?)(?:({one_of(_DOLLARS)})(?=\$))?([{_SIGNS}])\s?(\d{{1,15}},\d\d(?![\d,])|{NUMBER})"
         rf"(?:[–-]({NUMBER}))?(?:{_MAGNITUDE})?(?:/({_DENOMINATOR})\b)?",
         _say_money,
     ),
+    rule(rf"(?<=\d%){DASH}(?=\d)|(?<=\d%) ?– ?(?=-\d)|(?<=\d){DASH}(?=\d{{1,3}}(?:\.\d{{1,6}})? ?%)", " to "),
+    # what the rules below say without a sign; behind a number it is a range, inside a word a hyphen
+    rule(
+        rf"(?:(?<=^)|(?<=[\s(\"=:;,]))(?<![\d%] )-(?={NUMBER} ?(?:[%¢½¼¾]|(?:{one_of(_CODES)})\b)|[½¼¾]"
+        rf"|(?:{one_of(_CODES)}) ?\d|{NUMBER} [{''.join(_SINGLE_LETTERS)}](?=$|[.,;:!?)])"
+        r"|(?:\d{1,3} )?\d{1,4}/\d{1,4}(?![\w/]|[.,]\d))",
+        "minus ",
+    ),
     rule(rf"{START}(?:({NUMBER}) ?({one_of(_CODES)})|({one_of(_CODES)}) ?({NUMBER}))\b", _say_code),
     rule(rf"{START}(\d{{1,15}}) ?¢", _say_cents),
-    rule(rf"(?<=\d%){DASH}(?=\d)|(?<=\d){DASH}(?=\d{{1,3}}(?:\.\d{{1,6}})? ?%)", " to "),
     rule(rf"{START}({NUMBER}) ?%", _say_percent),
 )
 

@@ -58,6 +58,9 @@ _MONEY_AFTER = re.compile(rf"{_START}({_NUMBER}) ?([€$£])")
 _PERCENT = re.compile(rf"{_START}({_NUMBER}) ?%")
 _UNIT = re.compile(rf"{_START}({_NUMBER}) ?({'|'.join(map(re.escape, _UNITS))})(?![\w²])")
 _RANGE = re.compile(rf"{_START}(\d{{1,4}}) ?[–-] ?(\d{{1,4}})(?![\w-]|[.,]\d)")
+# behind a number it is a range, inside a word a hyphen
+_SIGNED = re.compile(r"(?:(?<=^)|(?<=[\s(\"=:;]))(?<![\d%€$£] )-(?=[€$£]? ?\d)")
+_SIGN_BEFORE_MINUS = re.compile(r"(?<![\w.,-])(?<!\d )([€$£])-(?=\d)")
 _MINUS = re.compile(r"(?:(?<=^)|(?<=\s))-(?=\d)")
 _NUMBERS = re.compile(rf"(?<![\d.,]){_NUMBER}")
 _DIGITS = re.compile(r"\d+")
@@ -75,6 +78,7 @@ def expand_european(text: str, language: str) -> str:
         text = _GERMAN_DATE.sub(_german_day, text)
     else:
         text = _DUTCH_ORDINAL.sub(lambda m: numbers.ordinal(m[1], language), text)
+    text = _SIGNED.sub(words["minus"] + " ", _SIGN_BEFORE_MINUS.sub(r"-\1", text))
     text = _MONEY.sub(lambda m: _amount(m[2], m[1], language), text)
     text = _MONEY_AFTER.sub(lambda m: _amount(m[1], m[2], language), text)
     text = _PERCENT.sub(lambda m: f"{_number(m[1], language)} {words['%']}", text)

@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from moksori.errors import TextError
 from moksori.text.inline import as_sounds, as_words
-from moksori.text.say_as import words_as
+from moksori.text.say_as import is_order, words_as
 from moksori.text.sentences import split_sentences
 
 logger = logging.getLogger(__name__)
@@ -23,8 +23,16 @@ MAXIMUM_CHARACTERS = 2_000_000
 MAXIMUM_DEPTH = 32
 MAXIMUM_PAUSE_SECONDS = 20.0
 MAXIMUM_SHIFT_SEMITONES = 12.0
+MAXIMUM_VOLUME_DB = 40.0
+QUIETEST_DB = -80.0
+RATES = (0.1, 10.0)
 
-_SSML = re.compile(r"\ufeff?\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)?<speak[\s>/]", re.DOTALL)
+# a comment ends at its first "-->", so that a text of many has one reading; a document type is found to be refused
+_SSML = re.compile(
+    r"\ufeff?\s*(?:(?:<\?xml[^>]{0,200}\?>|<!--(?:(?!-->).){0,2000}-->)\s*){0,20}"
+    r"(?:<speak[\s>/]|<!(?i:doctype)\s+(?:\w{1,40}:)?speak[\s>\[])",
+    re.DOTALL,
+)
 _STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.8, "x-strong": 1.2}
 _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.33, "x-fast": 2.0}
 _PITCHES = {"x-low": -6.0, "low": -3.0, "medium": 0.0, "default": 0.0, "high": 3.0, "x-high": 6.0}
@@ -69,7 +77,7 @@ class Segment:
 
 
 def is_ssml(text: str) -> bool:
-    """Whether a text begins with `<speak`, an XML declaration or comment before it aside."""
+    """Whether a text begins with `<speak` or the document type of it, an XML declaration and comments aside."""
     return bool(_SSML.match(text))
 
 
@@ -231,8 +239,11 @@ class _Reader:
         tag = attributes.get("xml:lang") or (attributes.get("lang") if name == "lang" else None)
         if tag and (name in _BLOCKS or name in ("voice", "lang")):
             style = replace(style, language=espeak_language(tag))
-        if name == "voice" and attributes.get("name", "").strip():
-            style = replace(style, voice=attributes["name"].strip())
+        if name == "voice":
+            voice = attributes.get("name", "").strip()
+            style = replace(style, voice=voice or style.voice)
+            if not voice and (not tag or "name" in attributes):
+                self.bad("voice", "name", voice, "a speaker of the model")
         if name == "prosody":
             style = self.prosody(attributes, style)
         return style
@@ -242,24 +253,37 @@ class _Reader:
             value = value.strip()
             if key == "rate":
                 rate = _rate(value)
-                style = replace(style, rate=min(max(style.rate * rate, 0.1), 10.0)) if rate else style
                 known = rate is not None
+                style = replace(style, rate=self.within(key, value, style.rate * (rate or 1.0), *RATES))
             elif key == "pitch":
                 shift = _shift(value)
                 known = shift is not None
                 total = style.shift_semitones + (shift or 0.0)
                 limit = MAXIMUM_SHIFT_SEMITONES
-                style = replace(style, shift_semitones=min(max(total, -limit), limit))
+                style = replace(style, shift_semitones=self.within(key, value, total, -limit, limit, " st"))
             elif key == "volume":
                 volume = _volume(value)
                 known = volume is not None
-                style = replace(style, volume_db=min(max(style.volume_db + (volume or 0.0), -80.0), 40.0))
+                total = style.volume_db + (volume or 0.0)
+                # nested "silent" stays silent; that -80 and -160 sound alike needs no warning
+                total = self.within(key, value, max(total, QUIETEST_DB), QUIETEST_DB, MAXIMUM_VOLUME_DB, " dB")
+                style = replace(style, volume_db=total)
             else:
                 known = True
                 self.tell(key, f"SSML: prosody's {key[:20]!r} has no effect")
             if not known:
                 self.bad("prosody", key, value, _EXAMPLES[key])
         return style
+
+    def within(self, key: str, value: str, total: float, least: float, most: float, unit: str = "") -> float:
+        """A total of nested values in its limits; a cut is told."""
+        cut = min(max(total, least), most)
+        if cut != total:
+            self.tell(
+                f"{key} {value} cut",
+                f"SSML: prosody's {key} {value[:30]!r} comes to {total:g}{unit}, cut to {cut:g}{unit}",
+            )
+        return cut
 
     def replaced(self, element: _Element) -> str:
         """The inline form of what phoneme, sub and say-as stand around."""
@@ -283,7 +307,14 @@ class _Reader:
         if not written:
             return ""
         kind = element.attributes.get("interpret-as", "").strip().lower()
-        words = words_as(written, kind, element.attributes.get("format", ""), element.style.language or self.language)
+        order = element.attributes.get("format", "").strip().lower()
+        if not kind:
+            self.bad("say-as", "interpret-as", kind, "cardinal, ordinal, characters, digits, date or the like")
+            return written
+        if order and kind == "date" and not is_order(order):
+            self.bad("say-as", "format", order, "dmy, mdy, ymd or the like")
+            return written
+        words = words_as(written, kind, order, element.style.language or self.language)
         if words is None:
             self.tell(f"{kind} {written}", f"SSML: say-as {kind[:20]!r} does not fit {written[:30]!r}, spoken as it is")
             return written

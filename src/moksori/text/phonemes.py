@@ -295,6 +295,12 @@ def _espeak_library() -> Any:
     return EspeakWrapper
 
 
+@lru_cache(maxsize=1)
+def espeak_languages() -> frozenset[str]:
+    """Names of espeak's languages, in lower case; needs the espeak extra."""
+    return frozenset(str(voice.language).lower() for voice in _espeak_library()().available_voices())
+
+
 @cache
 def _engine(language: str) -> Any:
     """One espeak instance a language: switching voices costs more than a second copy of the library."""

@@ -51,6 +51,11 @@ def words_as(written: str, kind: str, order: str, language: str) -> str | None:
     return written if kind in _PLAIN else None
 
 
+def is_order(order: str) -> bool:
+    """Whether a date's format names day, month and year, each at most once."""
+    return bool(order) and not set(order) - set("dmy") and len(set(order)) == len(order)
+
+
 def _cardinal(written: str, language: str) -> str | None:
     point = _POINTS.get(language.split("-")[0], "point")
     minus = {"de": "minus ", "nl": "min "}.get(language.split("-")[0], "minus ")

@@ -1,29 +1,33 @@
 """Settings of a training run that do not depend on the family."""
 
+import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from moksori.config import Config
+
+_Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class OptimizerConfig(Config):
     """One AdamW and its learning-rate schedule."""
 
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.8, 0.99)
-    epsilon: float = 1e-9
-    weight_decay: float = 0.01
-    warmup_steps: int = 0
+    learning_rate: float = Field(default=2e-4, ge=0.0, allow_inf_nan=False)
+    """0 leaves the parameters as they are."""
+    betas: tuple[_Beta, _Beta] = (0.8, 0.99)
+    epsilon: float = Field(default=1e-9, gt=0.0, allow_inf_nan=False)
+    weight_decay: float = Field(default=0.01, ge=0.0, allow_inf_nan=False)
+    warmup_steps: int = Field(default=0, ge=0)
     """Steps of linear rise from 0."""
     schedule: Literal["constant", "exponential", "cosine"] = "cosine"
     """`cosine` falls over the whole planned run (by time under max_minutes); `exponential` by `decay` a step."""
-    decay: float = 0.999999359
+    decay: float = Field(default=0.999999359, gt=0.0, le=1.0)
     """Factor per step of the exponential schedule; VITS's 0.999875 an epoch of 195 steps is 0.99999936 a step."""
-    final_fraction: float = 0.03
+    final_fraction: float = Field(default=0.03, ge=0.0, le=1.0)
     """What the cosine ends at, as a fraction of the learning rate."""
-    clip_norm: float | None = None
+    clip_norm: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     """Gradients of a larger norm are scaled to it; None only measures the norm."""
 
 
@@ -40,11 +44,12 @@ class TrainingConfig(Config):
     follows from their names alone, and those of a smaller part are among those of a larger one."""
     max_steps: int | None = Field(None, ge=1)
     """Steps after which the run ends; with max_minutes, whichever comes first."""
-    max_minutes: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Wall-clock minutes of training after which the run ends; the cosine schedule is fitted to them."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` takes bf16 autocast where the processor or GPU computes it natively, else fp32."""
     device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:N` for the GPU of that number, or `mps`."""
     optimizers: Mapping[str, OptimizerConfig] = {"model": OptimizerConfig()}
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     """Decay of the averaged weights that are validated, spoken with and exported."""
@@ -58,6 +63,14 @@ class TrainingConfig(Config):
     """Steps between renderings of the fixed sentences; 0 = never."""
     keep_checkpoints: int = Field(2, ge=1)
     """Newest checkpoints kept, besides the best."""
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: str) -> str:
+        # `gpu` is lightning's name for cuda or mps, which older settings have.
+        if device not in ("auto", "cpu", "cuda", "gpu", "mps") and not re.fullmatch(r"cuda:[0-9]+", device):
+            raise ValueError("expected auto, cpu, cuda, cuda:N (the GPU of that number) or mps")
+        return device
 
     @model_validator(mode="after")
     def _has_an_end(self) -> "TrainingConfig":

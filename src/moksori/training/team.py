@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from moksori.errors import MissingExtra
+from moksori.errors import ConfigError, MissingExtra
 from moksori.training.config import TrainingConfig
 from moksori.training.shares import Share
 from moksori.types import SpeechBatch
@@ -94,7 +94,8 @@ def make_fabric(config: TrainingConfig, strategy: Any = None) -> Any:
     half = config.precision == "bf16"
     if config.precision == "auto":
         half = torch.cuda.is_bf16_supported() if cuda else native_bf16()
-    options: dict[str, Any] = {"devices": 1, "accelerator": "auto" if config.device == "auto" else config.device}
+    kind, _, number = config.device.partition(":")
+    options: dict[str, Any] = {"devices": [int(number)] if number else 1, "accelerator": kind}
     if strategy is not None:
         options = {
             "devices": torch.distributed.get_world_size(),
@@ -110,7 +111,20 @@ def make_fabric(config: TrainingConfig, strategy: Any = None) -> Any:
 
 
 def on_gpu(config: TrainingConfig) -> bool:
-    return torch.cuda.is_available() and config.device in ("auto", "cuda", "gpu")
+    return torch.cuda.is_available() and config.device.partition(":")[0] in ("auto", "cuda", "gpu")
+
+
+def check_device(config: TrainingConfig) -> None:
+    """Raises ConfigError where this machine lacks the device that the settings name."""
+    kind, _, number = config.device.partition(":")
+    have = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    have["gpu"] = have["cuda"] + have["mps"]  # lightning's name for either
+    if kind in have and int(number or 0) >= have[kind]:
+        found = f"{have['cuda']} GPUs with CUDA" if have["cuda"] else "no GPU with CUDA"
+        raise ConfigError(
+            f"setting training.device = {config.device!r}: {found if kind == 'cuda' else 'no such device'} here; "
+            "take auto or cpu"
+        )
 
 
 def native_bf16() -> bool:

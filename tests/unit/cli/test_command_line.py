@@ -126,6 +126,23 @@ def test_files_that_are_no_text(run, data, monkeypatch):
     assert not Path("x.wav").exists()
 
 
+@pytest.mark.parametrize(
+    ("data", "position"),
+    [
+        (b"\xff", 0),
+        ("Schöne Grüße".encode("latin-1"), 3),
+        ("\ufeffSchö".encode() + b"\xf6ne", 4),
+        (b"a" + "ö".encode() * 40_000 + b"\xf6 ", 40_001),  # in the second block, whose first byte ends a letter
+        (b"Gr" + "ü".encode()[:1], 2),
+    ],
+)
+def test_a_bad_byte_is_told_with_the_characters_before_it(run, data, position):
+    Path("text.txt").write_bytes(data)
+    code, _, err = run("say", "--file", "text.txt", "-o", "x.wav")
+    assert code == 2
+    assert f"text.txt: no UTF-8 text after {position} characters" in err
+
+
 def test_stdin_that_is_no_text_or_empty(run, monkeypatch):
     for data, message in (
         (b"\xff", "stdin: no UTF-8 text at byte 0"),

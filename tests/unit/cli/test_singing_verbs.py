@@ -8,11 +8,14 @@ import pytest
 import torch
 from small_singers import RATE, configured, sung
 
+import moksori
 from moksori.audio.io import read, read_metadata, write
 from moksori.cli import main as command
+from moksori.errors import BadInput, UnsupportedTask
 from moksori.models.checkpoint import Manifest, load_model, save_model
 from moksori.models.wavenet_autoencoder import WavenetAutoencoder
 from moksori.pipeline.convert import Converter
+from moksori.pipeline.recordings import TARGET_POWER
 from moksori.pipeline.voices import read_voice, write_voice
 from moksori.types import ConvertControls, Waveform
 
@@ -144,6 +147,36 @@ def test_sound_that_comes_bit_by_bit_is_sung_with_the_delay_that_is_told(run) ->
     assert np.isfinite(made).all()
 
 
+def test_streamed_is_the_whole_where_the_level_is_known_from_the_start(run) -> None:
+    """A stream finds its level on the way, from a gain of 1: sound that lies at the level already is left as it is."""
+    converter = Converter(load_model(run.home / "models" / "choir"))
+    f0 = np.repeat([130.0, 150.0, 180.0, 160.0], 3_100)
+    song = np.where(np.sin(2 * np.pi * np.cumsum(f0) / RATE) < 0.0, -1.0, 1.0)  # as loud in each moment
+    song = (song * np.sqrt(TARGET_POWER)).astype(np.float32)
+
+    def streamed(samples):
+        blocks = (samples[at : at + 700] for at in range(0, len(samples), 700))
+        return np.concatenate(list(converter.live(blocks, RATE, speaker="ada", key=2.0, seed=4)))
+
+    whole = converter.convert((song, RATE), "ada", key=2.0, seed=4).samples
+    assert np.abs(streamed(song) - whole).max() < 1e-5
+    quiet = song / np.float32(4.0)
+    assert np.abs(converter.convert((quiet, RATE), "ada", key=2.0, seed=4).samples - whole).max() < 1e-5
+    assert np.abs(streamed(quiet) - whole).max() > 1e-3  # its first moments were too quiet
+
+
+def test_python_refuses_what_would_do_nothing(run) -> None:
+    loaded = load_model(run.home / "models" / "choir")
+    with pytest.raises(UnsupportedTask, match="choir: makes sound itself and takes no vocoder: leave it out"):
+        Converter(loaded, "none")
+    with pytest.raises(UnsupportedTask, match="takes no vocoder"):
+        moksori.load(run.home / "models" / "choir", vocoder="none")
+    converter = Converter(loaded)
+    assert not converter.takes_source
+    with pytest.raises(BadInput, match="source 'bela': choir needs not know who sings: leave the source out"):
+        converter.convert("song.wav", "ada", source="bela")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -152,6 +185,9 @@ def test_sound_that_comes_bit_by_bit_is_sung_with_the_delay_that_is_told(run) ->
         ("convert song.wav --singer ada --key high -o o.wav", "--key 'high': expected semitones, such as +3, or auto"),
         ("convert song.wav --singer ada --key 2 --pitch 3 -o o.wav", "a key (2.0) and a pitch (3) are given"),
         ("convert song.wav --like song.wav --model choir -o o.wav", "moksori voice fit song.wav --model choir"),
+        ("convert song.wav --singer ada --source bela -o o.wav", "source 'bela': choir needs not know who sings"),
+        ("convert song.wav --singer ada --source nobody -o o.wav", "choir needs not know who sings: leave the source"),
+        ("convert song.wav --singer ada --vocoder none -o o.wav", "choir: makes sound itself and takes no vocoder"),
         ("convert song.wav --singer ada --key auto --stream", "where a song lies is known at its end only"),
         ("voice fit song.wav -o x.voice", "the recordings last 1.5 s: give 2 s at least"),
         ("voice fit mine/ --tune-layers 9 --model choir -o x.voice", "9 layers to tune: choir has 5"),

@@ -53,6 +53,14 @@ def test_check_stats_pack_and_split(target, tmp_path, capsys):
         (["import", "only-one"], "expected [FORMAT] SRC... DST"),
         (["check", "nowhere"], "nowhere: no such folder"),
         (["pack", "nowhere", "out"], "nowhere: no such folder"),
+        (["import", "nowhere", "out", "--lufs", "nan"], "--lufs nan: expected a loudness from -70 to 0 LUFS"),
+        (["import", "nowhere", "out", "--lufs", "3"], "--lufs 3: expected a loudness from -70 to 0 LUFS"),
+        (["import", "nowhere", "out", "--lufs", "-71"], "--lufs -71: expected"),
+        (["import", "nowhere", "out", "--language", "nll"], "unknown language 'nll': did you mean 'nl'"),
+        (["split", "nowhere", "--seconds", "0"], "seconds 0: expected a number of seconds above 0, such as 10"),
+        (["split", "nowhere", "--seconds", "nan"], "seconds nan: expected"),
+        (["split", "nowhere", "--pause", "-0.1"], "pause -0.1: expected a number of seconds above 0, such as 0.2"),
+        (["split", "nowhere", "--pause", "nan"], "pause nan: expected"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):

@@ -59,7 +59,7 @@ def test_csv_reads_rows_licence_and_drops_what_is_missing(csv_source):
     assert source.rows[0].speaker == "bob"
     assert source.licence == "CC0 1.0"
     reasons = {row.name: row.reason for row in source.dropped}
-    assert "line 6: no recording gone" in reasons["gone"]
+    assert "line 6: no recording gone (.flac, .ogg, .opus, .wav or .mp3)" in reasons["gone"]
     assert "duplicate id" in reasons["r1"]
     assert "2 columns, need 3" in reasons["short"]
     assert "no recording" in reasons["../escape"]

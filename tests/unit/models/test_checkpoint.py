@@ -115,6 +115,48 @@ def test_a_folder_with_other_things_is_left_alone(toy_family, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("other", ["thesis.txt", "notes/", "weights.safetensors", "model-1.safetensors"])
+def test_a_model_with_other_things_beside_it_is_left_alone(toy_family, toy_folder, other):
+    before = fingerprint(toy_folder)
+    if other.endswith("/"):
+        (toy_folder / other).mkdir()
+    else:
+        (toy_folder / other).write_text("years of work")
+    with pytest.raises(
+        CheckpointError, match=rf"something else than a model \({other.rstrip('/')}\) and is left alone"
+    ):
+        toy_family.save_toy(toy_folder, speakers=("ann",))
+    assert (toy_folder / other).exists()
+    assert fingerprint(toy_folder) == before
+
+
+@pytest.mark.parametrize("settings", ["{}", "[]", "no JSON", '{"model_type": "vits"}', '{"format": 99}'])
+def test_settings_of_something_else_are_left_alone(toy_family, tmp_path, settings):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text(settings)
+    with pytest.raises(CheckpointError, match=r"\(config.json\) and is left alone"):
+        toy_family.save_toy(folder)
+    assert (folder / "config.json").read_text() == settings
+
+
+def test_weights_alone_and_a_file_are_left_alone(toy_family, tmp_path):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(CheckpointError, match=r"a file is there and is left alone"):
+        toy_family.save_toy(tmp_path / "file")
+    (tmp_path / "file").rename(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"\(model.safetensors\) and is left alone"):
+        toy_family.save_toy(tmp_path)
+
+
+def test_a_model_in_several_files_is_replaced(toy_family, tmp_path):
+    folder = tmp_path / "big"
+    model = nn.ModuleList([nn.Linear(2**11, 2**11, bias=False) for _ in range(3)])
+    save_model(folder, model, toy_family.manifest("big"), discriminators={"weight": torch.ones(2)})
+    toy_family.save_toy(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
 def change_config(folder, **changes):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

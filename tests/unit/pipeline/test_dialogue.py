@@ -71,12 +71,21 @@ def test_forms_of_lines(tmp_path, text, expected):
         ("Hello there.", "script:1: 'Hello there.': nobody says this"),
         ("# nothing\n\n", "nobody speaks in it"),
         ("Ann: Hi.\n[pause 90]", "script:2: pause 90: at most 60 seconds"),
+        ("Ann: Hi.\n[pause 9", "script:2: '[pause 9': expected seconds in brackets, such as [pause 1.5]"),
+        ("Ann: Hi.\n[pause]", "script:2: '[pause]': expected seconds in brackets"),
         ("cast: Ann\nAnn: Hi.", "script:1: 'Ann': expected NAME=VOICE"),
     ],
 )
 def test_scripts_that_cannot_be_read(text, message):
     with pytest.raises(BadInput, match=re.escape(message)):
         Script(text)
+
+
+def test_what_is_no_script_is_refused():
+    with pytest.raises(BadInput, match="script: expected its text or a file's Path, found int"):
+        dialogue(5, {})
+    with pytest.raises(BadInput, match="found NoneType"):
+        Script(None)
 
 
 def test_script_files_that_cannot_be_read(tmp_path):

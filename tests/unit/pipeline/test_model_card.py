@@ -34,3 +34,16 @@ def test_each_family_has_its_command(family, command, speakers, care):
 
 def test_the_command_names_a_folder_where_there_is_one():
     assert example(manifest("vocoder"), "runs/a/model") == "moksori vocode talk.wav --model runs/a/model -o copy.wav"
+
+
+@pytest.mark.parametrize(
+    ("preset", "key"),
+    [("tiny", " --key auto"), ("compact", " --key auto"), ("base", ""), ("music", ""), ("nsynth", "")],
+)
+def test_a_key_is_named_where_the_model_follows_the_pitch(preset, key):
+    config = run_config(f"wavenet_autoencoder/{preset}").model
+    made = Manifest(
+        family="wavenet_autoencoder", name="mine", model=config.model_dump(mode="json"), speakers=("ann",),
+        sample_rate=16000,
+    )  # fmt: skip
+    assert example(made, "mine") == f"moksori convert song.wav --singer ann{key} --model mine -o out.wav"

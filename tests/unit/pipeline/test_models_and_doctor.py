@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +130,11 @@ def test_what_is_missing_comes_with_its_remedy(toy_home, monkeypatch):
     assert found["setuptools"].remedy == "pip install 'setuptools<81'"
     assert found["torch add-ons"].state == "bad"
     assert "pip uninstall torchaudio" in found["torch add-ons"].remedy
+
+
+def test_every_extra_but_that_of_developers_is_reported():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(doctor._EXTRAS) == set(project["optional-dependencies"]) - {"dev"}
 
 
 def test_old_versions_and_read_only_folders(toy_home, monkeypatch):

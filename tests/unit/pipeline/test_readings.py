@@ -164,6 +164,18 @@ def test_lexicons_of_a_voice_and_of_a_call(toy_folder, tmp_path):
     assert [word.text for word in told.say("5 Moksori", seed=1, lexicon={"5": "fˈaɪ"}).timings] == ["5", "Moksori"]
 
 
+def test_rows_for_nobody_are_told_once(toy_folder, tmp_path, caplog):
+    words = tmp_path / "words.tsv"
+    words.write_text("a\tb c\tzz\nd\te f\t*\tnobody\ng\th i\ten\tbob\nj\tk l\tde\tkathleen\n", encoding="utf-8")
+    told = say.load(toy_folder, lexicon=words)
+    told.say("Hello.", seed=1)
+    told.say("Hello.", seed=2, speaker="bob")
+    said = [record.getMessage() for record in caplog.records if "lexicon" in record.getMessage()]
+    assert said == [
+        "lexicon: unknown language 'zz' and unknown voice 'nobody': such rows are never used, correct their names"
+    ]
+
+
 def test_files_of_ssml_go_on_after_an_interruption(voice, tmp_path):
     ssml = '<speak>One. <prosody rate="2">Two.</prosody><break time="1s"/> Three.</speak>'
     whole = say.speak_to_file(voice, readings(ssml), tmp_path / "whole.wav", seed=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from moksori.config import load_preset, override
+from moksori.config import load_preset, override, preset_names
 from moksori.errors import ConfigError, UnknownName
 from moksori.models.decoders.config import HifiganConfig, HomomorphicConfig, IstftConfig
 from moksori.pipeline.run_config import DEFAULT_SENTENCES, run_config
@@ -71,12 +71,47 @@ def test_another_kind_replaces_its_section_whole() -> None:
         ("training=[1]", r"setting training = \[1\]: expected a section"),
         ("sentences=Hello", r"setting sentences = 'Hello': expected a list of texts"),
         ("training.max_steps=null", r"set max_steps or max_minutes"),
+        ("sentences=['Hello.', ' ']", r"setting sentences = \['Hello\.', ' '\]: .*none of them empty"),
+        ("training.max_minutes=nan", r"setting training\.max_minutes = nan: .*finite"),
+        ("training.device=cud", r"setting training\.device = 'cud': expected auto, cpu, cuda, cuda:N .* or mps"),
+        ("training.device=cuda:x", r"setting training\.device = 'cuda:x': expected auto"),
+        ("training.optimizers.model.learning_rate=-1", r"model\.learning_rate = -1: .*greater than or equal to 0"),
+        ("training.optimizers.model.learning_rate=nan", r"model\.learning_rate = nan: .*finite"),
+        ("training.optimizers.model.learning_rate=inf", r"model\.learning_rate = inf: .*finite"),
+        ("training.optimizers.model.betas=[2, 3]", r"model\.betas\.0 = 2: .*less than 1"),
+        ("training.optimizers.model.epsilon=0", r"model\.epsilon = 0: .*greater than 0"),
+        ("training.optimizers.model.weight_decay=-0.1", r"model\.weight_decay = -0\.1: .*greater than or equal to 0"),
+        ("training.optimizers.model.warmup_steps=-1", r"model\.warmup_steps = -1: .*greater than or equal to 0"),
+        ("training.optimizers.model.decay=1.5", r"model\.decay = 1\.5: .*less than or equal to 1"),
+        ("training.optimizers.model.final_fraction=-1", r"model\.final_fraction = -1: .*greater than or equal to 0"),
+        ("training.optimizers.model.clip_norm=0", r"model\.clip_norm = 0: .*greater than 0"),
+        ("model.decoder.channels=0", r"model\.decoder\.homomorphic\.channels = 0: .*greater than or equal to 1"),
+        ("model.decoder={kind: istft, num_layers: 0}", r"num_layers = 0: .*greater than or equal to 1"),
+        ("model.text_encoder.kernel_size=0", r"text_encoder\.kernel_size = 0: .*greater than or equal to 1"),
+        ("model.flow.num_couplings=0", r"flow\.num_couplings = 0: .*greater than or equal to 1"),
+        ("model.latent_channels=0", r"model\.latent_channels = 0: .*greater than or equal to 1"),
+        ("model.variation=-1", r"setting model\.variation = -1: .*greater than or equal to 0"),
+        ("objective.window_frames=1", r"window_frames 1 leaves nothing .* edges of window_edge_frames 2: expected 5"),
+        ("objective.slice_frames=0", r"objective\.slice_frames = 0: .*greater than or equal to 1"),
+        ("objective.loss_weights.mel=nan", r"objective\.loss_weights\.mel = nan: .*finite"),
+        ("objective.loss_weights.mel=-1", r"objective\.loss_weights\.mel = -1: .*greater than or equal to 0"),
+        ("objective.discriminators.periods=[0]", r"discriminators\.periods\.0 = 0: .*greater than or equal to 1"),
     ],
 )
 def test_errors_name_key_value_and_remedy(assignment: str, message: str) -> None:
     preset = "vits/ljspeech" if "hop_length" in assignment else "vits/tiny"
     with pytest.raises(ConfigError, match=message):
         run_config(preset, [assignment])
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_is_within_the_bounds(preset: str) -> None:
+    assert run_config(preset).family.name
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+def test_devices_that_may_be_named(device: str) -> None:
+    assert run_config("vits/tiny", [f"training.device={device}"]).training.device == device
 
 
 def test_unknown_presets_families_and_files(tmp_path: Path) -> None:

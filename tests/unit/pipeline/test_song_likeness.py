@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("pyworld")
 
+from moksori.models.checkpoint import read_manifest
+from moksori.pipeline.models import find_model
 from moksori.pipeline.recordings import open_recording
 from moksori.pipeline.song_likeness import heard_pitch, song_remarks
 from moksori.types import Waveform
@@ -67,6 +69,40 @@ def test_a_song_beyond_every_trained_pitch_is_told_with_notes():
     assert "below" in low
     # A few high notes are no reason to speak.
     assert remarks(sung([0, 2, 4, 5, 4, 12], base=220.0)) == []
+
+
+NINE = read_manifest(find_model("nine-singers")).speaker_pitch
+"""55.6 to 741 Hz."""
+
+
+@pytest.mark.parametrize(
+    ("hertz", "side"),
+    [(45.0, "below"), (62.0, None), (220.0, None), (700.0, None), (1100.0, "above"), (1400.0, "above")],
+)
+def test_a_tone_lower_or_higher_than_the_bundled_singers_is_told(hertz, side):
+    """The lowest of them reaches to 55.6 Hz and the highest to 741 Hz: the look must reach further on both sides."""
+    found = remarks(0.1 * sum(sung_tone(hertz, k) for k in range(1, int(4000 / hertz) + 1)), NINE)
+    if side is None:
+        assert found == []
+    else:
+        (remark,) = found
+        assert f"100% of it lies {side} everything that the model has heard (A1 (55 Hz) to F#5 (740 Hz))" in remark
+
+
+def sung_tone(hertz, number):
+    return np.sin(2 * np.pi * number * hertz * np.arange(3 * RATE) / RATE) / number
+
+
+def test_noise_has_no_pitch_further_out_either():
+    (remark,) = remarks(np.random.default_rng(0).normal(0, 0.1, 3 * RATE), NINE)
+    assert "noise" in remark
+
+
+@pytest.mark.data
+def test_plain_speech_lies_where_the_bundled_singers_do(recordings):
+    for name in ("kathleen/kathleen_a0001.flac", "flemishguy/nl_rhasspy_1000_1601817815.ogg"):
+        found = song_remarks(open_recording(recordings / name, RATE), NINE)
+        assert not any("everything that the model has heard" in remark for remark in found)
 
 
 @pytest.mark.data

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from moksori.corpus.manifest import rewrite
 from moksori.corpus.synthetic import write_synthetic
-from moksori.errors import CheckpointError, ConfigError, CorpusError
+from moksori.errors import BadInput, CheckpointError, ConfigError, CorpusError, UnknownName
 from moksori.models.checkpoint import has_discriminators, load_model, read_manifest, read_weights
 from moksori.pipeline import train as module
 from moksori.pipeline.speaker import Speaker
@@ -109,8 +109,13 @@ def test_from_takes_over_what_fits(corpus: Path, whole: Path, tmp_path, monkeypa
     resumed = run(None, tmp_path / "run", preset=None, resume=True)
     assert resumed.transferred is not None
     assert torch.equal(learned["first"][name], stored[name].float())
-    with pytest.raises(CheckpointError, match="no tensor fits"):
-        run(corpus, tmp_path / "aligner", preset="aligner/tiny", start_from=str(whole / "model"))
+    stages: list[str] = []
+    with pytest.raises(CheckpointError, match=r"no tensor fits; it is a 'vits' model, not a 'vqvae' one: name a model"):
+        run(
+            corpus, tmp_path / "other", preset="vqvae/tiny", start_from=str(whole / "model"),
+            listener=Listener(stage=stages.append),
+        )  # fmt: skip
+    assert stages == []  # told before anything is aligned or prepared
 
 
 def test_from_a_model_without_a_part_starts_that_part_anew(
@@ -151,7 +156,30 @@ def test_errors_come_before_anything_is_written(corpus: Path, tmp_path) -> None:
         run(None, folder, preset=None, resume=True)
     with pytest.raises(CheckpointError, match="gone"):
         run(corpus, folder, start_from=str(tmp_path / "gone"))
-    assert not (folder / "checkpoints").exists()
+    stages: list[str] = []
+    listener = Listener(stage=stages.append)
+    with pytest.raises(UnknownName, match=r"setting model\.text\.language: unknown language 'zz': did you mean|known"):
+        run(corpus, folder, "model.text.language=zz", listener=listener)
+    with pytest.raises(ConfigError, match=r"training\.device = 'cuda:99': no.* here; take auto or cpu|99.*GPUs"):
+        run(corpus, folder, "training.device=cuda:99", listener=listener)
+    assert stages == []
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_first(corpus: Path, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    stages: list[str] = []
+    with pytest.raises(BadInput, match=r"file/r: cannot be written \(.*not a directory\); name another --run") as told:
+        run(corpus, tmp_path / "file" / "r", listener=Listener(stage=stages.append))
+    assert told.value.exit_code == 2
+    assert stages == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_letters_are_read_in_any_language(corpus: Path) -> None:
+    named = ("model.text.language=zz", "model.text.mode=letters")
+    config = module.run_config("vits/tiny", named)
+    assert module._fitted_to(config, module.Corpus.open(corpus), named).model.text.language == "zz"
 
 
 def test_a_run_whose_corpus_is_not_recorded_asks_for_it(corpus: Path, tmp_path) -> None:

@@ -109,6 +109,10 @@ def test_values_of_prosody(attribute: str, style: Style) -> None:
         ('<phoneme alphabet="x-sampa" ph="a">x</phoneme>', "alphabet 'x-sampa' is not known"),
         ('<say-as interpret-as="cardinal">x</say-as>', "say-as 'cardinal' does not fit 'x'"),
         ('<say-as interpret-as="song">x</say-as>', "say-as 'song' does not fit 'x'"),
+        ('<say-as interpret-as="date" format="zzz">x</say-as>', "say-as's format 'zzz': expected dmy, mdy, ymd"),
+        ("<say-as>x</say-as>", "say-as's interpret-as '': expected cardinal"),
+        ("<voice>x</voice>", "voice's name '': expected a speaker of the model"),
+        ('<voice name=" ">x</voice>', "voice's name ''"),
         ("<emphasis>x</emphasis><emphasis></emphasis>", "<emphasis> is not known, its text is spoken as it is"),
         ('x<mark name="here"/>', "<mark> has no effect"),
     ],
@@ -119,6 +123,26 @@ def test_what_is_not_understood_is_told_once_and_its_text_spoken(body: str, warn
     assert segments[0].style == Style()
     assert len(warnings) == 1
     assert warning in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "style", "warning"),
+    [
+        ('volume="+999dB"', Style(volume_db=40.0), "prosody's volume '+999dB' comes to 999 dB, cut to 40 dB"),
+        ('pitch="+999st"', Style(shift_semitones=12.0), "prosody's pitch '+999st' comes to 999 st, cut to 12 st"),
+        ('pitch="-13st"', Style(shift_semitones=-12.0), "prosody's pitch '-13st' comes to -13 st, cut to -12 st"),
+        ('rate="5%"', Style(rate=0.1), "prosody's rate '5%' comes to 0.05, cut to 0.1"),
+        ('rate="20"', Style(rate=10.0), "prosody's rate '20' comes to 20, cut to 10"),
+    ],
+)
+def test_what_is_cut_to_its_limit_is_told(attribute: str, style: Style, warning: str) -> None:
+    segments, warnings = parsed(f"<prosody {attribute}>x</prosody> <prosody {attribute}>y</prosody>")
+    assert [s.style for s in segments] == [style, style]
+    assert warnings == [f"SSML: {warning}"]
+
+
+def test_a_voice_of_a_language_needs_no_name() -> None:
+    assert parsed('<voice xml:lang="de">x</voice>')[1] == []
 
 
 def test_metadata_is_not_spoken() -> None:
@@ -227,14 +251,42 @@ def test_bad_documents_are_refused_on_one_line(kind: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+DOCTYPE = (
+    '<!DOCTYPE speak PUBLIC "-//W3C//DTD SYNTHESIS 1.0//EN" "http://www.w3.org/TR/speech-synthesis/synthesis.dtd">'
+)
+
+
 @pytest.mark.parametrize(
-    "text", ["<speak>a", " \n<speak version='1.1'>", '<?xml version="1.0"?>\n<speak>', "\ufeff<speak/>"]
+    "text",
+    [
+        "<speak>a",
+        " \n<speak version='1.1'>",
+        '<?xml version="1.0"?>\n<speak>',
+        "\ufeff<speak/>",
+        "<!-- one -->\n<!-- two --> <speak>",
+        f"{DOCTYPE}<speak>",
+        f'<?xml version="1.0"?>\n<!-- one -->\n{DOCTYPE}\n<!-- two --><speak version="1.0">hi</speak>',
+        "<!DOCTYPE speak [<!ENTITY a 'b'>]><speak>",
+    ],
 )
 def test_ssml_is_recognised(text: str) -> None:
     assert is_ssml(text)
 
 
-@pytest.mark.parametrize("text", ["", "speak", "<speaker>", "see <speak>", "<spea k>", "< speak>"])
+def test_a_document_type_is_refused_without_being_told_that_it_is_ssml() -> None:
+    text = f'<?xml version="1.0"?>{DOCTYPE}<speak version="1.0">hi</speak>'
+    assert is_ssml(text)
+    with pytest.raises(TextError, match=r"a document type \(<!DOCTYPE>\) is not read: leave it out"):
+        parse_ssml(text)
+
+
+def test_many_comments_are_looked_through_at_once() -> None:
+    assert not is_ssml("<!-- a -->" * 2000)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "speak", "<speaker>", "see <speak>", "<spea k>", "< speak>", "<!DOCTYPE html>", "<!-- a <speak>"]
+)
 def test_plain_text_is_not_taken_for_ssml(text: str) -> None:
     assert not is_ssml(text)
 

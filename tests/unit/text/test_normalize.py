@@ -63,6 +63,9 @@ ENGLISH = {
     "25¢": "twenty-five cents",
     # percentages
     "5%": "five percent",
+    "5 -10% and 10% - 20%": "five to ten percent and ten percent to twenty percent",
+    "-10%–-5%": "minus ten percent to minus five percent",
+    "-5 K.": "minus five kelvins.",
     "3.5 % of 100%": "three point five percent of one hundred percent",
     # times
     "at 10:30": "at ten thirty",
@@ -197,6 +200,13 @@ OTHERS = [
     ("nl", "om 10.30 uur", "om tien uur dertig"),
     ("nl", "dhr. Jansen bijv.", "de heer Jansen bijvoorbeeld"),
     ("nl", "'s morgens", "'s morgens"),
+    ("de", "-10 %", "minus zehn Prozent"),
+    ("de", "um −3,5 % (-10%)", "um minus drei Komma fünf Prozent, minus zehn Prozent,"),
+    ("de", "-5 bis -3 °C", "minus fünf bis minus drei Grad Celsius"),
+    ("de", "-5 € und €-5", "minus fünf Euro und minus fünf Euro"),
+    ("de", "5-10 und Covid-19", "fünf bis zehn und Covid-neunzehn"),
+    ("nl", "-10% of -10 %", "min tien procent of min tien procent"),
+    ("nl", "-€5", "min vijf euro"),
     ("ko", "21 퍼센트", "이십일 퍼센트"),
     ("ko", "1984년", "천구백팔십사년"),
     ("ko", "사과 3개", "사과 세 개"),
@@ -239,7 +249,7 @@ def test_numbers_of_any_shape_leave_no_digit(text: str) -> None:
 
 
 _UNITS = ["a", "1", ".", "1.", "$1", "a@", "[[", "'", "(", "A.", "I ", "1,111", "-", "www.", "\u0301", "é 12:30 "]
-_TIMED = [("en-us", unit) for unit in _UNITS] + [
+_TIMED = [("en-us", unit) for unit in [*_UNITS, "-1/", "$-"]] + [
     (name, unit) for name in ("de", "nl", "ko") for unit in ("a", "1.", "$1")
 ]
 

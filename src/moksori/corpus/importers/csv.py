@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
-from moksori.corpus.importers.base import Row, Source, find_audio, read_text, unique
+from moksori.corpus.importers.base import AUDIO_SUFFIXES, Row, Source, find_audio, read_text, unique
 from moksori.corpus.manifest import Dropped
 from moksori.errors import CorpusError
 
 REQUIRED = ("id", "speaker", "text")
+_SUFFIXES = f"{', '.join(AUDIO_SUFFIXES[:-1])} or {AUDIO_SUFFIXES[-1]}"
 
 
 def matches(folder: Path) -> bool:
@@ -54,7 +55,7 @@ def read(folder: Path) -> Source:
         audio = find_audio(folder, name)
         if audio is None:
             dropped.append(
-                Dropped(name, "import", f"metadata.csv line {number}: no recording {name}.flac, .ogg or .wav", text)
+                Dropped(name, "import", f"metadata.csv line {number}: no recording {name} ({_SUFFIXES})", text)
             )
             continue
         extra = {key: cells[place[key]] for key in ("language", "sex") if key in place and place[key] < len(cells)}

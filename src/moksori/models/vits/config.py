@@ -14,13 +14,13 @@ from moksori.text.tokenizer import TextConfig
 class TextEncoderConfig(Config):
     """Transformer over tokens (paper section 2.5; specification 4.1)."""
 
-    channels: int = 192
-    hidden_channels: int = 768
-    num_heads: int = 2
-    num_layers: int = 6
-    kernel_size: int = 3
-    dropout: float = 0.1
-    window: int = 4
+    channels: int = Field(default=192, ge=1)
+    hidden_channels: int = Field(default=768, ge=1)
+    num_heads: int = Field(default=2, ge=1)
+    num_layers: int = Field(default=6, ge=1)
+    kernel_size: int = Field(default=3, ge=1)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    window: int = Field(default=4, ge=0)
     """Reach of the relative positions, in tokens."""
     pre_norm: bool = False
     stress_embedding: bool = False
@@ -30,9 +30,9 @@ class TextEncoderConfig(Config):
 class PosteriorConfig(Config):
     """WaveNet over the linear spectrogram (paper section 2.5)."""
 
-    channels: int = 192
-    kernel_size: int = 5
-    num_layers: int = 16
+    channels: int = Field(default=192, ge=1)
+    kernel_size: int = Field(default=5, ge=1)
+    num_layers: int = Field(default=16, ge=1)
     log_magnitude: bool = False
     """False: the raw magnitude, as in the paper. True: its logarithm, standardised per bin, which learns faster."""
 
@@ -40,10 +40,10 @@ class PosteriorConfig(Config):
 class FlowConfig(Config):
     """Mean-only coupling flow of the prior."""
 
-    channels: int = 192
-    kernel_size: int = 5
-    num_layers: int = 4
-    num_couplings: int = 4
+    channels: int = Field(default=192, ge=1)
+    kernel_size: int = Field(default=5, ge=1)
+    num_layers: int = Field(default=4, ge=1)
+    num_couplings: int = Field(default=4, ge=1)
 
 
 class TokenPriorConfig(Config):
@@ -59,8 +59,8 @@ class FramePriorConfig(Config):
     """
 
     kind: Literal["frame"] = "frame"
-    inner_channels: int = 384
-    num_layers: int = 3
+    inner_channels: int = Field(default=384, ge=1)
+    num_layers: int = Field(default=3, ge=1)
 
 
 class DurationConfig(Config):
@@ -68,10 +68,10 @@ class DurationConfig(Config):
 
     stochastic: bool = True
     deterministic: bool = False
-    channels: int = 192
+    channels: int = Field(default=192, ge=1)
     """Of the stochastic predictor."""
-    deterministic_channels: int = 256
-    dropout: float = 0.5
+    deterministic_channels: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.5, ge=0.0, lt=1.0)
     mix: float = Field(default=1.0, ge=0.0, le=1.0)
     """Weight of the stochastic prediction where both exist: log w = mix * stochastic + (1 - mix) * deterministic."""
     rounding: Literal["ceil", "nearest"] = "ceil"
@@ -87,11 +87,11 @@ class VitsConfig(Config):
     mel: MelConfig = MelConfig(f_max_hz=11025.0, epsilon=1e-6)
     """The mel of the reconstruction loss; its transform is also the posterior's input."""
     text: TextConfig = TextConfig(mode="characters", blanks=True, ends=False)
-    num_symbols: int | None = None
+    num_symbols: int | None = Field(default=None, ge=1)
     """Size of the embedding table; None: as many as the text settings have symbols."""
-    latent_channels: int = 192
-    num_speakers: int = 1
-    speaker_channels: int = 256
+    latent_channels: int = Field(default=192, ge=1)
+    num_speakers: int = Field(default=1, ge=1)
+    speaker_channels: int = Field(default=256, ge=1)
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     posterior: PosteriorConfig = PosteriorConfig()
     flow: FlowConfig = FlowConfig()
@@ -101,9 +101,9 @@ class VitsConfig(Config):
     weight_norm: bool = True
     clamp_log_std: bool = False
     """Holds log standard deviations in [-9, 4]: a guard for short, fast trainings; the paper has none."""
-    variation: float = 0.667
+    variation: float = Field(default=0.667, ge=0.0, allow_inf_nan=False)
     """Default `--variation`: standard deviation of the prior's noise when speaking."""
-    maximum_token_seconds: float = 2.0
+    maximum_token_seconds: float = Field(default=2.0, gt=0.0, allow_inf_nan=False)
     """No token lasts longer than this: one bad sample must not allocate gigabytes."""
 
     @model_validator(mode="after")
@@ -127,19 +127,19 @@ class VitsObjectiveConfig(Config):
 
     alignment: Literal["search", "given"] = "search"
     """`search`: monotonic alignment search in every step. `given`: durations of the aligner."""
-    search_noise: float = 0.0
+    search_noise: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Noise added to the search's scores, relative to their spread (VITS2); falls by 2e-6 a step."""
-    window_frames: int | None = None
+    window_frames: int | None = Field(default=None, ge=1)
     """With given durations: posterior, flow and prior see random windows of this length; None: whole utterances."""
-    window_edge_frames: int = 8
+    window_edge_frames: int = Field(default=8, ge=0)
     """Frames next to a cut that no loss counts, since their context is missing."""
-    slice_frames: int = 32
+    slice_frames: int = Field(default=32, ge=1)
     """What the decoder renders in training."""
-    slice_margin_frames: int = 0
+    slice_margin_frames: int = Field(default=0, ge=0)
     """Frames rendered and thrown away on each side of a slice, so that losses see no edges."""
     trained_parts: tuple[str, ...] = ()
     """Names of the model's parts to train, the others are frozen; empty: all."""
-    loss_weights: Mapping[str, float] = {
+    loss_weights: Mapping[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]] = {
         "mel": 45.0,
         "kl": 1.0,
         "duration": 1.0,
@@ -150,15 +150,15 @@ class VitsObjectiveConfig(Config):
     posterior_temperature: float = Field(default=1.0, ge=0.0, le=1.0)
     """Of the posterior's noise in the decoder's latents. Speech is made with little noise in the prior, and a decoder
     that goes on alone may learn on latents as clean. Where the posterior learns it must be 1: so the KL supposes."""
-    energy_repulsion: float = 0.0
+    energy_repulsion: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """1 turns the spectral losses of a decoder with its own noise into the generalised energy distance."""
     discriminators: DiscriminatorConfig = DiscriminatorConfig()
     match_spread: float = Field(default=0.0, ge=0.0, le=1.0)
     """How far a homomorphic decoder's filters are scaled, before they are exported, to the spread that recordings have:
     0 not at all, 1 all the way."""
-    adversarial_start: int | None = 0
+    adversarial_start: int | None = Field(default=0, ge=0)
     """First step with the discriminators; None: never."""
-    head_start_steps: int = 0
+    head_start_steps: int = Field(default=0, ge=0)
     """Steps in which the discriminators learn alone, before the decoder hears them."""
 
     @model_validator(mode="after")
@@ -166,6 +166,16 @@ class VitsObjectiveConfig(Config):
         unknown = sorted(set(self.loss_weights) - set(_LOSSES))
         if unknown:
             raise ValueError(f"unknown loss {unknown[0]!r}: known here: {', '.join(_LOSSES)}")
+        return self
+
+    @model_validator(mode="after")
+    def _counts_something(self) -> "VitsObjectiveConfig":
+        least = 2 * self.window_edge_frames + 1
+        if self.window_frames is not None and self.window_frames < least:
+            raise ValueError(
+                f"window_frames {self.window_frames} leaves nothing to learn from between two edges of "
+                f"window_edge_frames {self.window_edge_frames}: expected {least} or more"
+            )
         return self
 
     def loss_weights_for(self, terms: Mapping[str, object]) -> Mapping[str, float]:

@@ -93,8 +93,10 @@ class WavenetAutoencoderObjective(Objective):
         return groups
 
     def initialise(self, batches: Iterable[SpeechBatch]) -> None:
-        """Nothing is taken from the data; a table of one singer is told."""
-        if self.model.num_singers == 1 and self.config.confusion.weight and self.model.config.singer_channels:
+        """Nothing is taken from the data; one singer alone is told, however many rows the table has."""
+        heard = {int(singer) for batch in batches for singer in batch.speaker}
+        alone = self.model.num_singers == 1 or len(heard) == 1
+        if alone and self.config.confusion.weight and self.model.config.singer_channels:
             logger.warning(
                 "the corpus has one singer: nothing teaches the codes to be free of who sings, so other people's songs "
                 "will keep much of their voice; add recordings of others"

@@ -280,6 +280,33 @@ def test_the_discriminators_game_and_its_head_start() -> None:
         assert all(p.requires_grad for p in made.discriminators.parameters())
 
 
+def test_a_step_in_bfloat16_is_nearly_that_in_float32() -> None:
+    """One step of both sides under autocast: finite terms and weights, and each term near that in full precision."""
+    found: list[dict[str, float]] = []
+    for half in (False, True):
+        made = objective("objective.adversarial_start=0").train()
+        data = batch(made)
+        groups = {name: list(parameters) for name, parameters in made.parameter_groups().items()}
+        optimizers = {name: torch.optim.AdamW(parameters, lr=1e-4) for name, parameters in groups.items()}
+        torch.manual_seed(1)  # dropout
+        updates, terms = made.updates(data, 0, generator()), {}
+        while True:
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                update = next(updates, None)
+            if update is None:
+                break
+            optimizers[update.optimizer].zero_grad()
+            update.total().backward()
+            optimizers[update.optimizer].step()
+            terms |= {name: float(term.detach()) for name, term in update.terms.items()}
+        assert all(bool(parameter.isfinite().all()) for parameter in made.parameters())
+        found.append(terms)
+    exact, rounded = found
+    assert set(exact) == set(rounded) > {"discriminator", "kl", "duration", "mel", "stft", "adversarial"}
+    assert rounded == pytest.approx(exact, rel=0.01, abs=1e-3)
+    assert rounded != exact  # the autocast was one
+
+
 @pytest.mark.slow
 def test_a_step_of_the_papers_model() -> None:
     """The LJ Speech preset whole, with a short clip and slice: both updates are finite and reach every weight."""

@@ -95,4 +95,10 @@ def test_one_singer_is_told(caplog) -> None:
     with caplog.at_level(logging.WARNING):
         small_objective("model.num_speakers=1").initialise([])
     assert "one singer" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):  # a table of two, as `tiny` has: what counts is who is heard
+        small_objective().initialise([sung([0, 1], 1600), sung([0, 0], 1600)])
+        assert "one singer" not in caplog.text
+        small_objective().initialise([sung([0, 0], 1600), sung([0], 1600)])
+    assert "one singer" in caplog.text
     assert small_model("model.num_speakers=1").num_singers == 1

@@ -26,6 +26,7 @@ from moksori.models.vits.interop.reading import (
     checked_config,
     manifest,
     mel_config,
+    noise,
     noise_note,
     number,
     read_json,
@@ -93,7 +94,7 @@ def read(path: Path) -> Imported:
     speaker_table = tensors.get("emb_g.weight")
     table_size = 0 if speaker_table is None else len(speaker_table)
     speakers = speaker_names(_speaker_ids(settings, arguments, weights), table_size, settings_path)
-    noise = real(arguments, "inference_noise_scale", 0.667, settings_path)
+    varied = noise(arguments, "inference_noise_scale", 0.667, settings_path)
     config = checked_config(
         {
             "mel": mel_config(
@@ -110,7 +111,7 @@ def read(path: Path) -> Imported:
             "latent_channels": hidden if projection is None else projection[0] // 2,
             "num_speakers": max(len(speakers), 1),
             "speaker_channels": 256 if speaker_table is None else speaker_table.shape[1],
-            "variation": noise,
+            "variation": varied,
             "text_encoder": {
                 "channels": hidden,
                 "hidden_channels": number(arguments, "hidden_channels_ffn_text_encoder", 768, settings_path),
@@ -151,7 +152,7 @@ def read(path: Path) -> Imported:
     )
     length = real(arguments, "length_scale", 1.0, settings_path)
     built = assembled(config, tensors, table(kind), str(weights), length)
-    notes = (*built.notes, *noise_note(noise, real(arguments, "inference_noise_scale_dp", 1.0, settings_path)))
+    notes = (*built.notes, *noise_note(varied, noise(arguments, "inference_noise_scale_dp", 1.0, settings_path)))
     if first is not None:
         notes = (*notes, "its deterministic duration predictor norms with 1e-4 in the root, ours with 1e-5")
     described = manifest(config, weights, "Coqui TTS", speakers, built.absent)

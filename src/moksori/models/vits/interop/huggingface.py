@@ -23,6 +23,7 @@ from moksori.models.vits.interop.reading import (
     checked_config,
     manifest,
     mel_config,
+    noise,
     noise_note,
     number,
     read_json,
@@ -119,9 +120,10 @@ def read(path: Path) -> Imported:
     if settings.get("model_type") != "vits":
         raise CheckpointError(f"{folder}: its config.json is no VITS model of transformers (model_type is not vits)")
     config = vits_config(settings, _text(folder, settings), folder)
-    built = assembled(config, _tensors(folder), TABLE, str(folder), 1.0 / real(settings, "speaking_rate", 1.0, folder))
-    noise = real(settings, "noise_scale", 0.667, folder)
-    notes = (*built.notes, *noise_note(noise, real(settings, "noise_scale_duration", 0.8, folder)))
+    speed = real(settings, "speaking_rate", 1.0, folder, 0.05, 20.0)
+    built = assembled(config, _tensors(folder), TABLE, str(folder), 1.0 / speed)
+    of_durations = noise(settings, "noise_scale_duration", 0.8, folder)
+    notes = (*built.notes, *noise_note(config.variation, of_durations))
     speakers = speaker_names(settings.get("speakers"), settings.get("num_speakers", 1), folder)
     described = manifest(config, folder, "the transformers format", speakers, built.absent)
     return Imported(built.model, described, None, notes)
@@ -146,9 +148,9 @@ def vits_config(settings: Mapping[str, Any], text: TextConfig, where: Path) -> V
             "text": text,
             "num_symbols": number(settings, "vocab_size", 38, where),
             "latent_channels": number(settings, "flow_size", 192, where),
-            "num_speakers": max(number(settings, "num_speakers", 1, where), 1),
-            "speaker_channels": number(settings, "speaker_embedding_size", 0, where) or 256,
-            "variation": real(settings, "noise_scale", 0.667, where),
+            "num_speakers": max(number(settings, "num_speakers", 1, where, 0), 1),
+            "speaker_channels": number(settings, "speaker_embedding_size", 0, where, 0) or 256,
+            "variation": noise(settings, "noise_scale", 0.667, where),
             "text_encoder": {
                 "channels": hidden,
                 "hidden_channels": number(settings, "ffn_dim", 768, where),
@@ -156,7 +158,7 @@ def vits_config(settings: Mapping[str, Any], text: TextConfig, where: Path) -> V
                 "num_layers": number(settings, "num_hidden_layers", 6, where),
                 "kernel_size": number(settings, "ffn_kernel_size", 3, where),
                 "dropout": settings.get("hidden_dropout", 0.1),
-                "window": number(settings, "window_size", 4, where),
+                "window": number(settings, "window_size", 4, where, 0),
             },
             "posterior": {
                 "channels": hidden,
@@ -203,9 +205,7 @@ def _text(folder: Path, settings: Mapping[str, Any]) -> TextConfig:
         )
     if not all(isinstance(index, int) and index >= 0 for index in vocabulary.values()):
         raise CheckpointError(f"{vocabulary_path}: expected a table of symbols and ids: copy it again")
-    count = number(settings, "vocab_size", len(vocabulary), folder)
-    if not 0 < count <= MAXIMUM_TABLE:
-        raise CheckpointError(f"{folder}: vocab_size {count}: expected 1 to {MAXIMUM_TABLE}: copy the model again")
+    count = number(settings, "vocab_size", len(vocabulary), folder, 1, MAXIMUM_TABLE)
     symbols = [""] * count
     for symbol, index in vocabulary.items():
         if index < count:

@@ -170,7 +170,7 @@ def structure(tensors: Mapping[str, Tensor], settings: Mapping[str, Any], where:
             "residual_dilations": settings.get("resblock_dilation_sizes", ((1, 3, 5),) * 3),
             "residual_kind": 1 if shape_of(tensors, "dec.resblocks.0.convs1.0") else 2,
         },
-        "speaker_channels": number(settings, "gin_channels", 0, where) or 256,
+        "speaker_channels": number(settings, "gin_channels", 0, where, 0) or 256,
     }
 
 
@@ -231,7 +231,10 @@ def _text(settings: Mapping[str, Any], data: Mapping[str, Any], weights: Path, c
     listed = settings.get("symbols") or data.get("symbols")
     vocabulary = weights.with_name("vocab.txt")
     blanks = bool(data.get("add_blank", True))
-    cleaners = tuple(data.get("text_cleaners") or ())
+    cleaners = data.get("text_cleaners") or ()
+    if not isinstance(cleaners, list | tuple) or not all(isinstance(name, str) for name in cleaners):
+        raise CheckpointError(f"{weights}: text_cleaners is {cleaners!r}, expected a list of names: copy it again")
+    cleaners = tuple(cleaners)
     language = str(data.get("language") or "en-us")
     if vocabulary.is_file():
         lines = vocabulary.read_text(encoding="utf-8").split("\n")
@@ -250,7 +253,7 @@ def _text(settings: Mapping[str, Any], data: Mapping[str, Any], weights: Path, c
     if cleaners == ("basic_cleaners",):
         return text_config("letters", language, symbols, count, blanks, weights, lower_case=True)
     raise CheckpointError(
-        f"{weights}: its texts went through {', '.join(map(str, cleaners))}, which moksori does not have: only "
+        f"{weights}: its texts went through {', '.join(cleaners)}, which moksori does not have: only "
         "english_cleaners2 and basic_cleaners are known"
     )
 

@@ -20,6 +20,7 @@ from moksori.models.vits.interop.reading import (
     checked_config,
     manifest,
     mel_config,
+    noise,
     noise_note,
     number,
     read_json,
@@ -56,7 +57,7 @@ def read(path: Path) -> Imported:
     audio, inference = section(voice, "audio", voice_path), section(voice, "inference", voice_path)
     networks = structure(tensors, settings, str(weights))
     symbols = len(tensors["enc_p.emb.weight"])
-    noise = real(inference, "noise_scale", 0.667, voice_path)
+    varied = noise(inference, "noise_scale", 0.667, voice_path)
     speaker_table = tensors.get("emb_g.weight")
     speakers = speaker_names(
         voice.get("speaker_id_map"), 0 if speaker_table is None else len(speaker_table), voice_path
@@ -73,7 +74,7 @@ def read(path: Path) -> Imported:
             "text": _text(voice, symbols, voice_path),
             "num_symbols": symbols,
             "num_speakers": max(len(speakers), 1),
-            "variation": noise,
+            "variation": varied,
             **networks,
         },
         str(weights),
@@ -84,7 +85,7 @@ def read(path: Path) -> Imported:
     steps = stored.get("global_step")
     if isinstance(steps, int) and steps > 0:
         described = described.model_copy(update={"steps": steps})
-    notes = (*built.notes, *noise_note(noise, real(inference, "noise_w", 0.8, voice_path)))
+    notes = (*built.notes, *noise_note(varied, noise(inference, "noise_w", 0.8, voice_path)))
     return Imported(built.model, described, discriminators(state, f"{DISCRIMINATORS}discriminators."), notes)
 
 

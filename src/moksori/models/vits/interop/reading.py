@@ -24,6 +24,10 @@ DURATION_NOISE = 1.2
 MAXIMUM_LAYERS = 256
 MAXIMUM_TABLE = 65536
 """Rows of symbols and speakers, far above any known voice's."""
+MAXIMUM_SIZE = 2**20
+"""Of widths, samples and rates: settings are read before the weights are, and none may ask for endless memory."""
+MAXIMUM_REAL = 1e6
+MAXIMUM_NOISE = 10.0
 _LANGUAGES = {"eng": "en-us", "en": "en-us", "deu": "de", "nld": "nl", "kor": "ko"}
 
 
@@ -56,7 +60,7 @@ def assembled(
     try:
         with torch.device("meta"):  # shapes alone, before settings can ask for any amount of memory
             own = Vits(config).state_dict()
-    except (ValueError, RuntimeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{where}: its settings make no model: {' '.join(str(error).split())}") from error
     if not config.condition_channels:  # some projects give a model of one speaker the layers, and never use them
         tensors = {name: tensor for name, tensor in tensors.items() if not _conditions(name)}
@@ -165,16 +169,17 @@ def read_json(path: Path) -> dict[str, Any]:
 def beside(weights: Path, *keys: str, levels: int = 0) -> Path:
     """The JSON file with all of `keys` in the folder of a file of weights, or up to `levels` folders above it."""
     folder = weights.parent
+    broken: CheckpointError | None = None
     for _ in range(levels + 1):
         names = [folder / "config.json", weights.with_suffix(".json"), *sorted(folder.glob("*.json"))]
         for path in dict.fromkeys(names):
             try:
                 if path.is_file() and all(key in read_json(path) for key in keys):
                     return path
-            except CheckpointError:
-                continue
+            except CheckpointError as error:
+                broken = broken or (error if path in names[:2] else None)
         folder = folder.parent
-    raise CheckpointError(
+    raise broken or CheckpointError(
         f"{weights}: no JSON with the settings {', '.join(keys)} beside it: put the model's config.json there"
     )
 
@@ -187,24 +192,46 @@ def section(settings: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]
     return value
 
 
-def number(settings: Mapping[str, Any], key: str, otherwise: int, where: "str | Path") -> int:
-    """A whole number; null and missing mean `otherwise`."""
+def number(
+    settings: Mapping[str, Any], key: str, otherwise: int, where: "str | Path", least: int = 1, most: int = MAXIMUM_SIZE
+) -> int:
+    """A whole number of a sensible size; null and missing mean `otherwise`."""
     value = settings.get(key)
     if value is None:
         return otherwise
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_whole(value):
         raise CheckpointError(f"{where}: {key} is {value!r}, expected a whole number: copy the model again")
+    if not least <= value <= most:
+        raise CheckpointError(f"{where}: {key} is {value:.6g}, expected {least} to {most}: copy the model again")
     return int(value)
 
 
-def real(settings: Mapping[str, Any], key: str, otherwise: float, where: "str | Path") -> float:
-    """A finite number; null and missing mean `otherwise`."""
+def real(
+    settings: Mapping[str, Any],
+    key: str,
+    otherwise: float,
+    where: "str | Path",
+    least: float = -MAXIMUM_REAL,
+    most: float = MAXIMUM_REAL,
+) -> float:
+    """A number within limits; null and missing mean `otherwise`."""
     value = settings.get(key)
     if value is None:
         return otherwise
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise CheckpointError(f"{where}: {key} is {value!r}, expected a number: copy the model again")
+    if not least <= value <= most:
+        raise CheckpointError(f"{where}: {key} is {value:.6g}, expected {least:g} to {most:g}: copy the model again")
     return float(value)
+
+
+def noise(settings: Mapping[str, Any], key: str, otherwise: float, where: "str | Path") -> float:
+    """A noise, in the limits that `variation` has."""
+    return real(settings, key, otherwise, where, 0.0, MAXIMUM_NOISE)
+
+
+def _is_whole(value: int | float) -> bool:
+    return isinstance(value, int) or value.is_integer()
 
 
 def require(settings: Mapping[str, Any], fixed: Mapping[str, Any], where: "str | Path") -> None:
