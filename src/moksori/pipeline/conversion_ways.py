@@ -84,7 +84,7 @@ def way_of(loaded: Loaded, vocoder: str | Path | None = None) -> "BetweenSpeaker
             f"{manifest.name}: has one speaker, and conversion is between the speakers of a model: use a model of "
             "several (see 'moksori models')"
         )
-    if vocoder is not None and isinstance(model, CanChangeKey):
+    if vocoder is not None:
         raise UnsupportedTask(f"{manifest.name}: makes sound itself and takes no vocoder: leave it out")
     return BetweenSpeakers(loaded)
 

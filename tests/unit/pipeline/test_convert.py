@@ -200,6 +200,8 @@ def test_models_that_cannot_convert_say_why(tmp_path, toy_folder) -> None:
         find_converter(toy_folder, "ann")
     with pytest.raises(UnsupportedTask, match="one: has one speaker"):
         find_converter(save_converter(tmp_path / "one", ("ann",)), "ann")
+    with pytest.raises(UnsupportedTask, match="takes no vocoder"):
+        Converter(load_model(save_converter(tmp_path / "sounding")), "vocoder-16khz")
     deaf = save_converter(tmp_path / "deaf", absent=("posterior_encoder",))
     with pytest.raises(UnsupportedTask, match="deaf: was imported without posterior_encoder"):
         moksori.load(deaf).convert(talk(), speaker="bob")
