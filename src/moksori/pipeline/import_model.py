@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from moksori.errors import CheckpointError, MoksoriError, UnknownName, UnsupportedTask
@@ -98,8 +99,10 @@ def _unwritable(target: Path, error: OSError) -> MoksoriError:
 
 
 def _unknown_format(verb: str, name: str, known: tuple[str, ...]) -> UnknownName:
-    """All of them: so few are told at once, where the nearest name would be a guess at what is meant."""
-    return UnknownName(f"unknown {verb} format {name!r}: known: {', '.join(known)}")
+    """With all of them, since they are few; a name is guessed only where it is very near."""
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return UnknownName(f"unknown {verb} format {name!r}: {guess}known: {', '.join(known)}")
 
 
 def readable_layouts() -> tuple[str, ...]:
