@@ -57,6 +57,7 @@ def draw(exact: Rows, rows: Rows, name: str, path: Path) -> None:
                 )  # fmt: skip
         axes.set(title=f"{name}, numbers are steps", xlabel="core seconds a second of sound", ylabel=label)
         axes.set_xscale("log")
+        axes.margins(x=0.1)  # room for the numbers
     second.set_yscale("log")
     figure.savefig(path, dpi=90)
     plt.close(figure)
