@@ -442,6 +442,10 @@ class PromptPlan:
     f0: Float[Tensor, "batch frames"] | None = None
 
 
+MAXIMUM_VARIATION = 10.0
+"""Of `variation` wherever a person or a file gives one."""
+
+
 @dataclass(frozen=True)
 class SayControls:
     """How to speak.

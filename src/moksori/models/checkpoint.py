@@ -130,7 +130,6 @@ def refuse_other_things(folder: Path) -> None:
 
     A folder is replaced whole, so one with anything in it that is not a model's own file is never taken for a model.
     """
-    folder = Path(folder)
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -1,10 +1,12 @@
 """What another project's model format is: how it is recognised, read and written."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from moksori.errors import CheckpointError
 from moksori.models.checkpoint import Loaded, Manifest
 
 if TYPE_CHECKING:
@@ -41,3 +43,15 @@ class Layout:
     read: Callable[[Path], Imported] | None = None
     write: Callable[[Loaded, Path], tuple[str, ...]] | None = None
     family: str = "vits"
+
+
+def parsed_settings(path: Path) -> Any:
+    """What a JSON file of settings holds, `//` lines of comment aside, as Coqui writes them; CheckpointError else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        try:
+            return json.loads(text)
+        except ValueError:
+            return json.loads("\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//")))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error}): copy the model again") from error

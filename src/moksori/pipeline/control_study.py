@@ -20,8 +20,8 @@ from moksori.pipeline.manner import DEFAULT_MODE, check_number
 from moksori.pipeline.mel_voice import MelVoice, latent_model
 from moksori.pipeline.progress import Progress, no_progress
 from moksori.pipeline.say import load
-from moksori.pipeline.say_options import MAXIMUM_VARIATION
 from moksori.pipeline.seeds import chosen_seed
+from moksori.types import MAXIMUM_VARIATION
 
 RESULT_NAME = "control.json"
 VERSION = 3

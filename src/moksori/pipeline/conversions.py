@@ -11,9 +11,9 @@ import numpy as np
 from moksori.errors import BadInput
 from moksori.pipeline.enrolment import Like
 from moksori.pipeline.made_sound import MadeSound
-from moksori.pipeline.say_options import MAXIMUM_SHIFT_SEMITONES, MAXIMUM_VARIATION
 from moksori.pipeline.speech import synthetic_metadata
-from moksori.types import ConvertControls
+from moksori.text.markup import MAXIMUM_SHIFT_SEMITONES
+from moksori.types import MAXIMUM_VARIATION, ConvertControls
 
 MAXIMUM_KEY_SEMITONES = 24.0
 

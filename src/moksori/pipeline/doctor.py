@@ -12,6 +12,7 @@ from typing import Literal
 
 from moksori.errors import MoksoriError
 from moksori.pipeline.models import bundled_folder, home, models
+from moksori.pipeline.whole_files import why_unwritable
 
 _MINIMUM_PYTHON = (3, 11)
 _TORCH = ((2, 6), (2, 14))
@@ -199,16 +200,12 @@ def _sound_device() -> Finding:
 
 def _write_access() -> Finding:
     own = home()
-    nearest = next(folder for folder in (own, *own.parents) if folder.exists())
     for folder, remedy in (
-        (nearest, "set MOKSORI_HOME to a folder that you can write"),
+        (own, "set MOKSORI_HOME to a folder that you can write"),
         (Path(tempfile.gettempdir()), "set TMPDIR to a folder that you can write"),
     ):
-        try:
-            with tempfile.NamedTemporaryFile(dir=folder) as file:
-                file.write(b"moksori")
-        except OSError as error:
-            return Finding("write access", "bad", f"{folder}: {(error.strerror or str(error)).lower()}", remedy)
+        if reason := why_unwritable(folder):
+            return Finding("write access", "bad", reason, remedy)
     return Finding("write access", "ok", f"{own}, {tempfile.gettempdir()}")
 
 

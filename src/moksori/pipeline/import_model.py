@@ -1,6 +1,5 @@
 """Other projects' models: `import_model` turns their files into a model folder, `export_model` writes theirs."""
 
-import json
 import os
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from moksori.errors import CheckpointError, MoksoriError, UnknownName, UnsupportedTask
 from moksori.models.checkpoint import CONFIG_NAME, Manifest, load_model, read_manifest, refuse_other_things, save_model
-from moksori.models.interop import Layout
+from moksori.models.interop import Layout, parsed_settings
 from moksori.models.registry import layouts
 from moksori.pipeline.model_card import model_card
 from moksori.pipeline.models import find_model
@@ -137,20 +136,11 @@ def _layout(source: Path, name: str | None) -> Layout:
     for layout in known:
         if layout.recognises(source):
             return layout
-    _refuse_broken(source / CONFIG_NAME if source.is_dir() else source.with_name(CONFIG_NAME))
+    settings = source / CONFIG_NAME if source.is_dir() else source.with_name(CONFIG_NAME)
+    if settings.is_file():
+        parsed_settings(settings)  # broken ones are the likeliest reason that no format fits
     formats = ", ".join(f"{layout.name} ({layout.title})" for layout in known)
     raise CheckpointError(
         f"{source}: fits no format that is known; weights and their JSON must lie together. Or name it by --format: "
         f"{formats}"
     )
-
-
-def _refuse_broken(path: Path) -> None:
-    """Raises CheckpointError for settings that are there and are no JSON, the likeliest reason that no format fits."""
-    if not path.is_file():
-        return
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        json.loads("\n".join(line for line in lines if not line.lstrip().startswith("//")))  # as Coqui writes it
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}): copy the model again") from error

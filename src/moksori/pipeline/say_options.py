@@ -9,11 +9,11 @@ from moksori.pipeline.latent_choice import LatentChoice
 from moksori.pipeline.prompt_choice import PromptChoice
 from moksori.pipeline.speech_timings import Durations
 from moksori.text.lexicon import Lexicon
+from moksori.text.markup import MAXIMUM_SHIFT_SEMITONES, MAXIMUM_VOLUME_DB, QUIETEST_DB, RATES
+from moksori.types import MAXIMUM_VARIATION
 
 DEFAULT_PAUSE_SECONDS = 0.25
-SLOWEST, FASTEST = 0.1, 10.0
-MAXIMUM_SHIFT_SEMITONES = 12.0
-MAXIMUM_VARIATION = 10.0
+SLOWEST, FASTEST = RATES
 MOST_DRAWS = 16
 
 
@@ -48,7 +48,7 @@ class SayOptions:
 
     def __post_init__(self) -> None:
         _within("speed", self.speed, SLOWEST, FASTEST)
-        _within("volume", self.volume_db, -80.0, 40.0)
+        _within("volume", self.volume_db, QUIETEST_DB, MAXIMUM_VOLUME_DB)
         _within("pitch", self.shift_semitones, -MAXIMUM_SHIFT_SEMITONES, MAXIMUM_SHIFT_SEMITONES)
         if self.variation is not None:
             _within("variation", self.variation, 0.0, MAXIMUM_VARIATION)

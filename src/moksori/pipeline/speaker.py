@@ -23,7 +23,7 @@ from moksori.pipeline.mel_voice import MelVoice, latent_model, speaking_families
 from moksori.pipeline.models import unknown_speaker
 from moksori.pipeline.performer import check_length, check_texts, collected
 from moksori.pipeline.prompted_voice import PromptedVoice
-from moksori.pipeline.say_options import FASTEST, MAXIMUM_SHIFT_SEMITONES, SLOWEST, SayOptions
+from moksori.pipeline.say_options import FASTEST, SLOWEST, SayOptions
 from moksori.pipeline.seeds import chosen_seed, sentence_generator, sentence_seed
 from moksori.pipeline.sentences import Gap, Piece, Sentence, arriving, readings, sentences
 from moksori.pipeline.speech import Speech
@@ -38,6 +38,7 @@ from moksori.pipeline.speech_timings import (
 from moksori.pipeline.text_batches import text_batch
 from moksori.text.inline import as_written
 from moksori.text.lexicon import Lexicon, LexiconSource
+from moksori.text.markup import MAXIMUM_SHIFT_SEMITONES
 from moksori.text.tokenizer import Encoded, Tokenizer
 from moksori.types import SayControls, SpokenFlags, TextBatch, Voice
 

@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +33,7 @@ from moksori.pipeline.run_config import RunConfig, run_config
 from moksori.pipeline.speaker_table import in_table, with_table
 from moksori.pipeline.take_over import Source, TakenOver, take_over
 from moksori.pipeline.units import with_units
+from moksori.pipeline.whole_files import why_unwritable
 from moksori.text.tokenizer import TextConfig
 from moksori.training.checkpoints import TrainingState, checkpoints
 from moksori.training.log import RunLog
@@ -118,7 +118,8 @@ def train(
     crew = Crew(plan.processes, partial(_objective, config))
     crew.check(config.training.batch_size)
     check_device(config.training)
-    _check_writable(folder)
+    if reason := why_unwritable(folder):
+        raise BadInput(f"{folder}: cannot be written ({reason}); name another --run")
     needs = config.family.needs(config.model, config.objective)
     text: TextConfig = getattr(config.model, "text", None) or TextConfig(language=found.info.language)
     begun = resume and bool(checkpoints(folder / "checkpoints"))
@@ -391,18 +392,6 @@ def _least_frames(model: nn.Module, example: Example) -> int:
     assert example.tokens is not None
     own = getattr(model, "minimum_frames", None)
     return len(example.tokens) if own is None else int(own(torch.from_numpy(example.tokens)))
-
-
-def _check_writable(folder: Path) -> None:
-    """Raises BadInput where the run's folder cannot be made or written to; leaves nothing there."""
-    nearest = folder
-    try:
-        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-        with tempfile.TemporaryDirectory(dir=nearest):
-            pass
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadInput(f"{folder}: cannot be written ({nearest}: {reason}); name another --run") from error
 
 
 def _write_plan(plan: _Plan, config: RunConfig) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,3 +23,16 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise MoksoriError(f"{path}: cannot be written: {reason}: free space or choose another folder") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def why_unwritable(folder: Path) -> str:
+    """Why no file can be put into a folder, or into the nearest one above where it is yet to be made: that one and the
+    system's reason. Empty where one can; leaves nothing there."""
+    nearest = folder
+    try:
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        with tempfile.NamedTemporaryFile(dir=nearest) as file:
+            file.write(b"moksori")
+    except OSError as error:
+        return f"{nearest}: {(error.strerror or str(error)).lower()}"
+    return ""

@@ -1,6 +1,5 @@
 """What all layouts share: reading their JSON, and building our model from their settings and tensors."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from torch import Tensor
 from moksori.config import validate
 from moksori.errors import CheckpointError, ConfigError
 from moksori.models.checkpoint import Manifest
+from moksori.models.interop import parsed_settings
 from moksori.models.vits.config import VitsConfig
 from moksori.models.vits.interop.tables import Row, take
 from moksori.models.vits.model import Vits
 from moksori.text.tokenizer import TextConfig
+from moksori.types import MAXIMUM_VARIATION
 
 POSTERIOR = "posterior_encoder"
 DURATION_NOISE = 1.2
@@ -27,7 +28,6 @@ MAXIMUM_TABLE = 65536
 MAXIMUM_SIZE = 2**20
 """Of widths, samples and rates: settings are read before the weights are, and none may ask for endless memory."""
 MAXIMUM_REAL = 1e6
-MAXIMUM_NOISE = 10.0
 _LANGUAGES = {"eng": "en-us", "en": "en-us", "deu": "de", "nld": "nl", "kor": "ko"}
 
 
@@ -152,15 +152,8 @@ def noise_note(noise: float, duration_noise: float) -> tuple[str, ...]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; raises CheckpointError otherwise. Coqui's files may hold `//` lines of comment."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = json.loads("\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//")))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error}): copy the model again") from error
+    """A JSON object; raises CheckpointError otherwise."""
+    value = parsed_settings(path)
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}: copy the model again")
     return value
@@ -227,7 +220,7 @@ def real(
 
 def noise(settings: Mapping[str, Any], key: str, otherwise: float, where: "str | Path") -> float:
     """A noise, in the limits that `variation` has."""
-    return real(settings, key, otherwise, where, 0.0, MAXIMUM_NOISE)
+    return real(settings, key, otherwise, where, 0.0, MAXIMUM_VARIATION)
 
 
 def _is_whole(value: int | float) -> bool:
